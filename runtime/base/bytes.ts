@@ -152,6 +152,17 @@ function textPart(bytes: Uint8Array): TextPart {
   return { text, cut: (begin, end) => buffer.toString("latin1", begin, end) };
 }
 
+/** How many positions from 0 come before a bound: `isBefore` is true for the first ones and false for the rest. */
+export function countBefore(length: number, isBefore: (index: number) => boolean): number {
+  let low = 0;
+  for (let high = length; low < high; ) {
+    const middle = (low + high) >>> 1;
+    if (isBefore(middle)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** The order of C's strcmp over the texts' bytes; JavaScript's differs for surrogates. */
 export function compareBytes(a: string, b: string): number {
   if (a === b) return 0;

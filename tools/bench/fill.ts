@@ -64,7 +64,8 @@ const ARTICLE_TERMS = { least: 30, span: 200 };
 /** Text: words as frequent as Zipf's law says, and no sentence twice. */
 export function articles(sizeMb: number): Fill {
   return async (cluster, note) => {
-    const random = randomNumbers();
+    const bits = randomBits();
+    const random = (): number => bits() / 2 ** 32;
     const terms = Array.from({ length: TERMS }, (_, rank) => termOf(rank, random));
     const path = join(cluster.dataPath, "articles.txt");
     await cluster.sql("CREATE TABLE articles (id bigint PRIMARY KEY, at timestamptz, body text)");
@@ -98,13 +99,10 @@ function termOf(rank: number, random: () => number): string {
   return Array.from({ length }, (_, index) => letter(index % 2 === 0 ? "bcdfghklmnprstvw" : "aeiou")).join("");
 }
 
-/** The same ones in each run, from 0 up to 1. */
-function randomNumbers(): () => number {
+/** Numbers of 32 bits, the same ones in each run. */
+function randomBits(): () => number {
   let state = 1;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
+  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0);
 }
 
 /** Tables of one page or two, without index. */
@@ -176,12 +174,9 @@ function pageSource(): (blockNo: number) => Uint8Array {
     [18, PAGE_SIZE_BYTES | 4],
   ] as const)
     view.setUint16(offset, value, true);
-  let state = 1;
+  const bits = randomBits();
   return (blockNo) => {
-    for (let offset = 32; offset < PAGE_SIZE_BYTES; offset += 8) {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      view.setUint32(offset, state, true);
-    }
+    for (let offset = 32; offset < PAGE_SIZE_BYTES; offset += 8) view.setUint32(offset, bits(), true);
     view.setUint16(8, 0, true);
     view.setUint16(8, pageChecksum(page, blockNo), true);
     return page;

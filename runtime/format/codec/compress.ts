@@ -18,6 +18,7 @@ import {
   gunzipSync,
   gzipSync,
   inflateSync,
+  type ZstdOptions,
   zstdCompressSync,
 } from "node:zlib";
 import { type ByteStream, EMPTY_BYTES, freeMemory } from "../../base/bytes";
@@ -235,10 +236,7 @@ export class BytesCompressor {
   #borrow(search: Search): WholeCompressor {
     const idle = idleCompressors.get(this.#keyOf(search))?.pop();
     if (idle !== undefined) return idle;
-    const { level } = this.#spec;
-    const create = (): ReturnType<typeof createZstdCompress> =>
-      createZstdCompress({ params: zstParams(level, search) });
-    return new WholeCompressor({ ...compressorOptions("zst", level, this.#raw), create });
+    return new WholeCompressor(zstOptions(this.#spec.level, search));
   }
 
   #keyOf(search: Search): string {
@@ -331,10 +329,15 @@ export function isCompressType(text: string): text is CompressType {
 function compressorOptions(type: "gz" | "zst", level: number, raw: boolean, chunkSize?: number): ZlibCodecOptions {
   const mapError = codecError(type);
   const size = chunkSize === undefined ? {} : { chunkSize };
-  if (type === "zst")
-    return { create: () => createZstdCompress({ ...size, params: zstParams(level) }), ...ZST_FLAGS, mapError };
+  if (type === "zst") return zstOptions(level, "usual", size);
   const options = { ...size, level, memLevel: GZ_MEM_LEVEL };
   return { create: () => (raw ? createDeflate(options) : createGzip(options)), ...GZ_FLAGS, mapError };
+}
+
+function zstOptions(level: number, search: Search, size: ZstdOptions = {}): ZlibCodecOptions {
+  const create = (): ReturnType<typeof createZstdCompress> =>
+    createZstdCompress({ ...size, params: zstParams(level, search) });
+  return { create, ...ZST_FLAGS, mapError: codecError("zst") };
 }
 
 function decompressorOptions(type: "gz" | "zst", raw: boolean, chunkSize?: number): ZlibCodecOptions {

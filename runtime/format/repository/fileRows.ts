@@ -3,9 +3,9 @@
  *
  * The numbers and checksums of a row are one record of fixed size, outside V8's heap, where they are neither moved nor
  * searched by the garbage collection. Texts that many rows share are stored once. A row of unusual form stays an
- * object. The object of any other row is made when it is asked for, so it should not be kept.
+ * object. Each access to another row makes a new object: keep none of them.
  */
-import { compareBytes } from "../../base/bytes";
+import { compareBytes, countBefore } from "../../base/bytes";
 import { completeRow, type FileRow } from "./manifestFile";
 import type { FileList, FileView, ManifestFile, OwnerName, RowDefaults } from "./manifestRows";
 
@@ -526,13 +526,8 @@ export class NameIndex {
   }
 
   #search(name: string): number {
-    let low = 0;
-    for (let high = this.#length; low < high; ) {
-      const middle = (low + high) >>> 1;
-      if (compareBytes(this.#nameAt(middle), name) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low < this.#length && this.#nameAt(low) === name ? low : -1;
+    const index = countBefore(this.#length, (at) => compareBytes(this.#nameAt(at), name) < 0);
+    return index < this.#length && this.#nameAt(index) === name ? index : -1;
   }
 
   #lookUp(name: string): number {

@@ -6,6 +6,7 @@
  * a row of `[target:path]`. `pg_data/pg_tblspc` holds only links. Any other name that a file system allows is valid:
  * spaces, `=`, `[`, `#`, backslashes. Names are unique, and nothing is below a file. Errors: format (29).
  */
+import { countBefore } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { nameAt, viewsOf } from "./fileRows";
 import { isLabel, labelType } from "./label";
@@ -148,13 +149,8 @@ function checkFiles(
 
 /** A set of a million names would cost more than these few lookups. */
 function findSorted(files: FileList, name: string): boolean {
-  let low = 0;
-  for (let high = files.length; low < high; ) {
-    const middle = (low + high) >>> 1;
-    if (nameAt(files, middle) < name) low = middle + 1;
-    else high = middle;
-  }
-  return low < files.length && nameAt(files, low) === name;
+  const index = countBefore(files.length, (at) => nameAt(files, at) < name);
+  return index < files.length && nameAt(files, index) === name;
 }
 
 function checkLink({ name, destination }: ManifestLink, paths: ReadonlySet<string>, where: string): void {

@@ -36,13 +36,13 @@ export interface ManifestFile {
   readonly pageErrors?: PageErrors;
 }
 
-/** A row whose values may be read but not copied: `viewsOf` reads each only when it is asked for. */
+/** A row to read values from, not to copy: `viewsOf` decodes each value when you read it. */
 export type FileView = { readonly [K in keyof ManifestFile]: ManifestFile[K] | undefined } & Pick<
   ManifestFile,
   "name" | "sizeBytes" | "sizeRepoBytes" | "sha1" | "modifiedAtS" | "mode" | "user" | "group"
 >;
 
-/** The files of a manifest, like an array of them; `FileRows` makes each row when it is asked for. */
+/** The files of a manifest, like an array of them; `FileRows` makes a new row for each access. */
 export interface FileList extends Iterable<ManifestFile> {
   readonly length: number;
   at(index: number): ManifestFile | undefined;

@@ -9,8 +9,8 @@
  * promoted by mistake may have stored one backup of a higher timeline before the server's next one.
  */
 import { SEGMENT_LENGTH, TIMELINE_LENGTH } from "../../format/wal/walSegment";
+import { countBefore } from "../../base/bytes";
 import { fail } from "../../base/errors";
-import { countBefore } from "../../base/sortedList";
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { Retention } from "../../repository/retention";
@@ -218,7 +218,7 @@ function isInRange(ranges: readonly KeepRange[], name: string, length: number): 
   const byLength = joined.get(ranges) ?? new Map<number, readonly JoinedRange[]>();
   const own = byLength.get(length) ?? joinRanges(ranges, length);
   joined.set(ranges, byLength.set(length, own));
-  const last = own[countBefore(own, ({ start }) => start <= name) - 1];
+  const last = own[countBefore(own.length, (index) => (own[index] as JoinedRange).start <= name) - 1];
   return last !== undefined && (last.stop === null || name <= last.stop);
 }
 

@@ -8,11 +8,11 @@
  * needed by a backup, is an error and is named ("pgbackrest-format" 19; stock reports ok with segments missing). So is
  * one that a backup needs to reach the timeline of a failover, and the history of a timeline after the oldest backup's.
  */
+import { countBefore } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
-import { countBefore } from "../../base/sortedList";
 import { type ArchiveHistoryEntry, archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { typeOfName } from "../../format/codec/compress";
@@ -478,7 +478,7 @@ function gapsBetween(first: string, last: string, stored: readonly string[], wal
 
 /** The index of the first name that is not before `from`. */
 function firstAt(sorted: readonly string[], from: string): number {
-  return countBefore(sorted, (name) => name < from);
+  return countBefore(sorted.length, (index) => (sorted[index] as string) < from);
 }
 
 /** The segment before `name`, counted from `from`. */

@@ -4,6 +4,7 @@ import {
   collect,
   compareBytes,
   concatBytes,
+  countBefore,
   freeMemory,
   hasStrayBytes,
   shownText,
@@ -161,4 +162,19 @@ describe("sizes", () => {
   ])("%d prints as stock does", (sizeBytes, text) => {
     expect(formatSize(sizeBytes)).toBe(text);
   });
+});
+
+it("counts the items before a bound, with and without items there", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 20 })), fc.integer({ min: -1, max: 21 }), (items, bound) => {
+      const sorted = items.toSorted((left, right) => left - right);
+      const at = (index: number): number => sorted[index] as number;
+      expect(countBefore(sorted.length, (index) => at(index) < bound)).toBe(
+        items.filter((item) => item < bound).length,
+      );
+      expect(countBefore(sorted.length, (index) => at(index) <= bound)).toBe(
+        items.filter((item) => item <= bound).length,
+      );
+    }),
+  );
 });
