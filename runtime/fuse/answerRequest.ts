@@ -2,7 +2,7 @@
  * From the bytes of a request to the bytes of its answer. Each request that the kernel waits for gets exactly one
  * answer: a lost one would hang its caller forever, and nothing but `umount -f` would free it.
  */
-import { ERRNO, OUT_HEADER_BYTES, PROTOCOL_MAJOR, Refusal, TRANSFER_BYTES_MAX, WANTED_FLAGS } from "./kernelProtocol";
+import { commonFlags, ERRNO, OUT_HEADER_BYTES, PROTOCOL_MAJOR, Refusal, TRANSFER_BYTES_MAX } from "./kernelProtocol";
 import { encodeInit, encodeReply, putReplyHeader } from "./reply";
 import { decodeHeader, decodeRequest, isAnswered, readOf, type Request, type RequestHeader } from "./request";
 
@@ -13,6 +13,11 @@ export type FileRequest = Exclude<
 >;
 
 export interface FileSystem {
+  /**
+   * The kernel may keep what was written until a sync or a close, as it does for a plain directory. But a disk without
+   * space then fails the sync, and not the write.
+   */
+  readonly isWriteBack: boolean;
   /** The body of the answer. A request that may wait returns a promise. @throws Refusal, or a system error */
   handle(request: FileRequest, node: number): Uint8Array | Promise<Uint8Array>;
   /** Reads into `target` from `at` on. Null if something must be fetched first. @throws as {@link handle} */
@@ -62,7 +67,7 @@ export function answer(bytes: Uint8Array, files: FileSystem, send: Send): void {
   } catch (error) {
     return refuse(error);
   }
-  if (!isForFiles(request)) return answerItself(request, header, send);
+  if (!isForFiles(request)) return answerItself(request, header, files, send);
   const asked = request;
   const finish = (body: Uint8Array): void => {
     if (isAnswered(header)) send(encodeReply(header.unique, 0, body));
@@ -81,12 +86,12 @@ function isForFiles(request: Request): request is FileRequest {
   return kind !== "init" && kind !== "interrupt" && kind !== "destroy" && kind !== "flush";
 }
 
-function answerItself(request: Request, header: RequestHeader, send: Send): void {
+function answerItself(request: Request, header: RequestHeader, files: FileSystem, send: Send): void {
   if (request.kind === "init") {
     const isKnown = request.major === PROTOCOL_MAJOR;
     return send(
       isKnown
-        ? encodeReply(header.unique, 0, encodeInit(request.flags & WANTED_FLAGS))
+        ? encodeReply(header.unique, 0, encodeInit(commonFlags(request.flags, files.isWriteBack)))
         : encodeReply(header.unique, ERRNO.EPROTO),
     );
   }

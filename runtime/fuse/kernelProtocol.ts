@@ -84,14 +84,19 @@ export const ROOT_NODE = 1;
 /** Flags of INIT. */
 const ASYNC_READ = 1 << 0;
 const BIG_WRITES = 1 << 5;
+/** The kernel keeps what is written, and sends it later in large requests: at the latest before a sync or a close. */
+const WRITEBACK_CACHE = 1 << 16;
 const PARALLEL_DIROPS = 1 << 18;
 const MAX_PAGES = 1 << 22;
 const CACHE_SYMLINKS = 1 << 23;
 /** The kernel keeps cached pages until we say otherwise; nobody else changes the files. */
 const EXPLICIT_INVAL_DATA = 1 << 25;
-/** No write-back cache: a WRITE that was answered is in our files, whatever happens to the kernel's cache. */
-export const WANTED_FLAGS =
-  ASYNC_READ | BIG_WRITES | PARALLEL_DIROPS | MAX_PAGES | CACHE_SYMLINKS | EXPLICIT_INVAL_DATA;
+const WANTED_FLAGS = ASYNC_READ | BIG_WRITES | PARALLEL_DIROPS | MAX_PAGES | CACHE_SYMLINKS | EXPLICIT_INVAL_DATA;
+
+/** Flags that we want, of those that the kernel has. */
+export function commonFlags(kernelFlags: number, isWriteBack: boolean): number {
+  return kernelFlags & (isWriteBack ? WANTED_FLAGS | WRITEBACK_CACHE : WANTED_FLAGS);
+}
 
 /** Flag of an OPEN's answer: cached pages stay valid. */
 export const KEEP_CACHE = 1 << 1;

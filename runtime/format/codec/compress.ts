@@ -93,13 +93,20 @@ export function decompress(source: ByteStream, type: CompressType, raw = false):
   return throughTransform(source, create, mapError);
 }
 
-/** {@link compress} chunk by chunk in the calling thread, for workers. */
-export function createCompressor({ type, level }: CompressSpec, raw = false): Codec {
+/**
+ * {@link compress} chunk by chunk in the calling thread, for workers.
+ * @param searches remembers which search for repetitions suits the content, from one file to the next
+ */
+export function createCompressor(
+  { type, level }: CompressSpec,
+  raw = false,
+  searches = new FrameSearches(level),
+): Codec {
   switch (type) {
     case "none":
       return UNCHANGED;
     case "zst":
-      if (level <= FRAMED_LEVEL_MAX) return new ZstFramesCompressor(level, codecError(type));
+      if (level <= FRAMED_LEVEL_MAX) return new ZstFramesCompressor(level, searches, codecError(type));
       return zlibCodec(compressorOptions(type, level, raw));
     case "gz":
       return zlibCodec(compressorOptions(type, level, raw));

@@ -42,9 +42,18 @@ const LEAN_SIZE_MAX = 1 + 1 / 128;
 /** A frame that packs so much worse than that of the trial says that the content has changed. */
 const SURPRISE = 1.25;
 
-/** Chooses the search for each frame of a file. */
+const ZEROS = Buffer.alloc(FRAME_SIZE_BYTES);
+
+/** The rest of a WAL segment that was switched early, and what a relation has not used yet. */
+function isZeroFrame(content: Uint8Array): boolean {
+  return content.length === FRAME_SIZE_BYTES && ZEROS.equals(content);
+}
+
+/** Chooses the search for each frame of a file, or of files with the same kind of content. */
 export class FrameSearches {
   readonly #hasLean: boolean;
+  /** Made once. */
+  #zeroFrame: Uint8Array | null = null;
   #frameNo = 0;
   /** Packed bytes for a byte of the last trial, while the lean search is the better one. */
   #leanRatio: number | null = null;
@@ -55,15 +64,16 @@ export class FrameSearches {
   }
 
   /** Yields each search for the next frame, takes the frame that it makes, and returns the better one. */
-  *next(contentSizeBytes: number): Generator<Search, Uint8Array, Uint8Array> {
+  *next(content: Uint8Array): Generator<Search, Uint8Array, Uint8Array> {
+    if (isZeroFrame(content)) return (this.#zeroFrame ??= Buffer.from(yield "usual"));
     const isTrial = this.#hasLean && this.#frameNo++ % TRIAL_EVERY_FRAMES === FIRST_TRIAL_FRAME;
     if (!isTrial && this.#leanRatio === null) return yield "usual";
     const lean = yield "lean";
-    const expectedBytes = (this.#leanRatio ?? 0) * contentSizeBytes;
+    const expectedBytes = (this.#leanRatio ?? 0) * content.length;
     if (!isTrial && lean.length <= expectedBytes * SURPRISE) return lean;
     const usual = yield "usual";
     const isBetter = lean.length <= usual.length * LEAN_SIZE_MAX;
-    this.#leanRatio = isBetter ? lean.length / contentSizeBytes : null;
+    this.#leanRatio = isBetter ? lean.length / content.length : null;
     return isBetter ? lean : usual;
   }
 }
@@ -74,7 +84,7 @@ export function nextFrame(
   content: Uint8Array,
   pack: (search: Search) => Uint8Array,
 ): Uint8Array {
-  const frame = searches.next(content.length);
+  const frame = searches.next(content);
   let step = frame.next();
   while (step.done !== true) step = frame.next(pack(step.value));
   return step.value;
@@ -140,10 +150,10 @@ export class ZstFramesCompressor implements Codec {
   #filledBytes = 0;
 
   /** `mapError` converts the codec's own errors. */
-  constructor(level: number, mapError: (error: unknown) => unknown) {
+  constructor(level: number, searches: FrameSearches, mapError: (error: unknown) => unknown) {
     this.#level = level;
+    this.#searches = searches;
     this.#mapError = mapError;
-    this.#searches = new FrameSearches(level);
   }
 
   *update(chunk: Uint8Array): Iterable<Uint8Array> {
@@ -205,7 +215,7 @@ export async function* zstFramesStream(source: ByteStream, level: number): ByteS
     parts = [];
     gatheredBytes = 0;
     const sizes = { chunkSize: outputSizeBytes(content.length), pledgedSrcSize: content.length };
-    const next = searches.next(content.length);
+    const next = searches.next(content);
     let step = next.next();
     while (step.done !== true)
       step = next.next(await compressFrame(content, { ...sizes, params: zstParams(level, step.value) }));

@@ -9,6 +9,7 @@ import { type BackupError, fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { Codec } from "../../format/codec/codec";
 import { type CompressSpec, createCompressor } from "../../format/codec/compress";
+import { FrameSearches } from "../../format/codec/zstFrames";
 
 /** Segments up to this size, PostgreSQL's default, are held in memory. */
 export const HELD_SEGMENT_SIZE_BYTES_MAX = 16 * 1024 * 1024;
@@ -49,6 +50,15 @@ export interface PackedWal {
   readonly contents: readonly (readonly Uint8Array<ArrayBuffer>[])[] | null;
 }
 
+/** For each level: a segment contains what the last ones did. */
+const searches = new Map<number, FrameSearches>();
+
+function compressorOf(spec: CompressSpec): Codec {
+  const known = searches.get(spec.level) ?? new FrameSearches(spec.level);
+  searches.set(spec.level, known);
+  return createCompressor(spec, false, known);
+}
+
 /**
  * Reads, hashes and compresses a file on a thread that does nothing else. It works piece by piece through one buffer:
  * each pass over a whole 16 MiB buffer comes from memory, and allocating and freeing it costs as much again.
@@ -58,7 +68,7 @@ export async function packWal({ path, specs }: PackWalJob): Promise<PackedWal> {
   if (lookAt(path).size > BigInt(HELD_SEGMENT_SIZE_BYTES_MAX)) return hashLarge(path);
   const hash = createHash("sha1");
   let head: Uint8Array = new Uint8Array(0);
-  const outputs = specs.map((spec) => ({ codec: createCompressor(spec), pieces: [] as Uint8Array<ArrayBuffer>[] }));
+  const outputs = specs.map((spec) => ({ codec: compressorOf(spec), pieces: [] as Uint8Array<ArrayBuffer>[] }));
   try {
     const read = await readChecked(
       path,

@@ -50,6 +50,7 @@ type Of<K extends RequestKind> = Extract<FileRequest, { readonly kind: K }>;
 type Handlers = { readonly [K in FileRequest["kind"]]: (request: Of<K>, node: Node) => Answer };
 
 export class OpenFiles implements FileSystem {
+  readonly isWriteBack: boolean;
   readonly #tree: Tree;
   readonly #journal: Journal;
   readonly #account: Account;
@@ -65,7 +66,9 @@ export class OpenFiles implements FileSystem {
     account: Account,
     fetch: Fetch,
     report: (text: string, error: unknown) => void,
+    isWriteBack: boolean,
   ) {
+    this.isWriteBack = isWriteBack;
     this.#tree = tree;
     this.#journal = journal;
     this.#account = account;

@@ -259,11 +259,13 @@ function shareAll(targets: readonly Target[], pages: SharedPages): void {
   }
 }
 
-function filesOf({ journal, tree }: UpperDirectory, { account }: OpenState, fetch: Fetch, ctx: Context): OpenFiles {
-  return new OpenFiles(tree, journal, account, fetch, (text, error) => {
+function filesOf({ journal, tree }: UpperDirectory, state: OpenState, fetch: Fetch, ctx: Context): OpenFiles {
+  const report = (text: string, error: unknown): void => {
     const { message, name } = toBackupError(error);
     ctx.log.warn(`${text}: [${name}] ${message}`);
-  });
+  };
+  // In production a full disk must fail the write, and not the checkpoint, which would end the server.
+  return new OpenFiles(tree, journal, state.account, fetch, report, state.production === undefined);
 }
 
 /** Begins again: what a killed preparation left holds no writes. */

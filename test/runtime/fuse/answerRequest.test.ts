@@ -15,9 +15,11 @@ interface Run {
 async function run(
   bytes: Uint8Array,
   handle: (request: FileRequest) => Uint8Array | Promise<Uint8Array>,
+  isWriteBack = true,
 ): Promise<Run> {
   const made: Run = { replies: [], requests: [], failures: [] };
   const files: FileSystem = {
+    isWriteBack,
     handle: (request) => {
       made.requests.push(request);
       return handle(request);
@@ -69,6 +71,7 @@ describe("answers", () => {
     const reply = Buffer.alloc(200, 0xee);
     const asked: unknown[] = [];
     const files: FileSystem = {
+      isWriteBack: true,
       handle: () => new Uint8Array(0),
       readNow: ({ offsetBytes, sizeBytes }, node, target, at) => {
         asked.push([node, offsetBytes, sizeBytes]);
@@ -105,7 +108,9 @@ describe("answers", () => {
       },
     ];
     for (const readNow of outcomes)
-      expect(answerRead(bytes, { handle: nothing, readNow, failed: () => {} }, Buffer.alloc(9000))).toBeNull();
+      expect(
+        answerRead(bytes, { isWriteBack: true, handle: nothing, readNow, failed: () => {} }, Buffer.alloc(9000)),
+      ).toBeNull();
   });
 
   test("no name leads out of its directory", async () => {
@@ -146,17 +151,19 @@ describe("answers", () => {
     expect([refused.replies[0]?.errno, refused.failures]).toEqual([ERRNO.ESTALE, []]);
   });
 
-  test("the answer to INIT asks for nothing that the kernel does not offer, and for no write-back cache", async () => {
+  test("the answer to INIT asks for nothing that the kernel does not offer, and for a write-back cache only where it may", async () => {
     const WRITEBACK = 1 << 16;
-    const offer = async (flags: number): Promise<number> => {
+    const offer = async (flags: number, isWriteBack: boolean): Promise<number> => {
       const { replies } = await run(
         encode({ op: "INIT", body: fields([4, 7], [4, 41], [4, 131072], [4, flags]) }),
         nothing,
+        isWriteBack,
       );
       return replies[0]?.body.readUInt32LE(12) ?? -1;
     };
-    expect(await offer(0)).toBe(0);
-    expect(await offer(0xffffffff)).not.toBe(0);
-    expect((await offer(0xffffffff)) & WRITEBACK).toBe(0);
+    expect(await offer(0, true)).toBe(0);
+    expect(await offer(0xffffffff, false)).not.toBe(0);
+    expect((await offer(0xffffffff, false)) & WRITEBACK).toBe(0);
+    expect((await offer(0xffffffff, true)) & WRITEBACK).toBe(WRITEBACK);
   });
 });

@@ -12,6 +12,7 @@ import {
 import {
   FRAME_SIZE_BYTES,
   FRAMED_LEVEL_MAX,
+  FrameSearches,
   ZstFramesCompressor,
   zstFrames,
   zstFramesStream,
@@ -20,8 +21,12 @@ import { all, pieces, sampleBytes } from "../vectors";
 
 const MAGIC = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 
-async function throughFrames(bytes: Uint8Array, pieceSize: number): Promise<Buffer> {
-  const codec = new ZstFramesCompressor(3, (error) => error);
+async function throughFrames(
+  bytes: Uint8Array,
+  pieceSize: number,
+  searches: FrameSearches = new FrameSearches(3),
+): Promise<Buffer> {
+  const codec = new ZstFramesCompressor(3, searches, (error) => error);
   const out: Uint8Array[] = [];
   for await (const piece of pieces(bytes, pieceSize))
     for (const part of codec.update(piece)) out.push(Buffer.from(part));
@@ -101,6 +106,11 @@ test.each([
     content: [digests(3 * FRAME_SIZE_BYTES), rows(5 * FRAME_SIZE_BYTES), digests(FRAME_SIZE_BYTES)],
     most: 1.01,
   },
+  {
+    title: "zeros change nothing for what follows",
+    content: [Buffer.alloc(3 * FRAME_SIZE_BYTES), digests(3 * FRAME_SIZE_BYTES), Buffer.alloc(FRAME_SIZE_BYTES + 9)],
+    most: 0.99,
+  },
 ])("$title", async ({ content, most }) => {
   const bytes = Buffer.concat(content);
   const whole = Buffer.from(zstFrames(bytes, 3));
@@ -108,6 +118,15 @@ test.each([
   expect((await throughFrames(bytes, 300_001)).equals(whole)).toBe(true);
   expect((await all(zstFramesStream(pieces(bytes, FRAME_SIZE_BYTES), 3))).length / whole.length).toBeCloseTo(1, 3);
   expect(zstdDecompressSync(whole).equals(bytes)).toBe(true);
+});
+
+test("a file begins with the search that suited the one before it", async () => {
+  const searches = new FrameSearches(3);
+  const segment = Buffer.concat([digests(3 * FRAME_SIZE_BYTES), Buffer.alloc(2 * FRAME_SIZE_BYTES)]);
+  const first = await throughFrames(segment, FRAME_SIZE_BYTES, searches);
+  const second = await throughFrames(segment, FRAME_SIZE_BYTES, searches);
+  expect(second.length).toBeLessThan(first.length);
+  expect(zstdDecompressSync(second).equals(segment)).toBe(true);
 });
 
 test("incompressible content has enough space too", async () => {

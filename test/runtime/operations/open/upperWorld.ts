@@ -219,7 +219,7 @@ export class UpperWorld {
     const account = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     return [
       upper,
-      new OpenFiles(upper.tree, upper.journal, account, this.#fetch, (_, error) => this.failures.push(error)),
+      new OpenFiles(upper.tree, upper.journal, account, this.#fetch, (_, error) => this.failures.push(error), true),
     ];
   }
 }
