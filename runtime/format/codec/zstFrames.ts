@@ -13,7 +13,7 @@
  */
 import { promisify } from "node:util";
 import { constants, createZstdCompress, zstdCompress, zstdCompressSync, type ZstdOptions } from "node:zlib";
-import { type ByteStream, concatBytes } from "../../base/bytes";
+import { type ByteStream, concatBytes, EMPTY_BYTES } from "../../base/bytes";
 import { assert } from "../../base/errors";
 import type { Codec } from "./codec";
 import { HandleCodec, handlesWork } from "./zlibCodec";
@@ -145,7 +145,8 @@ export class ZstFramesCompressor implements Codec {
   readonly #mapError: (error: unknown) => unknown;
   readonly #handles = new Map<Search, HandleCodec>();
   readonly #searches: FrameSearches;
-  readonly #input = Buffer.allocUnsafeSlow(FRAME_SIZE_BYTES);
+  /** Gathers a frame; null while chunks are whole frames. */
+  #input: Buffer | null = null;
   readonly #table = new ZstSeekTable();
   #filledBytes = 0;
 
@@ -164,6 +165,7 @@ export class ZstFramesCompressor implements Codec {
         yield this.#frame(part);
         continue;
       }
+      this.#input ??= Buffer.allocUnsafeSlow(FRAME_SIZE_BYTES);
       this.#input.set(part, this.#filledBytes);
       this.#filledBytes += part.length;
       if (this.#filledBytes < FRAME_SIZE_BYTES) return;
@@ -173,7 +175,8 @@ export class ZstFramesCompressor implements Codec {
   }
 
   *finish(): Iterable<Uint8Array> {
-    if (this.#filledBytes > 0 || this.#table.isEmpty) yield this.#frame(this.#input.subarray(0, this.#filledBytes));
+    const rest = this.#input?.subarray(0, this.#filledBytes) ?? EMPTY_BYTES;
+    if (rest.length > 0 || this.#table.isEmpty) yield this.#frame(rest);
     const table = this.#table.encode();
     if (table.length > 0) yield table;
   }
