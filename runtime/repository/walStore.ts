@@ -202,11 +202,12 @@ export async function openWal(
   stored: StoredWal,
   pass: string | null,
   segmentSizeBytes: number = LIMITS.walSegmentSizeBytesMax,
+  unpacking: typeof unpack = unpack,
 ): Promise<ByteStream> {
   const raw = await repo.storage.read(walPath(repo.stanza, archiveId, stored.fileName));
   const isText = stored.sha1 === null;
   const compressType = isText ? "none" : typeOfName(stored.fileName);
-  const plain = unpack(raw, { cipherPass: pass, compressType, raw: false });
+  const plain = unpacking(raw, { cipherPass: pass, compressType, raw: false });
   return limited(plain, isText ? LIMITS.walTextSizeBytesMax : segmentSizeBytes);
 }
 

@@ -8,7 +8,7 @@
  * answers "not found" past an unreadable repository).
  */
 import { createHash } from "node:crypto";
-import { open, rename, rm } from "../../local/nodeFiles";
+import { open, rename, rm, writeSync } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
@@ -19,7 +19,7 @@ import type { Repository } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { decide, findDamage } from "../heal/decide";
-import { DAMAGED_COPY_HINT } from "../shared/readStored";
+import { DAMAGED_COPY_HINT, unpackStored } from "../shared/readStored";
 import { openCopy, type WalCopy } from "../shared/carriedWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { type NamedContent, readNamed } from "../shared/namedWal";
@@ -332,9 +332,12 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
     const handle = await open(temporary, "w", 0o600);
     try {
       const { repo, archiveId, stored, pass, segmentSizeBytes } = candidate;
-      for await (const chunk of await openWal(repo, archiveId, stored, pass, segmentSizeBytes)) {
+      // Each piece is used at once, while the processor's cache still has it.
+      for await (const chunk of await openWal(repo, archiveId, stored, pass, segmentSizeBytes, unpackStored)) {
         hash.update(chunk);
-        await handle.writeFile(chunk);
+        // A pipe may make its writer wait.
+        if (isSpecial) await handle.writeFile(chunk);
+        else for (let done = 0; done < chunk.length; ) done += writeSync(handle.fd, chunk, done);
       }
       if (durable && !isSpecial) await handle.sync();
     } finally {
