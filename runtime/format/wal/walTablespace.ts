@@ -27,10 +27,21 @@ export interface NewTablespace {
   readonly path: string | null;
 }
 
+/** A segment that is read in parts. */
+export interface SegmentSource {
+  readonly sizeBytes: number;
+  /** Less at the end of the segment. Valid until the next call. */
+  read(offsetBytes: number, sizeBytes: number): Uint8Array;
+}
+
 const OPERATION_MASK = 0xf0;
 const CREATE = 0x00;
 const OID_SIZE_BYTES = 4;
 const INFO_OFFSET = 16;
+/** A multiple of every page's size, and small enough for a processor's cache. */
+const PART_SIZE_BYTES = 256 * 1024;
+/** Of the next page: its header, and the kind of a record that begins at the end of this one. */
+const OVERLAP_BYTES = 64;
 /** A path has less than 1024 bytes (MAXPGPATH). */
 const RECORD_SIZE_BYTES_MAX = 2048;
 
@@ -39,12 +50,18 @@ const RECORD_SIZE_BYTES_MAX = 2048;
  * ends in the next one counts as soon as its kind is known.
  * @throws fileInvalid, versionNotSupported, format for an invalid segment
  */
-export function findNewTablespace(segment: Uint8Array): NewTablespace | null {
-  const { pgVersion, segmentSizeBytes } = parseWalHeader(segment.subarray(0, 512));
-  const view = new DataView(segment.buffer, segment.byteOffset, segment.byteLength);
-  const continued = continuedCreation(segment, view, pgVersion);
+export function findNewTablespace(segment: SegmentSource): NewTablespace | null {
+  const head = segment.read(0, LONG_PAGE_HEADER_SIZE_BYTES + RECORD_SIZE_BYTES_MAX);
+  const { pgVersion, segmentSizeBytes } = parseWalHeader(head.subarray(0, 512));
+  const continued = continuedCreation(head, viewOf(head), pgVersion);
   if (continued !== null) return continued;
-  return hasCreation(segment, view, segmentSizeBytes) ? firstCreation(segment, pgVersion) : null;
+  return hasCreation(segment, viewOf(head), segmentSizeBytes)
+    ? firstCreation(segment.read(0, segment.sizeBytes), pgVersion)
+    : null;
+}
+
+function viewOf({ buffer, byteLength, byteOffset }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }
 
 function firstCreation(segment: Uint8Array, pgVersion: string): NewTablespace | null {
@@ -68,32 +85,37 @@ function isCreation(resourceManager: number | undefined, info: number | undefine
  * Looks at the kinds of records alone: every recovery does this with all its WAL, and reading the records would take
  * as long as their replay.
  */
-function hasCreation(segment: Uint8Array, view: DataView, segmentSizeBytes: number): boolean {
-  const pageSizeBytes = pageSizeOf(view);
+function hasCreation(segment: SegmentSource, head: DataView, segmentSizeBytes: number): boolean {
+  const pageSizeBytes = pageSizeOf(head);
   if (!isPageSize(pageSizeBytes)) return false;
-  const sizeBytes = Math.min(segmentSizeBytes, segment.length);
+  const sizeBytes = Math.min(segmentSizeBytes, segment.sizeBytes);
   let at = LONG_PAGE_HEADER_SIZE_BYTES;
-  let restBytes = continuedBytes(view, 0);
-  for (let end = pageSizeBytes; end <= sizeBytes; end += pageSizeBytes) {
-    while (at < end) {
-      if (restBytes > 0) {
-        const partBytes = Math.min(restBytes, end - at);
-        restBytes -= partBytes;
-        at = aligned(at + partBytes);
-        continue;
+  let restBytes = continuedBytes(head, 0);
+  for (let begin = 0; begin < sizeBytes; begin += PART_SIZE_BYTES) {
+    const part = segment.read(begin, PART_SIZE_BYTES + OVERLAP_BYTES);
+    const view = viewOf(part);
+    const partEnd = Math.min(begin + PART_SIZE_BYTES, begin + part.length, sizeBytes);
+    for (let end = begin + pageSizeBytes; end <= partEnd; end += pageSizeBytes) {
+      while (at < end) {
+        if (restBytes > 0) {
+          const skippedBytes = Math.min(restBytes, end - at);
+          restBytes -= skippedBytes;
+          at = aligned(at + skippedBytes);
+          continue;
+        }
+        restBytes = view.getUint32(at - begin, true);
+        if (restBytes < RECORD_HEADER_SIZE_BYTES) return false;
+        // Less than a header may be left of the page, and the rest is behind the next one's header.
+        const kindAt = at + INFO_OFFSET < end ? at + INFO_OFFSET : at + INFO_OFFSET + PAGE_HEADER_SIZE_BYTES;
+        const [info = 0, resourceManager = 0] = part.subarray(kindAt - begin, kindAt - begin + 2);
+        if (isCreation(resourceManager, info)) return true;
+        if (isSwitch({ info, resourceManager })) return false;
       }
-      restBytes = view.getUint32(at, true);
-      if (restBytes < RECORD_HEADER_SIZE_BYTES) return false;
-      // Less than a header may be left of the page, and the rest is behind the next one's header.
-      const kindAt = at + INFO_OFFSET < end ? at + INFO_OFFSET : at + INFO_OFFSET + PAGE_HEADER_SIZE_BYTES;
-      const [info = 0, resourceManager = 0] = [segment[kindAt], segment[kindAt + 1]];
-      if (isCreation(resourceManager, info)) return true;
-      if (isSwitch({ info, resourceManager })) return false;
+      if (end >= sizeBytes) break;
+      at = end + PAGE_HEADER_SIZE_BYTES;
+      // After a crash PostgreSQL writes other records in the place of one that continued.
+      restBytes = continuedBytes(view, end - begin);
     }
-    if (end >= sizeBytes) break;
-    at = end + PAGE_HEADER_SIZE_BYTES;
-    // After a crash PostgreSQL writes other records in the place of one that continued.
-    restBytes = continuedBytes(view, end);
   }
   return false;
 }

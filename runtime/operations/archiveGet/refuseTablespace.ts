@@ -5,7 +5,7 @@
 import { fail, isError } from "../../base/errors";
 import { SEGMENT_NAME } from "../../format/wal/walSegment";
 import { findNewTablespace, type NewTablespace } from "../../format/wal/walTablespace";
-import { open, rm } from "../../local/nodeFiles";
+import { open, readSync, rm } from "../../local/nodeFiles";
 import { otherServers, resolved, tablespacesOf } from "../../postgres/runningServers";
 
 export interface RecoveringServer {
@@ -52,28 +52,19 @@ export async function refuseTablespace(path: string, walName: string, server: Re
 
 /** @throws versionNotSupported for WAL that only a newer server can read, if all tablespaces are refused */
 async function createdIn(path: string, refusesAll: boolean): Promise<NewTablespace | null> {
-  const segment = await readOnce(path);
+  const handle = await open(path, "r");
   try {
-    return findNewTablespace(segment);
+    const { size } = await handle.stat();
+    let buffer = Buffer.alloc(0);
+    const read = (offsetBytes: number, sizeBytes: number): Uint8Array => {
+      if (buffer.length < sizeBytes) buffer = Buffer.allocUnsafeSlow(sizeBytes);
+      return buffer.subarray(0, readSync(handle.fd, buffer, 0, sizeBytes, offsetBytes));
+    };
+    return findNewTablespace({ sizeBytes: size, read });
   } catch (error) {
     if (refusesAll && isError(error, "versionNotSupported")) throw error;
     // Damaged, or of a version to come: PostgreSQL refuses the first, and the guard must not keep it from the second.
     return null;
-  }
-}
-
-/** Node's own function collects the parts of a file before it joins them: twice the memory. */
-async function readOnce(path: string): Promise<Uint8Array> {
-  const handle = await open(path, "r");
-  try {
-    const { size } = await handle.stat();
-    const bytes = Buffer.allocUnsafeSlow(size);
-    for (let done = 0; done < size; ) {
-      const { bytesRead } = await handle.read(bytes, done, size - done, done);
-      if (bytesRead === 0) return bytes.subarray(0, done);
-      done += bytesRead;
-    }
-    return bytes;
   } finally {
     await handle.close();
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { findNewTablespace } from "../../../../runtime/format/wal/walTablespace";
+import { findNewTablespace, type SegmentSource } from "../../../../runtime/format/wal/walTablespace";
 import * as fc from "../../../harness/properties";
 import { pack, PAGE_BYTES, SEGMENT_BYTES, WalWriter } from "../walWriter";
 
@@ -7,21 +7,40 @@ const TABLESPACE = 5;
 const DROP = 0x10;
 const HEAP = 10;
 
+const LAST_PAGE = SEGMENT_BYTES / PAGE_BYTES - 1;
+
+/** Gives parts that change with the next read. */
+function sourceOf(segment: Uint8Array): SegmentSource {
+  let last = new Uint8Array(0);
+  return {
+    sizeBytes: segment.length,
+    read: (offsetBytes, sizeBytes) => {
+      last.fill(0xee);
+      last = new Uint8Array(segment.subarray(offsetBytes, offsetBytes + sizeBytes));
+      return last;
+    },
+  };
+}
+
 const created = (path: string): Uint8Array => pack([4, 16_400], path, [1, 0]);
 
-/** A record that begins this many bytes before the end of segment 7; what each segment is said to create. */
+/** A record that begins this many bytes before the end of a page of segment 7; what each segment is said to create. */
 function scanned(
-  { beforeEnd, major = 18 }: { readonly beforeEnd: number; readonly major?: number },
+  {
+    beforeEnd,
+    major = 18,
+    page = LAST_PAGE,
+  }: { readonly beforeEnd: number; readonly major?: number; readonly page?: number },
   record: { readonly resourceManager: number; readonly info?: number; readonly main: Uint8Array },
 ): (string | null | undefined)[] {
   const writer = new WalWriter({ major, segment: 7 });
-  writer.fill(126 * PAGE_BYTES);
+  writer.fill((page - 1) * PAGE_BYTES);
   writer.fillPage();
   writer.fillPage(beforeEnd);
   const { info = 0, main, resourceManager } = record;
   writer.add({ resourceManager, info, body: { main } });
   writer.fill(200);
-  const all = [...writer.segments().values()].map((segment) => findNewTablespace(segment));
+  const all = [...writer.segments().values()].map((segment) => findNewTablespace(sourceOf(segment)));
   return all.map((tablespace) => tablespace?.path);
 }
 
@@ -43,6 +62,16 @@ describe("WAL that creates a tablespace", () => {
       },
     );
     fc.assert(property, { numRuns: 60 });
+  });
+
+  test("is detected at the end of every page", () => {
+    const main = created("/srv/data");
+    for (let page = 2; page < LAST_PAGE; page++)
+      for (const beforeEnd of [8, 16, 24, 32, 48])
+        expect([page, ...scanned({ beforeEnd, page }, { resourceManager: TABLESPACE, main })]).toEqual([
+          page,
+          "/srv/data",
+        ]);
   });
 
   test("is not what another record has where it continues", () => {
