@@ -24,6 +24,8 @@ export interface MeasureOptions {
 }
 
 const KIB = 1024;
+/** Interval of {@link peakWhile}'s looks at a process. */
+const SAMPLE_MS = 50;
 /** The unit of processor time in `/proc`. */
 export const TICKS_PER_S = 100;
 
@@ -92,7 +94,24 @@ function childSeconds(times: string): number {
   return seconds.reduce((sum, each) => sum + each, 0);
 }
 
-/** Proportional memory of a process and all its descendants. */
+/** Proportional memory of a process in bytes; 0 if it has ended. */
+export function processMemory(pid: number): number {
+  const match = /^Pss:\s+(\d+) kB/m.exec(readProc(`/proc/${pid}/smaps_rollup`));
+  return Number(match?.[1] ?? 0) * KIB;
+}
+
+/** The most that a process takes while something happens. */
+export async function peakWhile<T>(pid: number, work: () => Promise<T>): Promise<readonly [T, number]> {
+  let peakBytes = processMemory(pid);
+  const timer = setInterval(() => void (peakBytes = Math.max(peakBytes, processMemory(pid))), SAMPLE_MS);
+  try {
+    return [await work(), peakBytes];
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** Proportional memory of all descendants of a process. */
 function memoryOf(root: number): number {
   const childrenOf = new Map<number, number[]>();
   for (const name of listProc()) {
@@ -102,8 +121,7 @@ function memoryOf(root: number): number {
   }
   let sizeBytes = 0;
   const visit = (pid: number): void => {
-    const match = /^Pss:\s+(\d+) kB/m.exec(readProc(`/proc/${pid}/smaps_rollup`));
-    sizeBytes += Number(match?.[1] ?? 0) * KIB;
+    sizeBytes += processMemory(pid);
     for (const child of childrenOf.get(pid) ?? []) visit(child);
   };
   for (const child of childrenOf.get(root) ?? []) visit(child);

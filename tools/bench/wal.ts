@@ -31,7 +31,7 @@ import { besideStock, configureProgram, copyRuntime, machineFacts, type Parts } 
 import { type DelayProxy, startDelayProxy } from "./delayProxy";
 import { publish, type Report } from "./document";
 import { type Program, PROGRAMS } from "./figures";
-import { median, processSeconds, TICKS_PER_S } from "./measure";
+import { median, peakWhile, processMemory, processSeconds, TICKS_PER_S } from "./measure";
 import { profileArguments, readableRuntime, readProfile, type TitledProfile } from "./profile";
 
 interface WalBenchOptions {
@@ -54,10 +54,18 @@ interface Figures {
   readonly agentCpuS: number[];
   readonly callMs: number[];
   readonly recoveryS: number[];
+  /** Of the agent alone, in MiB: before, at most, and a minute after. */
+  readonly idleMib: number[];
+  readonly pushMib: number[];
+  readonly afterMib: number[];
+  readonly recoveryMib: number[];
 }
 
 const STANZA = "wal";
 const CALLS = 20;
+const MIB = 1024 * 1024;
+/** Time after which the agent should take as much memory as before. */
+const REST_MS = 60_000;
 const START_MS = 2000;
 /** Rows that fill about a quarter of a segment before the switch. */
 const ROWS_PER_SEGMENT = 12_000;
@@ -113,7 +121,17 @@ async function walBench(options: WalBenchOptions, progress: Progress): Promise<R
 }
 
 function noFigures(): Figures {
-  return { pushS: [], pushCpuS: [], agentCpuS: [], callMs: [], recoveryS: [] };
+  return {
+    pushS: [],
+    pushCpuS: [],
+    agentCpuS: [],
+    callMs: [],
+    recoveryS: [],
+    idleMib: [],
+    pushMib: [],
+    afterMib: [],
+    recoveryMib: [],
+  };
 }
 
 class WalBed {
@@ -255,7 +273,7 @@ class WalBed {
     if (only !== "recovery" || figures.pushS.length === 0) await this.#playPush(program, figures, note);
     if (only !== "all" && only !== "recovery") return;
     note("recovery");
-    figures.recoveryS.push(await this.#recover(program));
+    figures.recoveryS.push(await this.#recover(program, figures));
   }
 
   /** The agent's profiles of one run of ours. */
@@ -292,9 +310,17 @@ class WalBed {
           : `${this.#argv(program, program).join(" ")} archive-push`;
       const machineCpuS = machineSeconds();
       const agentCpuS = agent === null ? 0 : processSeconds(agent.pid);
-      figures.pushS.push(await this.#pushAll(command));
+      if (agent !== null) figures.idleMib.push(processMemory(agent.pid) / MIB);
+      const [pushS, peakBytes] = await peakWhile(agent?.pid ?? 0, () => this.#pushAll(command));
+      figures.pushS.push(pushS);
       figures.pushCpuS.push(machineSeconds() - machineCpuS);
-      if (agent !== null) figures.agentCpuS.push(processSeconds(agent.pid) - agentCpuS);
+      if (agent !== null) {
+        figures.agentCpuS.push(processSeconds(agent.pid) - agentCpuS);
+        figures.pushMib.push(peakBytes / MIB);
+        note("a minute of rest");
+        await sleep(REST_MS);
+        figures.afterMib.push(processMemory(agent.pid) / MIB);
+      }
       if (this.#options.only === "push") return;
       note("one call");
       figures.callMs.push(...(await this.#pushAgain(program, command)));
@@ -389,7 +415,7 @@ class WalBed {
   }
 
   /** Seconds from the start of PostgreSQL to the end of its recovery. */
-  async #recover(program: Program): Promise<number> {
+  async #recover(program: Program, figures: Figures): Promise<number> {
     const name = `${program}-recovery`;
     const dataPath = join(this.#folder, name, "data");
     this.#configure(name, dataPath, program);
@@ -400,8 +426,11 @@ class WalBed {
     const cluster = TestCluster.adopt({ binaries: this.parts.binaries, dataPath, settings: { archive_mode: "off" } });
     try {
       const beganMs = performance.now();
-      await cluster.start({ restore_command: `${own} archive-get %f %p` }, { timeoutMs: 600_000 });
-      await cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 600_000);
+      const [, peakBytes] = await peakWhile(agent?.pid ?? 0, async () => {
+        await cluster.start({ restore_command: `${own} archive-get %f %p` }, { timeoutMs: 600_000 });
+        await cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 600_000);
+      });
+      if (agent !== null) figures.recoveryMib.push(peakBytes / MIB);
       const seconds = (performance.now() - beganMs) / 1000;
       const rows = await cluster.value("SELECT count(*)::text FROM t");
       const expected = String(ROWS_PER_SEGMENT * this.#options.segmentCount);
@@ -433,6 +462,13 @@ function reportOf(
     ["one archive_command call, segment pushed already: wall, ms", (of) => of.callMs, 0, 1],
     [`recovery of ${bed.segments.length} segments: wall, s`, (of) => of.recoveryS, 1, 0.8],
   ];
+  const memory: [string, (figures: Figures) => readonly number[], number][] = [
+    ["the agent's memory, idle: MiB", (of) => of.idleMib, 56],
+    [`at most while ${bed.segments.length} segments are pushed: MiB`, (of) => of.pushMib, 104],
+    ["a minute later: MiB", (of) => of.afterMib, 56],
+    [`at most while ${bed.segments.length} segments are recovered: MiB`, (of) => of.recoveryMib, 104],
+  ];
+  const memoryRows = memory.filter(([, of]) => of(figures.ours).length > 0);
   // Of the runs that followed each other, as in the other benches (figures.ts).
   const ratios = (of: (figures: Figures) => readonly number[]): number[] =>
     of(figures.ours).map((value, turn) => value / (of(figures.stock)[turn] ?? Number.NaN));
@@ -445,6 +481,9 @@ function reportOf(
       const [stock, ours] = [median(of(figures.stock)).toFixed(digits), median(of(figures.ours)).toFixed(digits)];
       return `| ${name} | ${stock} | ${ours} | ${median(ratios(of)).toFixed(2)} | ${spread} | ≤ ${target} |`;
     }),
+    ...memoryRows.map(
+      ([name, of, target]) => `| ${name} | – | ${median(of(figures.ours)).toFixed(0)} |  |  | ours ≤ ${target} |`,
+    ),
   ].join("\n");
   const facts = [
     ...machineFacts(bed.parts),
@@ -452,9 +491,14 @@ function reportOf(
     `all rounds, push: stock ${list(figures.stock.pushS)} s, ours ${list(figures.ours.pushS)} s; recovery: stock ${list(figures.stock.recoveryS)} s, ours ${list(figures.ours.recoveryS)} s`,
     `processor time while pushing, of the whole machine (server, proxy and callers in it): stock ${list(figures.stock.pushCpuS)} s, ours ${list(figures.ours.pushCpuS)} s, of which the agent ${list(figures.ours.agentCpuS)} s`,
   ];
-  const missed = measured
-    .filter(([, of, , target]) => median(ratios(of)) > target)
-    .map(([name, of, , target]) => `${name} ${median(ratios(of)).toFixed(3)} (≤ ${target})`);
+  const missed = [
+    ...measured
+      .filter(([, of, , target]) => median(ratios(of)) > target)
+      .map(([name, of, , target]) => `${name} ${median(ratios(of)).toFixed(3)} (≤ ${target})`),
+    ...memoryRows
+      .filter(([, of, target]) => median(of(figures.ours)) > target)
+      .map(([name, of, target]) => `${name} ${median(of(figures.ours)).toFixed(0)} (ours ≤ ${target})`),
+  ];
   return { table, facts, missed };
 }
 
