@@ -54,7 +54,7 @@ interface Figures {
   readonly agentCpuS: number[];
   readonly callMs: number[];
   readonly recoveryS: number[];
-  /** Of the agent alone, in MiB: before, at most, and a minute after. */
+  /** Memory of the agent in MiB: before, at most, and a minute after. */
   readonly idleMib: number[];
   readonly pushMib: number[];
   readonly afterMib: number[];
