@@ -25,7 +25,7 @@ import type { BlockReader, ByteRange, Storage } from "../storage/storage";
 import type { Repository } from "./repository";
 
 /** Stored bytes that were already read. */
-interface HeldBytes {
+export interface HeldBytes {
   readonly path: string;
   readonly offsetBytes: number;
   readonly bytes: Uint8Array;
@@ -141,22 +141,36 @@ export async function readBlocks(
 ): Promise<void> {
   if (repo.storage.openReader !== undefined && openSizeBytes(map) <= OPEN_SIZE_BYTES_MAX)
     return readInOrder(new OpenBackups(repo, source, held), map, isWanted, visit);
+  for (const piece of planReads(map, isWanted)) await readPiece(repo, source, held, piece, visit);
+}
+
+/**
+ * Visits the wanted blocks of super blocks that are stored one behind the other, with one of them in memory.
+ * @param opened is called when all blocks of a super block were visited
+ * @throws as {@link readBlocks}
+ */
+export async function readPiece(
+  repo: Repository,
+  source: BlockSource,
+  held: HeldBytes | null,
+  piece: readonly WantedSuperBlock[],
+  visit: Visit,
+  opened: (wanted: WantedSuperBlock) => void = () => {},
+): Promise<void> {
   const open = (stored: Uint8Array, wanted: WantedSuperBlock): void => {
     const content = contentBuffer.of(wanted.superBlock.sizeBytes + 1);
     visitBlocks(openSuperBlock(stored, wanted.superBlock, source, source.name, content), wanted, source, visit);
+    opened(wanted);
   };
-  for (const read of planReads(map, isWanted)) {
-    const [first] = read;
-    assert(first !== undefined, "a read of nothing");
-    const { offsetBytes } = first.superBlock;
-    const path = pathOf(repo, source, first.superBlock);
-    const range = { offsetBytes, sizeBytes: sizeOf(read) };
-    const own = heldPart(held, path, offsetBytes, range.sizeBytes);
-    if (own !== null) cutPiece(own, read, open);
-    else
-      for await (const { stored, wanted } of cut(await repo.storage.read(path, range), read, source.name))
-        open(stored, wanted);
-  }
+  const [first] = piece;
+  assert(first !== undefined, "a read of nothing");
+  const { offsetBytes } = first.superBlock;
+  const path = pathOf(repo, source, first.superBlock);
+  const range = { offsetBytes, sizeBytes: sizeOf(piece) };
+  const own = heldPart(held, path, offsetBytes, range.sizeBytes);
+  if (own !== null) return cutPiece(own, piece, open);
+  for await (const { stored, wanted } of cut(await repo.storage.read(path, range), piece, source.name))
+    open(stored, wanted);
 }
 
 function pathOf({ stanza }: Repository, source: BlockSource, { reference, bundleId }: StoredSuperBlock): string {
@@ -327,7 +341,7 @@ function heldPart(held: HeldBytes | null, path: string, offsetBytes: number, siz
 }
 
 /** A super block and its wanted blocks, as indexes into the file. */
-interface WantedSuperBlock {
+export interface WantedSuperBlock {
   readonly superBlock: StoredSuperBlock;
   readonly blocks: { readonly block: number; readonly index: number }[];
 }
@@ -344,24 +358,38 @@ export function planReads(
     if (known === undefined) wanted.set(superBlock, { superBlock, blocks: [{ block, index }] });
     else known.blocks.push({ block, index });
   }
-  const ordered = [...wanted.values()].sort(
+  return piecesOf(wanted.values());
+}
+
+/** Super blocks that lie one behind the other, as pieces with at most so much content, or one super block. Pure. */
+export function piecesOf(
+  wanted: Iterable<WantedSuperBlock>,
+  sizeBytesMax = Number.POSITIVE_INFINITY,
+): readonly (readonly WantedSuperBlock[])[] {
+  const ordered = [...wanted].sort(
     ({ superBlock: left }, { superBlock: right }) =>
       left.reference - right.reference || left.offsetBytes - right.offsetBytes,
   );
-  const reads: WantedSuperBlock[][] = [];
+  const pieces: WantedSuperBlock[][] = [];
   let before: StoredSuperBlock | undefined;
+  let sizeBytes = 0;
   for (const each of ordered) {
     const { reference, offsetBytes } = each.superBlock;
+    sizeBytes += each.superBlock.sizeBytes;
     if (
       before !== undefined &&
       before.reference === reference &&
-      before.offsetBytes + before.sizeRepoBytes === offsetBytes
+      before.offsetBytes + before.sizeRepoBytes === offsetBytes &&
+      sizeBytes <= sizeBytesMax
     )
-      reads.at(-1)?.push(each);
-    else reads.push([each]);
+      pieces.at(-1)?.push(each);
+    else {
+      pieces.push([each]);
+      sizeBytes = each.superBlock.sizeBytes;
+    }
     before = each.superBlock;
   }
-  return reads;
+  return pieces;
 }
 
 /** Cuts the stream into pieces of the super blocks' sizes. */

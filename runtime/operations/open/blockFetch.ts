@@ -1,61 +1,25 @@
 /**
  * Fetches pages of a file that is stored in blocks: only the super blocks that hold them, from whatever backups of the
  * chain the map names. Each block is compared with its checksum in the map before any page of it is kept.
+ *
+ * A super block is fetched once, however many ask for pages of it. Neighbouring ones come by one request, whose body
+ * waits in the network: memory holds one super block of each request.
  */
 import { fail } from "../../base/errors";
+import { mapParallel } from "../../base/parallel";
 import { loadBlockHash } from "../../format/codec/xxh3";
-import { type BlockMap, blockChecksum, type StoredSuperBlock } from "../../format/repository/blockMap";
 import type { BlockSource } from "../../format/repository/blockSource";
-import { type OpenBlockFile, readBlocks } from "../../repository/blockReader";
+import { type FileBlocks, piecesOf, readPiece, type WantedSuperBlock } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 import { DAMAGED_COPY_HINT } from "../shared/readStored";
-import { PAGE_BYTES, type PageRun, runsOf } from "./pageSet";
+import type { IndexedMap } from "./indexedMap";
+import { PAGE_BYTES, type PageRun } from "./pageSet";
 import type { Origin, StoredFile } from "./storedFile";
 
-/** A map with the blocks of each super block, so that a fetch need not search. */
-export interface IndexedMap extends OpenBlockFile {
-  readonly blocksOf: ReadonlyMap<StoredSuperBlock, readonly number[]>;
-}
-
-/** @throws format when the map is that of a file of another size */
-export function indexMap(open: OpenBlockFile, { blockSizeBytes, name }: BlockSource, sizeBytes: number): IndexedMap {
-  const { blocks } = open.map;
-  const count = Math.ceil(sizeBytes / blockSizeBytes);
-  if (blocks.length !== count)
-    throw fail("format", `block map of '${name}' has ${blocks.length} blocks, its ${sizeBytes} bytes are ${count}`);
-  const blocksOf = new Map<StoredSuperBlock, number[]>();
-  for (const [block, { superBlock }] of blocks.entries()) {
-    const known = blocksOf.get(superBlock);
-    if (known === undefined) blocksOf.set(superBlock, [block]);
-    else known.push(block);
-  }
-  return { ...open, blocksOf };
-}
-
-/** All pages that come along with the wanted ones, because their super blocks are read anyway. Pure. */
-export function pagesAlong({ map, blocksOf }: IndexedMap, runs: readonly PageRun[]): PageRun[] {
-  const { blockSizeBytes } = map;
-  const pages = new Set<number>();
-  for (const [first, last] of runs) {
-    for (let page = first; page <= last; page++) pages.add(page);
-    for (const superBlock of superBlocksOf(map, first, last))
-      for (const block of blocksOf.get(superBlock) ?? []) {
-        // Only pages that these blocks cover alone: others would need more reads.
-        const begin = Math.ceil((block * blockSizeBytes) / PAGE_BYTES);
-        const end = Math.floor(((block + 1) * blockSizeBytes) / PAGE_BYTES);
-        for (let page = begin; page < end; page++) pages.add(page);
-      }
-  }
-  return runsOf([...pages].sort((left, right) => left - right));
-}
-
-function superBlocksOf(map: BlockMap, first: number, last: number): Set<StoredSuperBlock> {
-  const begin = Math.floor((first * PAGE_BYTES) / map.blockSizeBytes);
-  const end = Math.ceil(((last + 1) * PAGE_BYTES) / map.blockSizeBytes);
-  return new Set(map.blocks.slice(begin, end).map(({ superBlock }) => superBlock));
-}
-
-type Keep = (begin: number, bytes: Uint8Array) => void;
+/** Content of one request. */
+const PIECE_BYTES_MAX = 4 * 1024 * 1024;
+/** Requests of one fetch at a time. */
+const PIECES_AT_ONCE = 4;
 
 interface Fetching {
   readonly file: StoredFile;
@@ -63,76 +27,117 @@ interface Fetching {
   readonly runs: readonly PageRun[];
 }
 
-/** @throws checksum, naming file, block and repository; fileMissing, format, crypto */
+/**
+ * What others fetch is waited for, and may be missing if they fail: then this is to be called again.
+ * @throws checksum, naming file, block and repository; fileMissing, format, crypto
+ */
 export async function fetchBlocks(
   repo: Repository,
   source: BlockSource,
-  open: OpenBlockFile,
+  map: IndexedMap,
   fetching: Fetching,
 ): Promise<void> {
+  if (!isWholePages(source)) return fetchParts(repo, source, map, fetching);
   const { blockSizeBytes } = source;
   const { file, origin, runs } = fetching;
-  const wanted = new Set<number>();
-  for (const [first, last] of runs) {
-    const end = Math.min((last + 1) * PAGE_BYTES, origin.row.sizeBytes);
-    for (let block = Math.floor((first * PAGE_BYTES) / blockSizeBytes); block * blockSizeBytes < end; block++)
-      wanted.add(block);
+  const isMissing = (block: number): boolean => {
+    const end = Math.min((block + 1) * blockSizeBytes, origin.row.sizeBytes);
+    return !origin.pages.hasAll((block * blockSizeBytes) / PAGE_BYTES, Math.ceil(end / PAGE_BYTES) - 1);
+  };
+  const others: Promise<void>[] = [];
+  const own = new Map<WantedSuperBlock, () => void>();
+  for (const number of map.superBlocksIn(runs)) {
+    const other = map.inFlight.get(number);
+    if (other !== undefined) {
+      others.push(other);
+      continue;
+    }
+    const wanted = map.wanted(number, isMissing);
+    if (wanted.blocks.length === 0) continue;
+    const inFlight = new Promise<void>((resolve) => {
+      own.set(wanted, () => {
+        map.inFlight.delete(number);
+        resolve();
+      });
+    });
+    map.inFlight.set(number, inFlight);
   }
-  const read = (keep: Keep): Promise<void> =>
-    readVerified(repo, source, open, { sizeBytes: origin.row.sizeBytes, isWanted: (block) => wanted.has(block), keep });
-  // Whole pages need no memory of their own.
-  if (blockSizeBytes % PAGE_BYTES === 0) return read((begin, bytes) => file.fill(origin, begin, bytes));
-  const parts = partsOf(fetching);
-  await read((begin, bytes) => {
-    for (const part of parts)
-      if (part.begin < begin + bytes.length && begin < part.begin + part.bytes.length) copyInto(part, bytes, begin);
-  });
-  for (const { begin, bytes } of parts) file.fill(origin, begin, bytes);
+  const keep = (begin: number, bytes: Uint8Array): void => file.fill(origin, begin, bytes);
+  const end = (wanted: WantedSuperBlock): void => own.get(wanted)?.();
+  try {
+    await readVerified(repo, source, map, { wanted: own.keys(), sizeBytes: origin.row.sizeBytes, keep, end });
+  } finally {
+    for (const ended of own.values()) ended();
+  }
+  await Promise.all(others);
 }
 
-/** Gives adjacent blocks together, once each of them has proved right. */
-async function readVerified(
+/** Whether pages need no memory of their own, and the super blocks of a file are fetched once. */
+export function isWholePages({ blockSizeBytes }: Pick<BlockSource, "blockSizeBytes">): boolean {
+  return blockSizeBytes % PAGE_BYTES === 0;
+}
+
+/** Pages that begin and end inside blocks. */
+async function fetchParts(
   repo: Repository,
   source: BlockSource,
-  open: OpenBlockFile,
-  {
-    isWanted,
-    keep,
-    sizeBytes,
-  }: { readonly sizeBytes: number; readonly isWanted: (block: number) => boolean; readonly keep: Keep },
+  map: IndexedMap,
+  { file, origin, runs }: Fetching,
 ): Promise<void> {
-  const { blockSizeBytes, checksumSizeBytes, mapPath: path, name } = source;
-  const hash = await loadBlockHash();
-  await readBlocks(repo, source, open, isWanted, ({ block, bytes, count }) => {
-    for (let index = 0; index < count; index++) {
-      const content = bytes.subarray(index * blockSizeBytes, (index + 1) * blockSizeBytes);
-      const expectedBytes = Math.min(blockSizeBytes, sizeBytes - (block + index) * blockSizeBytes);
-      const own = hash.hash(content, checksumSizeBytes);
-      if (content.length !== expectedBytes || Buffer.compare(own, blockChecksum(open.map, block + index)) !== 0)
-        throw fail("checksum", `block ${block + index} of '${name}' in ${repo.name} has a wrong checksum`, {
-          hint: DAMAGED_COPY_HINT,
-          repoIndex: repo.key,
-          path,
-        });
-    }
-    keep(block * blockSizeBytes, bytes);
-  });
-}
-
-interface Part {
-  readonly begin: number;
-  readonly bytes: Buffer;
-}
-
-/** Memory for pages that begin and end inside blocks. */
-function partsOf({ origin, runs }: Fetching): Part[] {
-  return runs.map(([first, last]) => {
+  const missing = map.pagesAlong(runs).flatMap(([first, last]) => origin.pages.missingRuns(first, last));
+  const spans = missing.map((run) => map.blocksIn(run));
+  const isWanted = (block: number): boolean => spans.some(([begin, end]) => begin <= block && block < end);
+  const wanted = [...map.superBlocksIn(missing)].map((number) => map.wanted(number, isWanted));
+  const parts = missing.map(([first, last]) => {
     const begin = first * PAGE_BYTES;
     return { begin, bytes: Buffer.allocUnsafe(Math.min((last + 1) * PAGE_BYTES, origin.row.sizeBytes) - begin) };
   });
+  const keep = (begin: number, bytes: Uint8Array): void => {
+    for (const part of parts)
+      if (part.begin < begin + bytes.length && begin < part.begin + part.bytes.length) copyInto(part, bytes, begin);
+  };
+  await readVerified(repo, source, map, { wanted, sizeBytes: origin.row.sizeBytes, keep, end: () => {} });
+  for (const { begin, bytes } of parts) file.fill(origin, begin, bytes);
 }
 
-function copyInto(part: Part, content: Uint8Array, begin: number): void {
+interface Reading {
+  readonly wanted: Iterable<WantedSuperBlock>;
+  /** Size of the file. */
+  readonly sizeBytes: number;
+  /** Takes adjacent blocks, once each of them has proved right. */
+  readonly keep: (begin: number, bytes: Uint8Array) => void;
+  /** All wanted blocks of a super block were kept. */
+  readonly end: (wanted: WantedSuperBlock) => void;
+}
+
+async function readVerified(
+  repo: Repository,
+  source: BlockSource,
+  map: IndexedMap,
+  { end, keep, sizeBytes, wanted }: Reading,
+): Promise<void> {
+  const { blockSizeBytes, checksumSizeBytes, mapPath: path, name } = source;
+  const hash = await loadBlockHash();
+  const visit = ({ block, bytes, count }: FileBlocks): void => {
+    const expectedBytes = Math.min((block + count) * blockSizeBytes, sizeBytes) - block * blockSizeBytes;
+    const own = hash.hashBlocks(bytes, blockSizeBytes, checksumSizeBytes);
+    const right = map.checksums.subarray(block * checksumSizeBytes, (block + count) * checksumSizeBytes);
+    const wrong = own.findIndex((byte, at) => byte !== right[at]);
+    if (wrong >= 0 || bytes.length !== expectedBytes) {
+      const wrongBlock = block + (wrong >= 0 ? Math.floor(wrong / checksumSizeBytes) : count - 1);
+      throw fail("checksum", `block ${wrongBlock} of '${name}' in ${repo.name} has a wrong checksum`, {
+        hint: DAMAGED_COPY_HINT,
+        repoIndex: repo.key,
+        path,
+      });
+    }
+    keep(block * blockSizeBytes, bytes);
+  };
+  const pieces = piecesOf(wanted, PIECE_BYTES_MAX);
+  await mapParallel(pieces, PIECES_AT_ONCE, (piece) => readPiece(repo, source, map.held, piece, visit, end));
+}
+
+function copyInto(part: { readonly begin: number; readonly bytes: Buffer }, content: Uint8Array, begin: number): void {
   const from = Math.max(0, part.begin - begin);
   part.bytes.set(content.subarray(from, part.begin + part.bytes.length - begin), begin + from - part.begin);
 }

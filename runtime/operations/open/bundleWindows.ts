@@ -10,7 +10,8 @@ import type { Repository } from "../../repository/repository";
 import type { RestoreFileResult, RestoreSource } from "../restore/restoreFile";
 import type { RestoreFileOutcome } from "../restore/restoreFiles";
 import type { FileRequest, Sources } from "../restore/sources";
-import { fetchBlocks, indexMap } from "./blockFetch";
+import { fetchBlocks } from "./blockFetch";
+import { IndexedMap } from "./indexedMap";
 import type { Target } from "./upperDirectory";
 import { unpackWhole } from "./wholeFetch";
 
@@ -122,7 +123,7 @@ async function keep(
     const { block } = source;
     if (block === undefined) file.fill(origin, 0, await unpackWhole(repo, source, origin.row, stored));
     else {
-      const map = indexMap(heldBlockFile(block, stored), block, origin.row.sizeBytes);
+      const map = new IndexedMap(heldBlockFile(block, stored), block, origin.row.sizeBytes);
       await fetchBlocks(repo, block, map, { file, origin, runs: origin.pages.allMissing() });
     }
     return { ok: true, value: resultOf(source) };

@@ -18,11 +18,14 @@ import type { Repository } from "../../repository/repository";
 import type { RestoreSource } from "../restore/restoreFile";
 import type { Sources } from "../restore/sources";
 import { DAMAGED_COPY_HINT } from "../shared/readStored";
-import { fetchBlocks, type IndexedMap, indexMap, pagesAlong } from "./blockFetch";
+import { fetchBlocks, isWholePages } from "./blockFetch";
 import { BundleWindows, requestOf } from "./bundleWindows";
 import { fetchFrames, FramedFile } from "./frameFetch";
+import { IndexedMap } from "./indexedMap";
 import type { Fetch } from "./openFiles";
-import { type PageRun, runsOf } from "./pageSet";
+import { PAGE_BYTES, type PageRun, runsOf } from "./pageSet";
+import { ReadAhead } from "./readAhead";
+import { SparePages } from "./sparePages";
 import type { Origin, StoredFile } from "./storedFile";
 import type { Target } from "./upperDirectory";
 import { hasPageChecksums, loadWhole, pageCheckOf, type PageFacts, streamWhole, WHOLE_BYTES_MAX } from "./wholeFetch";
@@ -33,14 +36,18 @@ export interface FetcherParts {
   readonly pages: PageFacts;
   /** Directory for files that wait for their checksum. */
   readonly spoolPath: string;
+  /** Space for fetched pages. */
+  readonly cacheBytesMax?: number | undefined;
 }
 
 /** A file in blocks with at most this size comes whole. */
 const SMALL_BYTES_MAX = 1024 * 1024;
-/** Fetched before a sequential reader asks, in pages. */
-const AHEAD_PAGES = 512;
-/** The reader is sequential if it goes on near where it was. */
-const NEAR_PAGES = 64;
+/** Fetched before a reader that goes through a file asks. */
+const WINDOW_PAGES = 2048;
+/** Share of a limited space for pages, so that none is dropped before it is read. */
+const WINDOW_SHARE = 4;
+/** Under way for nobody who waits: ahead of readers, and everything else behind them. */
+const SPARE_PAGES = 3072;
 
 interface Flight {
   readonly run: PageRun;
@@ -53,8 +60,7 @@ interface FileState {
   flights: Flight[];
   /** Resolves when a stream has passed more pages. */
   passing: { readonly done: Promise<void>; more: Promise<void> } | null;
-  /** Last page that a reader was at. */
-  lastPage: number;
+  readonly ahead: ReadAhead;
   /** Last page that was fetched by frames, and how many fetches in a row went on from there. */
   framedTo: number;
   framedInRow: number;
@@ -68,11 +74,15 @@ export class Fetcher implements Fetch {
   /** The key is repository and file. */
   readonly #maps = new Map<string, Promise<IndexedMap>>();
   readonly #framed = new Map<string, Promise<FramedFile | null>>();
+  readonly #spare = new SparePages(SPARE_PAGES);
+  readonly #windowPages: number;
   #readers = 0;
 
   constructor(parts: FetcherParts, targets: readonly Target[], ctx: Context) {
     this.#parts = parts;
     this.#ctx = ctx;
+    const cachePages = (parts.cacheBytesMax ?? Number.POSITIVE_INFINITY) / PAGE_BYTES;
+    this.#windowPages = Math.min(WINDOW_PAGES, Math.floor(cachePages / WINDOW_SHARE));
     this.#windows = new BundleWindows(targets, {
       ...parts,
       fetchAlone: (target, source) => this.#fetchFrom(target, target.origin.pages.allMissing(), source),
@@ -95,7 +105,7 @@ export class Fetcher implements Fetch {
 
   /** Fetches pages that nobody waits for, and of a large file without blocks everything at once. */
   behind(target: Target, runs: readonly PageRun[]): Promise<void> {
-    return this.#fetchPages(target, runs, false);
+    return this.#spare.use(countOf(runs), () => this.#fetchPages(target, runs, false));
   }
 
   async #fetchPages(target: Target, runs: readonly PageRun[], isRead: boolean): Promise<void> {
@@ -104,18 +114,17 @@ export class Fetcher implements Fetch {
     const missing = runs.flatMap(([first, last]) => pages.missingRuns(first, last));
     if (missing.length === 0) return;
     if (isStreamed(row)) return this.#stream(target, isRead ? missing : pages.allMissing(), isRead);
-    await this.#fetchOnce(target, missing);
+    // Each super block is fetched once anyway.
+    if (isInSuperBlocks(row)) await this.#fetch(target, missing);
+    else await this.#fetchOnce(target, missing);
   }
 
-  readTo(file: StoredFile, origin: Origin, page: number): void {
-    const state = this.#stateOf(origin);
-    const isSequential = page >= state.lastPage && page - state.lastPage <= NEAR_PAGES && state.lastPage > 0;
-    state.lastPage = page;
-    if (!isSequential || origin.pages.missingCount === 0) return;
-    if (origin.row.block === undefined || isSmall(origin.row)) return;
-    const ahead = origin.pages.missingRuns(page + 1, page + AHEAD_PAGES);
+  readTo(file: StoredFile, origin: Origin, run: PageRun): void {
+    if (origin.pages.missingCount === 0 || !isInSuperBlocks(origin.row)) return;
+    const asked = this.#stateOf(origin).ahead.after(run, this.#spare.free);
+    const missing = asked === null ? [] : origin.pages.missingRuns(...asked);
     // The next reader reports what fails.
-    if (ahead.length > 0) this.#fetchOnce({ file, origin }, ahead).catch(() => {});
+    if (missing.length > 0) this.behind({ file, origin }, missing).catch(() => {});
   }
 
   /** Everything that a server reads at its start, while it starts. Failures are left to the readers. */
@@ -130,10 +139,11 @@ export class Fetcher implements Fetch {
     await Promise.all(Array.from({ length: PREFETCHES_AT_ONCE }, work));
   }
 
-  #stateOf({ index }: Origin): FileState {
+  #stateOf({ index, pages }: Origin): FileState {
     const known = this.#states.get(index);
     if (known !== undefined) return known;
-    const made: FileState = { flights: [], passing: null, lastPage: 0, framedTo: 0, framedInRow: 0 };
+    const ahead = new ReadAhead(pages.count, this.#windowPages);
+    const made: FileState = { flights: [], passing: null, ahead, framedTo: 0, framedInRow: 0 };
     this.#states.set(index, made);
     return made;
   }
@@ -185,7 +195,7 @@ export class Fetcher implements Fetch {
       return file.fill(origin, 0, await loadWhole(repo, source, origin));
     }
     const map = await this.#mapOf(repo, { ...source, block }, origin);
-    const wanted = isSmall(origin.row) ? target.origin.pages.allMissing() : pagesAlong(map, runs);
+    const wanted = isSmall(origin.row) ? origin.pages.allMissing() : runs;
     const missing = wanted.flatMap(([first, last]) => origin.pages.missingRuns(first, last));
     await fetchBlocks(repo, block, map, { file, origin, runs: missing });
   }
@@ -197,7 +207,8 @@ export class Fetcher implements Fetch {
     origin: Origin,
   ): Promise<IndexedMap> {
     const { row } = origin;
-    const load = async (): Promise<IndexedMap> => indexMap(await openBlockFile(repo, block), block, row.sizeBytes);
+    const load = async (): Promise<IndexedMap> =>
+      new IndexedMap(await openBlockFile(repo, block), block, row.sizeBytes);
     return isSmall(row) ? load() : kept(this.#maps, keyOf(repo, origin), load);
   }
 
@@ -284,7 +295,8 @@ export class Fetcher implements Fetch {
 }
 
 const PREFETCHES_AT_ONCE = 8;
-const MAPS_MAX = 64;
+/** Each takes 1.3 MiB for a segment of 1 GiB in blocks of 8 KiB. */
+const MAPS_MAX = 32;
 /** Content of a frame, in pages. */
 const FRAME_PAGES = 128;
 /** A reader that goes through the file streams after as many frames. */
@@ -294,10 +306,14 @@ function keyOf({ key }: Repository, { index }: Origin): string {
   return `${key} ${index}`;
 }
 
-/** What `load` made for the key, loaded once however many ask. A failure is not kept. */
+/** What `load` made for the key, loaded once however many ask. The last used are kept, and no failure. */
 function kept<T>(entries: Map<string, Promise<T>>, key: string, load: () => Promise<T>): Promise<T> {
   const known = entries.get(key);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    entries.delete(key);
+    entries.set(key, known);
+    return known;
+  }
   const loading = load();
   entries.set(key, loading);
   loading.catch(() => entries.delete(key));
@@ -307,6 +323,15 @@ function kept<T>(entries: Map<string, Promise<T>>, key: string, load: () => Prom
 
 export function isSmall({ sizeBytes }: ManifestFile): boolean {
   return sizeBytes <= SMALL_BYTES_MAX;
+}
+
+/** A large file in blocks of whole pages. */
+function isInSuperBlocks(row: ManifestFile): boolean {
+  return row.block !== undefined && !isSmall(row) && isWholePages({ blockSizeBytes: row.block.sizeBytes });
+}
+
+function countOf(runs: readonly PageRun[]): number {
+  return runs.reduce((sum, [first, last]) => sum + last + 1 - first, 0);
 }
 
 function isStreamed({ block, sizeBytes }: ManifestFile): boolean {

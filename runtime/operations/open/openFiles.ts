@@ -41,8 +41,8 @@ import { type Account, attributesOf, type Node, type Tree } from "./tree";
 export interface Fetch {
   /** Fills pages of a file from the backup, verified. @throws BackupError when no repository has them */
   pages(file: StoredFile, origin: Origin, runs: readonly PageRun[]): Promise<void>;
-  /** A reader was at this page: what follows may be fetched before it asks. */
-  readTo(file: StoredFile, origin: Origin, page: number): void;
+  /** A reader reads these pages: what follows may be fetched before it asks. */
+  readTo(file: StoredFile, origin: Origin, run: PageRun): void;
 }
 
 type Answer = Uint8Array | Promise<Uint8Array>;
@@ -84,7 +84,9 @@ export class OpenFiles implements FileSystem {
 
   readNow(request: FileRead, id: number, target: Uint8Array, at: number): number | null {
     const file = this.#fileOf(this.#tree.get(id));
-    return this.#missingOf(file, request).length > 0 ? null : this.#readInto(file, request, target, at);
+    if (this.#missingOf(file, request).length > 0) return null;
+    this.#noteRead(file, request);
+    return this.#readInto(file, request, target, at);
   }
 
   failed(error: unknown, request: FileRequest, id: number): void {
@@ -248,7 +250,16 @@ export class OpenFiles implements FileSystem {
       const target = Buffer.allocUnsafe(Math.min(request.sizeBytes, TRANSFER_BYTES_MAX));
       return target.subarray(0, this.#readInto(file, request, target, 0));
     };
+    // Before it waits, so that what follows is fetched at the same time.
+    this.#noteRead(file, request);
     return this.#once(file, () => this.#missingOf(file, request), answer);
+  }
+
+  #noteRead(file: StoredFile, { offsetBytes, sizeBytes }: FileRead): void {
+    const endBytes = Math.min(offsetBytes + sizeBytes, file.sizeBytes);
+    if (file.origin === null || endBytes <= offsetBytes) return;
+    const run = [Math.floor(offsetBytes / PAGE_BYTES), Math.ceil(endBytes / PAGE_BYTES) - 1] as const;
+    this.#fetch.readTo(file, file.origin, run);
   }
 
   #missingOf(file: StoredFile, { offsetBytes, sizeBytes }: FileRead): readonly PageRun[] {
@@ -258,8 +269,6 @@ export class OpenFiles implements FileSystem {
   #readInto(file: StoredFile, { offsetBytes, sizeBytes }: FileRead, target: Uint8Array, at: number): number {
     const left = Math.min(sizeBytes, TRANSFER_BYTES_MAX, file.sizeBytes - offsetBytes);
     if (left <= 0) return 0;
-    const { origin } = file;
-    if (origin !== null) this.#fetch.readTo(file, origin, Math.floor((offsetBytes + left - 1) / PAGE_BYTES));
     return file.read(offsetBytes, target, at, left);
   }
 

@@ -56,10 +56,10 @@ export class PageCache {
   around(fetch: Fetch): Fetch {
     return {
       pages: (file, origin, runs) => fetch.pages(file, origin, runs),
-      readTo: (file, origin, page) => {
+      readTo: (file, origin, run) => {
         const target = this.#targets.get(origin.index);
-        if (target !== undefined) this.#touch(target, page);
-        fetch.readTo(file, origin, page);
+        if (target !== undefined) this.#touch(target, run[1]);
+        fetch.readTo(file, origin, run);
       },
     };
   }

@@ -241,7 +241,11 @@ async function servedFrom(
   const upper = openUpper(location, [...manifest.files], bootOf(location.folder), () => ctx.clock.nowMs());
   if (share !== undefined) shareAll(upper.targets, SharedPages.open({ directory: share, boot: bootOf(share), rows }));
   const control = controlOf(location);
-  const fetcher = new Fetcher({ ...parts, pages: control, spoolPath: location.folder }, upper.targets, ctx);
+  const fetcher = new Fetcher(
+    { ...parts, pages: control, spoolPath: location.folder, cacheBytesMax },
+    upper.targets,
+    ctx,
+  );
   const prepared = preparedState(state, sources, manifest, rows, control);
   const cache =
     cacheBytesMax === undefined ? null : new PageCache({ ...upper, sizeBytesMax: cacheBytesMax, lock }, ctx);

@@ -12,7 +12,8 @@ import { openBlockFile } from "../../../../runtime/repository/blockReader";
 import type { Packing, Repository } from "../../../../runtime/repository/repository";
 import { Fetcher } from "../../../../runtime/operations/open/fetcher";
 import { fetchFrames, FramedFile } from "../../../../runtime/operations/open/frameFetch";
-import { fetchBlocks, indexMap, pagesAlong } from "../../../../runtime/operations/open/blockFetch";
+import { fetchBlocks } from "../../../../runtime/operations/open/blockFetch";
+import { IndexedMap } from "../../../../runtime/operations/open/indexedMap";
 import { Journal } from "../../../../runtime/operations/open/journal";
 import { PAGE_BYTES, type PageRun } from "../../../../runtime/operations/open/pageSet";
 import { originOf, StoredFile } from "../../../../runtime/operations/open/storedFile";
@@ -93,13 +94,13 @@ describe("pages of a file in blocks", () => {
     for (const blockSizeBytes of [PAGE_BYTES, 3 * 1024, 24 * 1024, 5000]) {
       const { bytes, chain } = await chainOf(blockSizeBytes);
       const source = chain.source();
-      const map = indexMap(await openBlockFile(chain.repo, source), source, SIZE);
+      const map = new IndexedMap(await openBlockFile(chain.repo, source), source, SIZE);
       await fc.assert(
         fc.asyncProperty(fc.nat(23), fc.nat(6), async (first, more) => {
           const target = targetOf(rowOf(bytes));
           const run: PageRun = [first, Math.min(first + more, 23)];
-          const runs = pagesAlong(map, [run]);
-          await fetchBlocks(chain.repo, source, map, { ...target, runs });
+          const runs = map.pagesAlong([run]);
+          await fetchBlocks(chain.repo, source, map, { ...target, runs: [run] });
           for (const each of runs)
             expect(readAll(target, each).equals(bytes.subarray(each[0] * PAGE_BYTES, (each[1] + 1) * PAGE_BYTES))).toBe(
               true,
@@ -113,29 +114,83 @@ describe("pages of a file in blocks", () => {
     }
   });
 
+  /** A file of more than a MiB, its row, and a fetcher for it. */
+  async function largeOf(): Promise<{
+    readonly bytes: Buffer;
+    readonly chain: BlockChain;
+    readonly fetcher: Fetcher;
+    readonly target: Target;
+  }> {
+    const { bytes: once, chain } = await chainOf(PAGE_BYTES);
+    const bytes = Buffer.concat(Array.from({ length: 8 }, () => once));
+    await chain.backup(bytes);
+    const block = { sizeBytes: PAGE_BYTES, checksumSizeBytes: 6, mapSizeBytes: chain.source().mapSizeBytes };
+    const target = targetOf({ ...rowOf(bytes), block });
+    const source = { repoIndex: 1, path: "", range: null, sizeRepoBytes: 0, cipherPass: null, raw: true };
+    const fetcher = fetcherOf(chain.repo, { ...source, compressType: "none", block: chain.source() }, target);
+    return { bytes, chain, fetcher, target };
+  }
+
   test("a damaged map is loaded again for the next reader", async () => {
-    const { bytes, chain } = await chainOf(PAGE_BYTES);
-    const large = Buffer.concat(Array.from({ length: 6 }, () => bytes));
-    await chain.backup(large);
+    const { bytes, chain, fetcher, target } = await largeOf();
     const map = (await openBlockFile(chain.repo, chain.source())).map;
     const damaged = await chain.withMap({ ...map, checksums: map.checksums.map((byte) => byte ^ 1) });
     const { storage } = chain.repo;
     vi.spyOn(storage, "read").mockImplementationOnce((path, range) => damaged.storage.read(path, range));
-    const target = targetOf(rowOf(large));
-    const source = { repoIndex: 1, path: "", range: null, sizeRepoBytes: 0, cipherPass: null, raw: true };
-    const fetcher = fetcherOf(chain.repo, { ...source, compressType: "none", block: chain.source() }, target);
     await expect(fetcher.pages(target.file, target.origin, [[5, 5]])).rejects.toThrow("wrong checksum");
     await fetcher.pages(target.file, target.origin, [[5, 5]]);
-    expect(readAll(target, [5, 5]).equals(large.subarray(5 * PAGE_BYTES, 6 * PAGE_BYTES))).toBe(true);
+    expect(readAll(target, [5, 5]).equals(bytes.subarray(5 * PAGE_BYTES, 6 * PAGE_BYTES))).toBe(true);
+  });
+
+  // claim: docs/open.md: a super block is fetched once, however many readers ask for its pages
+  test("readers that go through a file fetch each of its bytes once, and what follows before they ask", async () => {
+    const { bytes, chain, fetcher, target } = await largeOf();
+    const { file, origin } = target;
+    const ranges: (readonly [path: string, begin: number, end: number])[] = [];
+    const read = chain.repo.storage.read.bind(chain.repo.storage);
+    vi.spyOn(chain.repo.storage, "read").mockImplementation((path, range) => {
+      const begin = range?.offsetBytes ?? 0;
+      ranges.push([path, begin, begin + (range?.sizeBytes ?? Number.POSITIVE_INFINITY)]);
+      return read(path, range);
+    });
+    let hitCount = 0;
+    const scan = async (): Promise<void> => {
+      for (let page = 0; page < origin.pages.count; page += 2) {
+        const run: PageRun = [page, Math.min(page + 1, origin.pages.count - 1)];
+        fetcher.readTo(file, origin, run);
+        if (origin.pages.hasAll(...run)) hitCount++;
+        else await fetcher.pages(file, origin, [run]);
+      }
+    };
+    await Promise.all([scan(), scan()]);
+    expect(readAll(target, [0, origin.pages.count - 1]).equals(bytes)).toBe(true);
+    expect(hitCount).toBeGreaterThan((origin.pages.count / 2) * 1.5);
+    expect(ranges.length).toBeLessThan(origin.pages.count / 4);
+    for (const [path, begin, end] of ranges)
+      expect(ranges.filter((other) => other[0] === path && other[1] < end && begin < other[2])).toHaveLength(1);
+  });
+
+  test("a reader that has waited for another one's failure asks by itself", async () => {
+    const { bytes, chain, fetcher, target } = await largeOf();
+    const { file, origin } = target;
+    await fetcher.pages(file, origin, [[0, 0]]);
+    vi.spyOn(chain.repo.storage, "read").mockRejectedValueOnce(new Error("the connection broke"));
+    const own = fetcher.pages(file, origin, [[12, 12]]);
+    const other = fetcher.pages(file, origin, [[13, 13]]);
+    await expect(own).rejects.toThrow("the connection broke");
+    await other;
+    expect(origin.pages.has(13)).toBe(false);
+    await fetcher.pages(file, origin, [[13, 13]]);
+    expect(readAll(target, [12, 13]).equals(bytes.subarray(12 * PAGE_BYTES, 14 * PAGE_BYTES))).toBe(true);
   });
 
   test("a block with a wrong checksum is named, and no page of it is kept", async () => {
     const { bytes, chain } = await chainOf(PAGE_BYTES);
     const source = chain.source();
-    const map = indexMap(await openBlockFile(chain.repo, source), source, SIZE);
-    map.map.checksums[5 * 6] = (map.map.checksums[5 * 6] as number) ^ 1;
+    const map = new IndexedMap(await openBlockFile(chain.repo, source), source, SIZE);
+    map.checksums[5 * 6] = (map.checksums[5 * 6] as number) ^ 1;
     const target = targetOf(rowOf(bytes));
-    const fetching = fetchBlocks(chain.repo, source, map, { ...target, runs: pagesAlong(map, [[5, 5]]) });
+    const fetching = fetchBlocks(chain.repo, source, map, { ...target, runs: [[5, 5]] });
     await expect(fetching).rejects.toThrow(/block 5 of '.*' in repo\d has a wrong checksum/);
     expect(target.origin.pages.missingCount).toBe(target.origin.pages.count);
   });

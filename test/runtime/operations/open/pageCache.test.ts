@@ -35,7 +35,7 @@ describe("fetched pages with a limit", () => {
     await cache.shrink();
     expect(origin.pages.missingRuns(0, 2 * PART - 1)).toEqual([]);
     // The first part is read again, so that the second one is older.
-    fetch.readTo(file, origin, 3);
+    fetch.readTo(file, origin, [3, 3]);
     fill(made, 0, content, 2 * PART, PART);
     await cache.shrink();
     expect(origin.pages.runsIn(0, 4 * PART)).toEqual([
