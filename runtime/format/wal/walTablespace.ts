@@ -40,7 +40,7 @@ const OID_SIZE_BYTES = 4;
 const INFO_OFFSET = 16;
 /** A multiple of every page's size, and small enough for a processor's cache. */
 const PART_SIZE_BYTES = 256 * 1024;
-/** Of the next page: its header, and the kind of a record that begins at the end of this one. */
+/** What is read of the next page: its header, and the kind of a record that begins at the end of this one. */
 const OVERLAP_BYTES = 64;
 /** A path has less than 1024 bytes (MAXPGPATH). */
 const RECORD_SIZE_BYTES_MAX = 2048;
