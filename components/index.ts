@@ -1,4 +1,6 @@
 /** The public names of the package. */
+import { omitPromiseTraces } from "./internal/stackTraces";
+
 export { BackupHold, type BackupHoldArgs } from "./actions/backupHold";
 export { BackupKind, BackupNow, type BackupNowArgs } from "./actions/backupNow";
 export { CheckNow, type CheckNowArgs } from "./actions/checkNow";
@@ -219,3 +221,5 @@ export {
   type SftpLocation,
   UriStyle,
 } from "./repositories/target";
+
+omitPromiseTraces();

@@ -6,7 +6,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { resourceType } from "../dynamic/dynamicResource";
 import { childName } from "../internal/children";
-import { type EarlierResource, knownSoon, notifiedIfChanged, perProgram, refusedIf } from "../internal/earlierState";
+import { changesOf, type EarlierResource, knownSoon, perProgram, refusedIf, watched } from "../internal/earlierState";
 import type { RepositoryTarget } from "../repositories/target";
 
 const REPOSITORY = /^pgbackstop:index:\w+Repository$/;
@@ -18,31 +18,25 @@ const uses = new WeakMap<object, Use[]>();
 
 interface Use {
   readonly location: pulumi.Output<string>;
-  /** Waits until `isNew` is right. */
   readonly urn: pulumi.Output<string>;
-  readonly isNew: () => boolean;
 }
 
 /** Inputs of repositories' components that decide their locations. */
 const LOCATION_INPUTS = ["bucket", "container", "endpoint", "host", "path", "user"];
 
+/** Repositories that this update makes or moves. */
+const moved = changesOf("is a repository new", LOCATION_INPUTS);
+
 /** Options of a repository's component, and a record of the passphrase that it uses. */
-export function watchLocation(
-  title: string,
-  opts: pulumi.ComponentResourceOptions | undefined,
-): {
+export function watchLocation(opts: pulumi.ComponentResourceOptions | undefined): {
   readonly opts: pulumi.ComponentResourceOptions | undefined;
   record(target: RepositoryTarget, location: pulumi.Output<string>, repository: pulumi.Resource): void;
 } {
-  let isNew = false;
   return {
-    opts: notifiedIfChanged(title, opts, LOCATION_INPUTS, () => {
-      isNew = true;
-    }),
+    opts: watched(opts, moved),
     record: ({ cipher }, location, { urn }) => {
       if (!pulumi.Output.isInstance(cipher?.passphrase)) return;
-      const use = { location, urn, isNew: () => isNew };
-      uses.set(cipher.passphrase, [...(uses.get(cipher.passphrase) ?? []), use]);
+      uses.set(cipher.passphrase, [...(uses.get(cipher.passphrase) ?? []), { location, urn }]);
     },
   };
 }
@@ -88,6 +82,7 @@ function formerName({ name, types }: EarlierResource): string {
 }
 
 /** Null for a repository that this update makes or moves. */
-function earlierLocation({ isNew, location, urn }: Use): Promise<string | null> {
-  return knownSoon(pulumi.all([location, urn]).apply(([known]) => (isNew() ? null : known)));
+function earlierLocation({ location, urn }: Use): Promise<string | null> {
+  const { urns } = moved();
+  return knownSoon(pulumi.all([location, urn]).apply(([known, own]) => (urns.has(own) ? null : known)));
 }

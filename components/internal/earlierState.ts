@@ -59,17 +59,31 @@ export function refusedUpdate(
   });
 }
 
-/** Options of a component, with a call before the engine creates it or changes one of some inputs. */
-export function notifiedIfChanged(
-  title: string,
-  opts: Options,
-  inputs: readonly string[],
-  notify: () => void,
-): Options {
-  return withHooks(`is ${title} changed`, opts, ["beforeCreate", "beforeUpdate"], ({ newInputs = {}, oldInputs }) => {
-    const isSame = (field: string): boolean => JSON.stringify(oldInputs?.[field]) === JSON.stringify(newInputs[field]);
-    if (oldInputs === undefined || !inputs.every(isSame)) notify();
+/**
+ * URNs of components that the engine is about to create, or of which it changes one of some inputs, and the hook that
+ * collects them: one for all components of a program, because the engine takes a request for each hook.
+ */
+interface Changes {
+  readonly urns: Set<string>;
+  readonly hook: pulumi.ResourceHook;
+}
+
+/** @param what names the hook @param inputs whose change counts */
+export function changesOf(what: string, inputs: readonly string[]): () => Changes {
+  return perProgram(() => {
+    const urns = new Set<string>();
+    const note: pulumi.ResourceHookFunction = ({ newInputs = {}, oldInputs, urn }) => {
+      const isSame = (field: string): boolean =>
+        JSON.stringify(oldInputs?.[field]) === JSON.stringify(newInputs[field]);
+      if (oldInputs === undefined || !inputs.every(isSame)) urns.add(urn);
+    };
+    return { urns, hook: hookOf(what, note) };
   });
+}
+
+/** Options of a component whose changes are collected. */
+export function watched(opts: Options, changes: () => Changes): Options {
+  return hasHooks() ? withHook(opts, ["beforeCreate", "beforeUpdate"], changes().hook) : opts;
 }
 
 function withHooks(
@@ -78,9 +92,19 @@ function withHooks(
   kinds: readonly ("beforeCreate" | "beforeUpdate")[],
   callback: pulumi.ResourceHookFunction,
 ): Options {
-  if (!hasHooks()) return opts;
-  // The engine calls from outside of the program, of which a process may run several.
-  const hook = new pulumi.ResourceHook(uniqueName(name), AsyncResource.bind(callback), { onDryRun: true });
+  return hasHooks() ? withHook(opts, kinds, hookOf(name, callback)) : opts;
+}
+
+/** The engine calls from outside of the program, of which a process may run several. */
+function hookOf(name: string, callback: pulumi.ResourceHookFunction): pulumi.ResourceHook {
+  return new pulumi.ResourceHook(uniqueName(name), AsyncResource.bind(callback), { onDryRun: true });
+}
+
+function withHook(
+  opts: Options,
+  kinds: readonly ("beforeCreate" | "beforeUpdate")[],
+  hook: pulumi.ResourceHook,
+): Options {
   const own = Object.fromEntries(kinds.map((kind) => [kind, [...(opts?.hooks?.[kind] ?? []), hook]]));
   return { ...opts, hooks: { ...opts?.hooks, ...own } };
 }

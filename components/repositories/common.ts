@@ -85,7 +85,7 @@ export function prepareBucket<Settings extends object, Plan extends object, Fiel
     ? pulumi.output(undeleteDays).apply((days) => ({ ...known, undeleteDays: days }))
     : null;
   const deferred = final === null ? [] : fields.map((field) => [field, final.apply((all) => resolve(all)[field])]);
-  const watched = watchLocation(title, refusedIfRenamed(title, opts, kind));
+  const watched = watchLocation(refusedIfRenamed(title, opts, kind));
   return {
     path,
     plan: { ...resolve(known), ...(Object.fromEntries(deferred) as { [Key in Fields]: pulumi.Output<Plan[Key]> }) },

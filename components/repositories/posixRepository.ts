@@ -41,7 +41,7 @@ export class PosixRepository extends pulumi.ComponentResource {
   constructor(name: string, args: PosixRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const own = repositoryArguments("PosixRepository", name, args);
     const encrypted = isEncrypted(`PosixRepository ${name}`, own);
-    const watched = watchLocation(`PosixRepository ${name}`, opts);
+    const watched = watchLocation(opts);
     super(typeToken("PosixRepository"), name, { path: own.path, encrypted }, watched.opts);
     const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect);
     this.target = shareableTarget({

@@ -129,7 +129,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
     const path = withDefault(own.path, DEFAULTS.repositoryPath);
     const port = withDefault(own.port, DEFAULTS.s3Port);
     const { credentials, existingSecret, facts, readerCredentials } = bucket.existing;
-    const watched = watchLocation(title, opts);
+    const watched = watchLocation(opts);
     super(
       typeToken("S3CompatibleRepository"),
       name,

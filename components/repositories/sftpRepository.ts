@@ -70,7 +70,7 @@ export class SftpRepository extends pulumi.ComponentResource {
     const { host, path, user } = own;
     const encrypted = isEncrypted(`SftpRepository ${name}`, own);
     const port = withDefault(own.port, DEFAULTS.sftpPort);
-    const watched = watchLocation(`SftpRepository ${name}`, opts);
+    const watched = watchLocation(opts);
     super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted }, watched.opts);
     const { cipher, passphrase } = cipherOf(name, own, this, opts?.protect);
     this.target = shareableTarget({

@@ -70,14 +70,25 @@ const DEFAULTS = {
 export function checkArguments(name: string, args: unknown, options: CheckOptions = {}): Finding[] {
   const { declared, types = ARGUMENT_TYPES, ...others } = options;
   const owner = name.replace(/Args$/, "");
-  const all: Declarations = {
-    types: { ...types, ...declared?.types },
-    ranges: { ...DECLARED.ranges, ...declared?.ranges },
-    kinds: { ...DECLARED.kinds, ...declared?.kinds },
-    plain: { ...DECLARED.plain, ...declared?.plain },
-  };
+  const all = declared === undefined ? { ...DECLARED, types } : bothDeclared(declared, types);
   return checkDeclared(name, args ?? {}, all, { ...DEFAULTS, owner, ...others }).map(
     ({ argument, fact, hint, kind, path }) =>
       finding(CODES[kind], path, kind === "unknown" ? fact : `it ${fact}`, REMEDIES[argument] ?? hint),
   );
+}
+
+/** Parsed types are cached by the object of their table. */
+const joined = new WeakMap<Declarations, Declarations>();
+
+function bothDeclared(declared: Declarations, types: TypeTable): Declarations {
+  const known = types === ARGUMENT_TYPES ? joined.get(declared) : undefined;
+  if (known !== undefined) return known;
+  const both: Declarations = {
+    types: { ...types, ...declared.types },
+    ranges: { ...DECLARED.ranges, ...declared.ranges },
+    kinds: { ...DECLARED.kinds, ...declared.kinds },
+    plain: { ...DECLARED.plain, ...declared.plain },
+  };
+  if (types === ARGUMENT_TYPES) joined.set(declared, both);
+  return both;
 }
