@@ -11,7 +11,8 @@ import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../base/context";
 import { fail } from "../base/errors";
-import type { ManifestTarget } from "../format/repository/manifest";
+import { FileRows, filesWhere, sortedByName, viewsOf } from "../format/repository/fileRows";
+import type { FileList, FileView, ManifestTarget } from "../format/repository/manifest";
 import type { UserNames } from "../local/users";
 import type { ServerView } from "./container/serverPaths";
 import { atLeast, tablespaceDirectory, walDirectoryName } from "./versions";
@@ -41,18 +42,34 @@ export interface ScannedPath extends Scanned {
   readonly mode: number;
 }
 
-export interface ScannedFile extends ScannedPath {
-  /** Directory on this machine, one text for all files in it: there may be a million. */
-  readonly sourceDirectory: string;
-  /** Name there, if it is not the last part of `name`: that of a linked file in a container. */
-  readonly sourceName?: string;
-  readonly sizeBytes: number;
-  readonly modifiedAtS: number;
+export type ScannedFile = Pick<FileView, "name" | "sizeBytes" | "modifiedAtS" | "mode" | "user" | "group">;
+
+/** Where the files are on this machine. */
+export class SourcePaths {
+  /** Directories, by those of the names. */
+  readonly #directories = new Map<string, string>();
+  /** Paths of files that are elsewhere, or have other names there: linked ones. */
+  readonly #files = new Map<string, string>();
+
+  add(name: string, sourceDirectory: string, sourceName: string): void {
+    const [directory, base] = splitName(name);
+    const known = this.#directories.get(directory);
+    if (known === undefined && sourceName === base) this.#directories.set(directory, sourceDirectory);
+    else if (known !== sourceDirectory || sourceName !== base)
+      this.#files.set(name, `${sourceDirectory}/${sourceName}`);
+  }
+
+  pathOf(name: string): string {
+    const linked = this.#files.size === 0 ? undefined : this.#files.get(name);
+    if (linked !== undefined) return linked;
+    const [directory, base] = splitName(name);
+    return `${this.#directories.get(directory)}/${base}`;
+  }
 }
 
-/** Path of the file on this machine. */
-export function sourcePathOf({ name, sourceDirectory, sourceName }: ScannedFile): string {
-  return `${sourceDirectory}/${sourceName ?? name.slice(name.lastIndexOf("/") + 1)}`;
+function splitName(name: string): readonly [directory: string, base: string] {
+  const slash = name.lastIndexOf("/");
+  return [name.slice(0, slash), name.slice(slash + 1)];
 }
 
 export interface ScannedLink extends Scanned {
@@ -62,7 +79,9 @@ export interface ScannedLink extends Scanned {
 export type ScannedTarget = ManifestTarget;
 
 export interface Scan {
-  readonly files: readonly ScannedFile[];
+  /** Ascending by name, as rows of files that are not copied yet. */
+  readonly files: FileList;
+  readonly sources: SourcePaths;
   readonly paths: readonly ScannedPath[];
   readonly links: readonly ScannedLink[];
   readonly targets: readonly ScannedTarget[];
@@ -113,7 +132,8 @@ class Walk {
   readonly #options: ScanOptions;
   readonly #ctx: Context;
   readonly #recordedDirectory: string;
-  readonly #files: ScannedFile[] = [];
+  readonly #files = new FileRows();
+  readonly #sources = new SourcePaths();
   readonly #paths: ScannedPath[] = [];
   readonly #links: ScannedLink[] = [];
   readonly #targets: ScannedTarget[] = [];
@@ -147,7 +167,8 @@ class Walk {
     const byName = <T extends { name: string }>(rows: T[]): T[] =>
       rows.sort((left, right) => compareBytes(left.name, right.name));
     return {
-      files: byName(this.#withoutUnlogged()),
+      files: sortedByName(this.#withoutUnlogged()),
+      sources: this.#sources,
       paths: byName(this.#paths),
       links: byName(this.#links),
       targets: byName(this.#targets),
@@ -203,16 +224,17 @@ class Walk {
       (/^pg_internal\.init(\.\d+)?$/.test(base) || TEMPORARY_RELATION.test(base))
     )
       return;
-    const file: ScannedFile = {
+    this.#sources.add(name, sourceDirectory, sourceName);
+    this.#files.add({
       name,
-      sourceDirectory,
-      sizeBytes: compact(info.size),
+      sizeBytes: info.size,
+      sizeRepoBytes: info.size,
+      sha1: "",
       modifiedAtS: Math.floor(info.mtimeMs / 1000),
       mode: info.mode & 0o7777,
       user: this.#options.users.userName(info.uid),
       group: this.#options.users.groupName(info.gid),
-    };
-    this.#files.push(sourceName === base ? file : { ...file, sourceName });
+    });
   }
 
   async #link(name: string, sourcePath: string, info: Stats): Promise<void> {
@@ -324,16 +346,16 @@ class Walk {
    * After a crash or a restore, PostgreSQL recreates unlogged relations from their `_init` fork: only that fork is
    * kept.
    */
-  #withoutUnlogged(): ScannedFile[] {
+  #withoutUnlogged(): FileList {
     const unlogged = new Set<string>();
-    for (const file of this.#files)
-      if (file.name.endsWith("_init") && isDatabaseFile(file.name)) unlogged.add(file.name.slice(0, -"_init".length));
+    for (const { name } of viewsOf(this.#files))
+      if (name.endsWith("_init") && isDatabaseFile(name)) unlogged.add(name.slice(0, -"_init".length));
     if (unlogged.size === 0) return this.#files;
-    return this.#files.filter((file) => {
-      const slash = file.name.lastIndexOf("/");
-      const base = file.name.slice(slash + 1);
-      if (!RELATION.test(base) || !isDatabaseFile(file.name)) return true;
-      return !unlogged.has(`${file.name.slice(0, slash + 1)}${/^\d+/.exec(base)?.[0]}`);
+    return filesWhere(this.#files, ({ name }) => {
+      const slash = name.lastIndexOf("/");
+      const base = name.slice(slash + 1);
+      if (!RELATION.test(base) || !isDatabaseFile(name)) return true;
+      return !unlogged.has(`${name.slice(0, slash + 1)}${/^\d+/.exec(base)?.[0]}`);
     });
   }
 
@@ -382,15 +404,6 @@ function rootFilesToSkip(version: string): ReadonlySet<string> {
   else names.push("recovery.conf", "recovery.done");
   if (atLeast(version, 13)) names.push("backup_manifest", "backup_manifest.tmp");
   return new Set(names);
-}
-
-/**
- * The same number as an integer if it has 32 bits, for which V8 needs no box of sixteen bytes. Node's sizes are
- * doubles, and every copy of one, such as in each repository's rows, takes another box.
- */
-function compact(sizeBytes: number): number {
-  const integer = sizeBytes | 0;
-  return integer === sizeBytes ? integer : sizeBytes;
 }
 
 function isDatabaseFile(name: string): boolean {

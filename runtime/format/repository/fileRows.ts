@@ -1,5 +1,6 @@
 /**
  * Many rows of `[target:file]` in little memory: 80 bytes and the base name, where an object with its texts takes 400.
+ * Rows without a checksum, as of files that are not copied yet, take half of it.
  *
  * The numbers and checksums of a row are one record of fixed size, outside V8's heap, where they are neither moved nor
  * searched by the garbage collection. Texts that many rows share are stored once. A row of unusual form stays an
@@ -11,7 +12,7 @@ import type { FileList, FileView, ManifestFile, OwnerName, RowDefaults } from ".
 
 const ROWS_AT_ONCE = 1024;
 const TEXT_SIZE_BYTES = 64 * 1024;
-/** Positions in a record of fields with four bytes; a checksum takes five of them. */
+/** Positions in a record of fields with four bytes. */
 const FIELD = {
   size: 0,
   sizeRepo: 1,
@@ -23,12 +24,11 @@ const FIELD = {
   directory: 7,
   baseName: 8,
   flags: 9,
-  sha1: 10,
-  sha1Repo: 15,
 } as const;
-const RECORD_FIELDS = 20;
-const FIELD_SIZE_BYTES = 4;
+const RECORD_FIELDS = 10;
 const SHA1_SIZE_BYTES = 20;
+/** That of the content and that of the stored bytes. */
+const SHA1S_SIZE_BYTES = 2 * SHA1_SIZE_BYTES;
 const SHA1_DIGITS = 2 * SHA1_SIZE_BYTES;
 /** The lowest bits hold the length of the base name. */
 const BASE_NAME_LENGTH_MAX = 255;
@@ -41,7 +41,8 @@ type Rights = Mutable<Pick<FileRow, "mode" | "user" | "group">>;
 
 interface Chunk {
   readonly fields: Uint32Array;
-  readonly bytes: Buffer;
+  /** Checksums; null until a row has one. */
+  sha1s: Buffer | null;
 }
 
 /** The methods of an array that readers of manifests use. */
@@ -162,10 +163,8 @@ export class FileRows extends RowList {
 
   #addRecord(): number {
     const index = this.#length++;
-    if (index % ROWS_AT_ONCE === 0) {
-      const bytes = Buffer.allocUnsafeSlow(ROWS_AT_ONCE * RECORD_FIELDS * FIELD_SIZE_BYTES);
-      this.#chunks.push({ bytes, fields: new Uint32Array(bytes.buffer) });
-    }
+    if (index % ROWS_AT_ONCE === 0)
+      this.#chunks.push({ fields: new Uint32Array(ROWS_AT_ONCE * RECORD_FIELDS), sha1s: null });
     return index;
   }
 
@@ -208,11 +207,12 @@ export class FileRows extends RowList {
     if (!fitsField(sizeBytes) || !fitsField(sizeRepoBytes) || !fitsField(modifiedAtS)) return false;
     if (bundle !== undefined && !(bundle.id > 0 && fitsField(bundle.id) && fitsField(bundle.offsetBytes))) return false;
     const directoryLength = name.lastIndexOf(SLASH) + 1;
-    const { fields, bytes } = this.#chunkOf(index);
+    const chunk = this.#chunkOf(index);
+    const { fields } = chunk;
     const begin = beginOf(index);
-    if (sha1 !== "" && !writeSha1(bytes, (begin + FIELD.sha1) * FIELD_SIZE_BYTES, sha1)) return false;
-    if (sha1Repo !== undefined && !writeSha1(bytes, (begin + FIELD.sha1Repo) * FIELD_SIZE_BYTES, sha1Repo))
-      return false;
+    const sha1At = sha1sBeginOf(index);
+    if (sha1 !== "" && !writeSha1(sha1sOf(chunk), sha1At, sha1)) return false;
+    if (sha1Repo !== undefined && !writeSha1(sha1sOf(chunk), sha1At + SHA1_SIZE_BYTES, sha1Repo)) return false;
     const baseName = hasName ? (fields[begin + FIELD.baseName] as number) : this.#addText(name, directoryLength);
     if (baseName === null) return false;
     fields[begin + FIELD.size] = sizeBytes;
@@ -413,9 +413,9 @@ class RecordView implements FileView {
   /** Both by one call, which costs more than its work. */
   #sha1s(): string {
     if (this.#digits !== "") return this.#digits;
-    const at = (this.#begin + FIELD.sha1) * FIELD_SIZE_BYTES;
+    const at = sha1sBeginOf(this.#index);
     const end = at + (this.#has(FLAG.sha1Repo) ? 2 : 1) * SHA1_SIZE_BYTES;
-    return (this.#digits = this.#chunk.bytes.toString("hex", at, end));
+    return (this.#digits = sha1sOf(this.#chunk).toString("hex", at, end));
   }
 }
 
@@ -483,6 +483,32 @@ export function filesWhere(files: FileList, isWanted: (file: FileView) => boolea
   return count === index ? files : new SomeRows(files, order.slice(0, count), isSorted);
 }
 
+/** Ascending by `keyOf`; equal ones keep their order. */
+export function sortedBy(files: FileList, keyOf: (file: FileView) => number): FileList {
+  const keys = new Float64Array(files.length);
+  const order = new Uint32Array(files.length);
+  let index = 0;
+  for (const file of viewsOf(files)) {
+    keys[index] = keyOf(file);
+    order[index] = index++;
+  }
+  const keyAt = (position: number): number => keys[position] as number;
+  return new SomeRows(
+    files,
+    order.sort((left, right) => keyAt(left) - keyAt(right) || left - right),
+    false,
+  );
+}
+
+/** Ascending by name. */
+export function sortedByName(files: FileList): FileList {
+  if (files instanceof RowList && files.isSorted) return files;
+  // An array: its sort is quick where most names ascend already.
+  const order = Array.from({ length: files.length }, (_, index) => index);
+  order.sort((left, right) => compareBytes(nameAt(files, left), nameAt(files, right)));
+  return new SomeRows(files, Uint32Array.from(order), true);
+}
+
 /** One of {@link viewsOf}. */
 export function viewAt(files: FileList, index: number): FileView {
   return files instanceof RowList ? files.viewAt(index) : (files.at(index) as ManifestFile);
@@ -502,6 +528,7 @@ export class NameIndex {
   /** Positions from 1 by the hash of their names; half of the slots are free. */
   #slots: Uint32Array | null = null;
   #last = -1;
+  #lastName: string | null = null;
   /** Searches by halves before the hashes of all names are worth their time; none if the names do not ascend. */
   #searchesLeft: number;
 
@@ -518,11 +545,19 @@ export class NameIndex {
 
   /** -1 for an unknown name. */
   find(name: string): number {
-    for (let index = this.#last; index < Math.min(this.#last + NEAR, this.#length); index++)
-      if (index >= 0 && this.#nameAt(index) === name) return (this.#last = index);
-    const index = this.#slots === null && this.#searchesLeft-- > 0 ? this.#search(name) : this.#lookUp(name);
-    if (index !== -1) this.#last = index;
+    if (name === this.#lastName) return this.#last;
+    const index = this.#findOther(name);
+    if (index !== -1) {
+      this.#last = index;
+      this.#lastName = name;
+    }
     return index;
+  }
+
+  #findOther(name: string): number {
+    for (let index = this.#last; index < Math.min(this.#last + NEAR, this.#length); index++)
+      if (index >= 0 && this.#nameAt(index) === name) return index;
+    return this.#slots === null && this.#searchesLeft-- > 0 ? this.#search(name) : this.#lookUp(name);
   }
 
   #search(name: string): number {
@@ -563,6 +598,14 @@ const HASH_PRIME = 0x01000193;
 
 function beginOf(index: number): number {
   return (index % ROWS_AT_ONCE) * RECORD_FIELDS;
+}
+
+function sha1sBeginOf(index: number): number {
+  return (index % ROWS_AT_ONCE) * SHA1S_SIZE_BYTES;
+}
+
+function sha1sOf(chunk: Chunk): Buffer {
+  return (chunk.sha1s ??= Buffer.allocUnsafeSlow(ROWS_AT_ONCE * SHA1S_SIZE_BYTES));
 }
 
 /** Texts by number, from 1. Neighbours mostly share theirs. */

@@ -10,9 +10,16 @@ import { fail } from "../../base/errors";
 import { type BlockSettings, blockSizesOf, keptBlockSizes, superBlockSizeOf } from "../../format/repository/blockSize";
 import { findBlockSource } from "../../format/repository/blockSource";
 import type { CompressSpec } from "../../format/codec/compress";
+import { sortedBy } from "../../format/repository/fileRows";
 import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import { type BackupType, formatLabel, fullLabelOf } from "../../format/repository/label";
-import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } from "../../format/repository/manifest";
+import {
+  defaultsOf,
+  type FileList,
+  type Manifest,
+  type ManifestFile,
+  type ManifestOptions,
+} from "../../format/repository/manifest";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
 import type { BackupStart } from "../../postgres/session";
 import type { BundleSpec } from "../../repository/repository";
@@ -167,6 +174,6 @@ function newestFor(need: LabelNeed, known: readonly string[]): string {
 }
 
 /** Largest first, so that no worker starts a giant file when the others are done. */
-export function copyOrder(files: readonly ScannedFile[]): ScannedFile[] {
-  return [...files].sort((left, right) => right.sizeBytes - left.sizeBytes || (left.name < right.name ? -1 : 1));
+export function copyOrder(files: FileList): FileList {
+  return sortedBy(files, ({ sizeBytes }) => -sizeBytes);
 }

@@ -18,7 +18,7 @@ export type Batch = readonly BatchEntry[];
  * batch advances it. Batches are made one by one: there may be hundreds of thousands of files.
  */
 export function* planBatches(
-  files: readonly ScannedFile[],
+  files: Iterable<ScannedFile>,
   repos: readonly { readonly repoIndex: number; readonly plan: RepoPlan }[],
   nextIds: Map<number, number>,
 ): Generator<Batch, void> {

@@ -11,9 +11,10 @@ import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { runWeighted, type Weighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
-import type { ManifestFile } from "../../format/repository/manifest";
+import { filesWhere, sortedBy, viewsOf } from "../../format/repository/fileRows";
+import type { FileList, ManifestFile } from "../../format/repository/manifest";
 import { backupPath, bundlePath, dataFilePath } from "../../format/repository/repoPath";
-import { type Scan, type ScannedFile, sourcePathOf } from "../../postgres/dataDirectory";
+import type { Scan, ScannedFile, SourcePaths } from "../../postgres/dataDirectory";
 import { requireAttempt } from "../../repository/attempt";
 import { saveManifestCopy } from "../../repository/backupStore";
 import type { JobPool } from "../shared/jobs";
@@ -67,7 +68,7 @@ const NO_BUNDLES: ReadonlyMap<number, number> = new Map();
 
 /** Starts the pool's threads early if the copy will need them: each takes time to start. */
 export function warmPool(run: BackupRun, scan: Scan, pool: JobPool): void {
-  const needed = scan.files.filter((file) => needsReading(run, file));
+  const needed = filesWhere(scan.files, (file) => needsReading(run, file));
   if (!isLittle(needed)) pool.warm?.();
 }
 
@@ -80,12 +81,12 @@ export async function copyFiles(
   ctx: Context,
 ): Promise<Copied> {
   await makeDirectories(run, scan);
-  const needed = scan.files.filter((file) => needsReading(run, file));
+  const needed = filesWhere(scan.files, (file) => needsReading(run, file));
   const pool = (isLittle(needed) ? deps.threadless : undefined) ?? deps.pool;
-  const copy = new Copy(run, needed, { ...deps, pool }, options, ctx);
+  const copy = new Copy(run, { needed, sources: scan.sources }, { ...deps, pool }, options, ctx);
   const { single, bundled } = split(
     run,
-    needed.filter((file) => !(options.controlLast && file.name === CONTROL_FILE)),
+    options.controlLast ? filesWhere(needed, ({ name }) => name !== CONTROL_FILE) : needed,
   );
   // Large files take one slot each, so that memory stays bounded. Small ones then share a slot, to hide a store's
   // latency.
@@ -110,11 +111,14 @@ const LITTLE_FILES_MAX = 64;
 const LITTLE_SIZE_BYTES_MAX = 1024 * 1024;
 
 /** True when the copy ends before a worker thread could start: an increment of an idle cluster. */
-function isLittle(files: readonly ScannedFile[]): boolean {
-  return (
-    files.length <= LITTLE_FILES_MAX &&
-    files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) <= LITTLE_SIZE_BYTES_MAX
-  );
+function isLittle(files: FileList): boolean {
+  return files.length <= LITTLE_FILES_MAX && sizeOf(files) <= LITTLE_SIZE_BYTES_MAX;
+}
+
+function sizeOf(files: FileList): number {
+  let sum = 0;
+  for (const { sizeBytes } of viewsOf(files)) sum += sizeBytes;
+  return sum;
 }
 
 function needsReading(run: BackupRun, { name }: ScannedFile): boolean {
@@ -125,14 +129,18 @@ function needsReading(run: BackupRun, { name }: ScannedFile): boolean {
  * Separate files, the largest first; and files that some repository bundles, the least recently changed first, as in
  * stock.
  */
-function split(
-  run: BackupRun,
-  files: readonly ScannedFile[],
-): { readonly single: ScannedFile[]; readonly bundled: ScannedFile[] } {
+function split(run: BackupRun, files: FileList): { readonly single: FileList; readonly bundled: FileList } {
   const limitBytes = Math.max(-1, ...run.alive.map(({ repo }) => run.plan(repo.key).bundle?.limitBytes ?? -1));
-  const bundled = files.filter((file) => file.sizeBytes <= limitBytes);
-  bundled.sort((left, right) => left.modifiedAtS - right.modifiedAtS || (left.name < right.name ? -1 : 1));
-  return { single: copyOrder(files.filter((file) => file.sizeBytes > limitBytes)), bundled };
+  const bundled = filesWhere(files, (file) => file.sizeBytes <= limitBytes);
+  return {
+    single: copyOrder(filesWhere(files, (file) => file.sizeBytes > limitBytes)),
+    bundled: sortedBy(bundled, ({ modifiedAtS }) => modifiedAtS),
+  };
+}
+
+interface Reading {
+  readonly needed: FileList;
+  readonly sources: SourcePaths;
 }
 
 interface Taken {
@@ -142,6 +150,7 @@ interface Taken {
 
 class Copy {
   readonly #run: BackupRun;
+  readonly #sources: SourcePaths;
   readonly #deps: CopyDeps;
   readonly #options: CopyOptions;
   readonly #ctx: Context;
@@ -154,17 +163,18 @@ class Copy {
   #saving = false;
   #sizeBytes = 0;
 
-  constructor(run: BackupRun, needed: readonly ScannedFile[], deps: CopyDeps, options: CopyOptions, ctx: Context) {
+  constructor(run: BackupRun, { needed, sources }: Reading, deps: CopyDeps, options: CopyOptions, ctx: Context) {
     this.#run = run;
+    this.#sources = sources;
     this.#deps = deps;
     this.#options = options;
     this.#ctx = ctx;
-    const totalBytes = needed.reduce((sum, file) => sum + file.sizeBytes, 0);
+    const totalBytes = sizeOf(needed);
     this.#progress = new Progress("copied", totalBytes, ctx, deps.onProgress);
     this.#saveStepBytes = Math.max(totalBytes / SAVE_SHARE, options.manifestSaveThresholdBytes);
   }
 
-  batches(files: readonly ScannedFile[]): Iterable<Batch> {
+  batches(files: Iterable<ScannedFile>): Iterable<Batch> {
     const repos = this.#run.alive.map(({ repo }) => ({ repoIndex: repo.key, plan: this.#run.plan(repo.key) }));
     return planBatches(files, repos, this.#nextBundleIds);
   }
@@ -192,7 +202,7 @@ class Copy {
     const isControl = file.name === CONTROL_FILE;
     const onStandby = standbyDirectory !== null && !isControl && ON_STANDBY.test(file.name);
     // A container's tablespaces have paths of their own here.
-    const sourcePath = sourcePathOf(file);
+    const sourcePath = this.#sources.pathOf(file.name);
     if (onStandby && !sourcePath.startsWith(`${dataDirectory}/`))
       throw fail("optionInvalid", `'${sourcePath}' cannot be read from the standby: the primary is in a container`, {
         hint: "Turn backup-standby off.",
@@ -236,13 +246,13 @@ class Copy {
   async #take({ file, source }: Taken, result: BatchFileResult): Promise<void> {
     this.#progress.add(file.sizeBytes);
     if (result.missing) {
-      this.#ctx.log.detail(`skip file removed by database ${sourcePathOf(file)}`);
+      this.#ctx.log.detail(`skip file removed by database ${this.#sources.pathOf(file.name)}`);
       this.#gone.add(file.name);
       return;
     }
     this.#sizeBytes += result.sizeBytes;
     const stored = result.repos.some((repo) => repo.ok && !repo.value.kept);
-    if (stored) reportPages(file, result, this.#options.checksumPageError, this.#ctx);
+    if (stored) this.#reportPages(file.name, result);
     for (const repo of result.repos) {
       if (repo.ok && repo.value.priorProblem !== undefined) {
         this.#ctx.log.warn(
@@ -257,9 +267,27 @@ class Copy {
     const verb = stored ? "backup file" : "match file from prior backup";
     this.#ctx.log.detail(
       () =>
-        `${verb} ${sourcePathOf(file)} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`,
+        `${verb} ${this.#sources.pathOf(file.name)} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`,
     );
     await this.#saveSometimes(result.sizeBytes);
+  }
+
+  /** @throws checksum (26) when such a file ends the backup */
+  #reportPages(name: string, result: BatchFileResult): void {
+    if (result.pagesValid !== false) return;
+    const path = this.#sources.pathOf(name);
+    if (this.#options.checksumPageError)
+      throw fail("checksum", `invalid page checksum(s) found in file ${path}`, { path });
+    const pages = (result.pageErrors ?? []).map((range) =>
+      typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`,
+    );
+    const where =
+      pages.length === 0
+        ? `page misalignment in file ${path}: file size ${result.sizeBytes} is not divisible by page size`
+        : "";
+    this.#ctx.log.warn(
+      where !== "" ? where : `invalid page checksum(s) found in file ${path} at page(s) ${pages.join(", ")}`,
+    );
   }
 
   /** Stores every block of a file. */
@@ -336,21 +364,6 @@ class Copy {
     });
     this.#saving = false;
   }
-}
-
-/** @throws checksum (26) when `isError` */
-function reportPages(file: ScannedFile, result: BatchFileResult, isError: boolean, ctx: Context): void {
-  if (result.pagesValid !== false) return;
-  const path = sourcePathOf(file);
-  if (isError) throw fail("checksum", `invalid page checksum(s) found in file ${path}`, { path });
-  const pages = (result.pageErrors ?? []).map((range) =>
-    typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`,
-  );
-  const where =
-    pages.length === 0
-      ? `page misalignment in file ${path}: file size ${result.sizeBytes} is not divisible by page size`
-      : "";
-  ctx.log.warn(where !== "" ? where : `invalid page checksum(s) found in file ${path} at page(s) ${pages.join(", ")}`);
 }
 
 /**

@@ -10,7 +10,7 @@
 import { TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { NameIndex, viewAt } from "../../format/repository/fileRows";
+import { NameIndex, viewAt, viewsOf } from "../../format/repository/fileRows";
 import type { FileList, FileView, Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 import { CONTROL_FILE } from "../restore/restorePlan";
@@ -18,7 +18,7 @@ import { pageSegmentOf } from "../../format/page/pageChecksum";
 import { type Choice, PlannedFiles, uncopied } from "./plannedFiles";
 
 export interface ChooseInput {
-  readonly files: readonly ScannedFile[];
+  readonly files: FileList;
   /** Null for a full backup. */
   readonly prior: Manifest | null;
   readonly delta: boolean;
@@ -68,7 +68,6 @@ export function emptyRow(file: ScannedFile, checkPages: boolean): ManifestFile {
 export function referenceTo(file: ScannedFile, row: FileView, priorLabel: string): ManifestFile {
   // Field by field: a rest pattern is slow, and there may be a million rows.
   const { sizeBytes, sizeRepoBytes, sha1, sha1Repo, bundle, block, checksumPage, pageErrors } = row;
-  // Use the scan's name: one string for all repositories.
   const { name, modifiedAtS, mode, user, group } = file;
   const kept: { -readonly [K in keyof ManifestFile]: ManifestFile[K] } = {
     name,
@@ -90,7 +89,7 @@ export function referenceTo(file: ScannedFile, row: FileView, priorLabel: string
 }
 
 export interface DeltaInput {
-  readonly files: readonly ScannedFile[];
+  readonly files: FileList;
   readonly prior: Manifest;
   /** Absent for an offline backup. */
   readonly archiveStart?: string;
@@ -112,7 +111,7 @@ export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInpu
   if ((archiveStart !== undefined) !== prior.options.online)
     return `the online option has changed since the ${prior.label} backup`;
   const rows = rowsByName(prior.files);
-  for (const file of files) {
+  for (const file of viewsOf(files)) {
     const row = rows(file.name);
     if (row === undefined) continue;
     if (file.modifiedAtS < row.modifiedAtS) {
@@ -127,9 +126,10 @@ export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInpu
 }
 
 /** The same for times after the start of the copy, which concerns every repository. */
-export function findFutureReason(files: readonly ScannedFile[], copyStartS: number): string | null {
-  const file = files.find((candidate) => candidate.modifiedAtS > copyStartS);
-  return file === undefined
-    ? null
-    : `file '${file.name}' has timestamp (${file.modifiedAtS}) in the future (relative to copy start ${copyStartS})`;
+export function findFutureReason(files: FileList, copyStartS: number): string | null {
+  for (const { name, modifiedAtS } of viewsOf(files)) {
+    if (modifiedAtS > copyStartS)
+      return `file '${name}' has timestamp (${modifiedAtS}) in the future (relative to copy start ${copyStartS})`;
+  }
+  return null;
 }

@@ -2,7 +2,7 @@
 import { compareBytes } from "../../base/bytes";
 import { assert } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
-import { FileRows, inOrder, NameIndex } from "../../format/repository/fileRows";
+import { FileRows, inOrder, NameIndex, viewsOf } from "../../format/repository/fileRows";
 import type { FileList, ManifestFile } from "../../format/repository/manifest";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 
@@ -16,20 +16,20 @@ export type Choice =
 const KINDS = [undefined, "keep", "compare"] as const;
 
 export class PlannedFiles {
-  readonly #files: readonly ScannedFile[];
+  readonly #files: FileList;
   readonly #rows = new FileRows();
   readonly #index: NameIndex;
   /** Indexes into {@link KINDS}, by position. */
   readonly #kinds: Uint8Array;
 
   /** `files` ascend by name. Null copies a file. */
-  constructor(files: readonly ScannedFile[], choiceOf: (file: ScannedFile) => Choice | null) {
+  constructor(files: FileList, choiceOf: (file: ScannedFile) => Choice | null) {
     this.#files = files;
-    this.#index = new NameIndex(files.length, (index) => (files[index] as ScannedFile).name, true);
+    this.#index = NameIndex.of(files);
     this.#kinds = new Uint8Array(files.length);
-    for (const [index, file] of files.entries()) {
+    for (const file of viewsOf(files)) {
       const choice = choiceOf(file);
-      this.#rows.add(choice?.row ?? uncopied(file));
+      const index = this.#rows.add(choice?.row ?? uncopied(file));
       this.#kinds[index] = KINDS.indexOf(choice?.kind);
     }
   }
@@ -73,9 +73,11 @@ export class PlannedFiles {
         order[count++] = this.#rows.add(row);
       }
     };
-    for (const [index, { name }] of this.#files.entries()) {
+    let index = 0;
+    for (const { name } of viewsOf(this.#files)) {
       if (next < added.length) addBefore(name);
       if (!gone.has(name) && !replaced.has(name)) order[count++] = index;
+      index++;
     }
     addBefore(null);
     return inOrder(this.#rows, order.slice(0, count));

@@ -13,10 +13,9 @@ import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { type Attempt, isSameSource, type SourceIdentity } from "../../format/repository/attemptFile";
 import { BACKREST_VERSION } from "../../format/repository/infoFile";
-import { NameIndex } from "../../format/repository/fileRows";
-import type { Manifest, ManifestFile } from "../../format/repository/manifest";
+import { NameIndex, viewsOf } from "../../format/repository/fileRows";
+import type { FileList, Manifest, ManifestFile } from "../../format/repository/manifest";
 import { attemptPath, backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
-import type { ScannedFile } from "../../postgres/dataDirectory";
 import { loadManifestFile } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
 import type { PlannedFiles } from "./plannedFiles";
@@ -75,15 +74,12 @@ export async function findResumable(
 }
 
 /** Rows of the earlier attempt that are still valid, by name: pure. */
-export function rowsToKeep(
-  files: readonly ScannedFile[],
-  resumed: Manifest,
-  delta: boolean,
-): Map<string, ManifestFile> {
+export function rowsToKeep(files: FileList, resumed: Manifest, delta: boolean): Map<string, ManifestFile> {
   const index = NameIndex.of(resumed.files);
   const kept = new Map<string, ManifestFile>();
-  for (const file of files) {
-    const position = index.find(file.name);
+  for (const file of viewsOf(files)) {
+    const { name } = file;
+    const position = index.find(name);
     const row = position === -1 ? undefined : resumed.files.at(position);
     if (
       row === undefined ||
@@ -96,7 +92,7 @@ export function rowsToKeep(
     if (file.sizeBytes === 0 || file.sizeBytes !== row.sizeBytes || (!delta && file.modifiedAtS !== row.modifiedAtS))
       continue;
     const { modifiedAtS, mode, user, group } = file;
-    kept.set(file.name, { ...row, modifiedAtS, mode, user, group });
+    kept.set(name, { ...row, modifiedAtS, mode, user, group });
   }
   return kept;
 }

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Context } from "../../../runtime/base/context";
 import type { UserNames } from "../../../runtime/local/users";
 import { compareBytes } from "../../../runtime/base/bytes";
-import { type Scan, scanDataDirectory, type ScanOptions, sourcePathOf } from "../../../runtime/postgres/dataDirectory";
+import { type Scan, scanDataDirectory, type ScanOptions } from "../../../runtime/postgres/dataDirectory";
 import { ManualClock, TEST_TIME_MS, testContext } from "../../harness/context";
 import { makeTree, temporaryFolder } from "../repository/support";
 
@@ -58,11 +58,13 @@ describe("the files of a data directory", () => {
     writeFileSync(join(data, "base/1/1259"), "12345");
     utimesSync(join(data, "base/1/1259"), 1000, 1795157583.9);
     makeTree(data, { "base/1/B": "", "base/1/a": "", "base/1/ä": "", "base/1-": "" });
-    const { files, paths, targets, links } = await scan();
+    const { files, paths, sources, targets, links } = await scan();
+    expect(sources.pathOf("pg_data/base/1/1259")).toBe(join(data, "base/1/1259"));
     expect(files.find((file) => file.name === "pg_data/base/1/1259")).toEqual({
       name: "pg_data/base/1/1259",
-      sourceDirectory: join(data, "base/1"),
       sizeBytes: 5,
+      sizeRepoBytes: 5,
+      sha1: "",
       modifiedAtS: 1795157583,
       mode: expect.any(Number),
       user: "postgres",
@@ -272,9 +274,9 @@ describe("tablespaces and links", () => {
       `pg_tblspc/16384/${CONTENT}/5/16400`,
       `pg_tblspc/16384/${CONTENT}/5/16401_init`,
     ]);
-    expect(result.files.filter(({ name }) => name.endsWith("16400")).map(sourcePathOf)).toEqual([
+    expect(result.sources.pathOf(`pg_tblspc/16384/${CONTENT}/5/16400`)).toBe(
       join(data, `pg_tblspc/16384/${CONTENT}/5/16400`),
-    ]);
+    );
     expect(result.paths.map((path) => path.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
       "pg_tblspc",
       "pg_tblspc/16384",

@@ -6,6 +6,8 @@ import {
   inOrder,
   NameIndex,
   nameAt,
+  sortedBy,
+  sortedByName,
   sortedViews,
   viewsOf,
 } from "../../../../runtime/format/repository/fileRows";
@@ -104,6 +106,13 @@ describe("rows in records", () => {
           expect([...filesWhere(list, isOwn)]).toStrictEqual(files.filter(isOwn));
         const order = Uint32Array.from(files.keys()).reverse();
         expect([...inOrder(stored(files), order)]).toStrictEqual(files.toReversed());
+        const size = ({ sizeBytes }: FileView): number => sizeBytes;
+        for (const list of [stored(files), files])
+          expect([...sortedBy(list, size)]).toStrictEqual(files.toSorted((left, right) => size(left) - size(right)));
+        for (const list of [stored(files), files, stored(files.toSorted((l, r) => compareBytes(l.name, r.name)))])
+          expect(Array.from(sortedByName(list), ({ name }) => name)).toEqual(
+            files.map(({ name }) => name).toSorted(compareBytes),
+          );
       }),
     );
   });

@@ -1,7 +1,10 @@
 import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
+import { compareBytes } from "../../../../runtime/base/bytes";
+import { FileRows } from "../../../../runtime/format/repository/fileRows";
 import { formatLabel, isLabel } from "../../../../runtime/format/repository/label";
 import { chooseLabels, copyOrder } from "../../../../runtime/operations/backup/backupPlan";
+import { uncopied } from "../../../../runtime/operations/backup/plannedFiles";
 
 const NOW = 1795157605;
 /** Chooses the label of a full backup in one repository that has these labels. */
@@ -56,27 +59,18 @@ describe("the label of a new backup", () => {
   });
 });
 
-it("large files are copied first, in a stable order", () => {
-  const file = (name: string, sizeBytes: number) => ({
-    name,
-    sizeBytes,
-    sourceDirectory: "",
-    modifiedAtS: 0,
-    mode: 0,
-    user: null,
-    group: null,
-  });
+it("large files are copied first, those of equal size by name", () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(fc.tuple(fc.string(), fc.integer({ min: 0, max: 3 })), { selector: ([name]) => name }),
       (rows) => {
-        const files = rows.map(([name, size]) => file(name, size));
-        const order = copyOrder(files);
-        expect(copyOrder([...files].reverse())).toEqual(order);
-        expect(order.map((row) => row.sizeBytes)).toEqual(
-          order.map((row) => row.sizeBytes).sort((left, right) => right - left),
+        const files = new FileRows();
+        for (const [name, sizeBytes] of rows.toSorted(([left], [right]) => compareBytes(left, right)))
+          files.add(uncopied({ name, sizeBytes, modifiedAtS: 0, mode: 0, user: null, group: null }));
+        const expected = [...files].toSorted(
+          (left, right) => right.sizeBytes - left.sizeBytes || compareBytes(left.name, right.name),
         );
-        expect(order).toHaveLength(files.length);
+        expect([...copyOrder(files)]).toEqual(expected);
       },
     ),
   );

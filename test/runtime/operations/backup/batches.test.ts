@@ -3,12 +3,12 @@ import { describe, expect, it } from "vitest";
 import { planBatches } from "../../../../runtime/operations/backup/batches";
 import { PlannedFiles, uncopied } from "../../../../runtime/operations/backup/plannedFiles";
 import type { RepoPlan } from "../../../../runtime/operations/backup/backupPlan";
-import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
+import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
 
 const MIB = 1024 * 1024;
 
-function scanned(name: string, sizeBytes: number): ScannedFile {
-  return { name, sourceDirectory: "", sizeBytes, modifiedAtS: 1, mode: 0o600, user: null, group: null };
+function scanned(name: string, sizeBytes: number): ManifestFile {
+  return uncopied({ name, sizeBytes, modifiedAtS: 1, mode: 0o600, user: null, group: null });
 }
 
 interface Repo {
@@ -18,10 +18,10 @@ interface Repo {
   readonly keeps: number;
 }
 
-function planOf(files: readonly ScannedFile[], repo: Repo): RepoPlan {
-  const kept = files.filter((_, index) => repo.keeps > 0 && index % repo.keeps === 0);
+function planOf(files: readonly ManifestFile[], repo: Repo): RepoPlan {
+  const kept = new Set(files.filter((_, index) => repo.keeps > 0 && index % repo.keeps === 0).map(({ name }) => name));
   const planned = new PlannedFiles(files, (file) =>
-    kept.includes(file) ? { kind: "keep", row: uncopied(file) } : null,
+    kept.has(file.name) ? { kind: "keep", row: uncopied(file) } : null,
   );
   const plan: Pick<RepoPlan, "files" | "bundle"> = {
     files: planned,

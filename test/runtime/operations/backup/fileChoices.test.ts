@@ -7,14 +7,13 @@ import {
   findDeltaReason,
   findFutureReason,
 } from "../../../../runtime/operations/backup/fileChoices";
-import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 
 const LABEL = "20261120-064059F";
 const SHA1 = "a".repeat(40);
 const MIB = 1024 * 1024;
 
-function scanned(name: string, sizeBytes: number, modifiedAtS: number): ScannedFile {
-  return { name, sourceDirectory: "", sizeBytes, modifiedAtS, mode: 0o600, user: "postgres", group: "postgres" };
+function scanned(name: string, sizeBytes: number, modifiedAtS: number): ManifestFile {
+  return row(name, sizeBytes, modifiedAtS, { sha1: "" });
 }
 
 function row(name: string, sizeBytes: number, modifiedAtS: number, more: Partial<ManifestFile> = {}): ManifestFile {
@@ -52,7 +51,7 @@ function prior(files: readonly ManifestFile[], more: Partial<Manifest> = {}): Ma
 
 /** The default for a file without a choice. */
 const COPY = { kind: "copy", row: undefined } as const;
-const choose = (file: ScannedFile, before: Manifest | null, more: { delta?: boolean; bundle?: boolean } = {}) =>
+const choose = (file: ManifestFile, before: Manifest | null, more: { delta?: boolean; bundle?: boolean } = {}) =>
   chooseFiles({ files: [file], prior: before, delta: false, bundle: false, checkPages: true, ...more }).get(
     file.name,
   ) ?? COPY;

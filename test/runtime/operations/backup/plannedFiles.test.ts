@@ -7,12 +7,12 @@ import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 
 const NAMES = ["a", "b", "c", "d", "e", "é", "\udcff"].map((base) => `pg_data/${base}`);
 
-function scanned(name: string): ScannedFile {
-  return { name, sourceDirectory: "", sizeBytes: 8192, modifiedAtS: 1, mode: 0o600, user: null, group: null };
+function scanned(name: string): ManifestFile {
+  return uncopied({ name, sizeBytes: 8192, modifiedAtS: 1, mode: 0o600, user: null, group: null });
 }
 
 function row(name: string, sizeRepoBytes: number): ManifestFile {
-  return { ...uncopied(scanned(name)), sizeRepoBytes, sha1: "a".repeat(40) };
+  return { ...scanned(name), sizeRepoBytes, sha1: "a".repeat(40) };
 }
 
 it("lists what is stored, else what is kept, else what is to be copied, with more rows and without vanished files", () => {
@@ -22,7 +22,7 @@ it("lists what is stored, else what is kept, else what is to be copied, with mor
       const choiceOf = ({ name }: ScannedFile): Choice | null =>
         kept.includes(name) ? { kind: "keep", row: row(name, 1) } : null;
       const files = new PlannedFiles(names.map(scanned), choiceOf);
-      const expected = new Map(names.map((name) => [name, choiceOf(scanned(name))?.row ?? uncopied(scanned(name))]));
+      const expected = new Map(names.map((name) => [name, choiceOf(scanned(name))?.row ?? scanned(name)]));
       expect([...files.list(new Set())]).toStrictEqual([...expected.values()]);
       for (const name of stored.filter((each) => names.includes(each))) {
         files.store(name, row(name, 2));
