@@ -13,6 +13,7 @@ import {
   FRAME_SIZE_BYTES,
   FRAMED_LEVEL_MAX,
   FrameSearches,
+  LONG_FRAME_SIZE_BYTES,
   ZstFramesCompressor,
   zstFrames,
   zstFramesStream,
@@ -41,39 +42,37 @@ function countFrames(stored: Buffer): number {
   return count;
 }
 
-const SIZES = [
-  0,
-  1,
-  1000,
-  FRAME_SIZE_BYTES - 1,
-  FRAME_SIZE_BYTES,
-  FRAME_SIZE_BYTES + 1,
-  3 * FRAME_SIZE_BYTES,
-  3 * FRAME_SIZE_BYTES + 77,
-] as const;
+/** The second frame shows that the usual search is the better one for this content. */
+const BEFORE_LONG = 2 * FRAME_SIZE_BYTES;
 
-test.each(SIZES)(
-  "%i bytes make the expected frames in all three ways, in any pieces, and read back",
-  async (sizeBytes) => {
-    const bytes = sampleBytes(sizeBytes, 7);
-    const whole = Buffer.from(zstFrames(bytes, 3));
-    expect(countFrames(whole)).toBe(Math.max(1, Math.ceil(sizeBytes / FRAME_SIZE_BYTES)));
-    for (const pieceSize of [4 * FRAME_SIZE_BYTES, FRAME_SIZE_BYTES, 128 * 1024, 300_001]) {
-      expect((await throughFrames(bytes, pieceSize)).equals(whole)).toBe(true);
-      const streamed = await all(zstFramesStream(pieces(bytes, pieceSize), 3));
-      expect(countFrames(streamed)).toBe(countFrames(whole));
-      expect(zstdDecompressSync(streamed).equals(bytes)).toBe(true);
-    }
-    expect(zstdDecompressSync(whole).equals(bytes)).toBe(true);
-    expect(Buffer.from(decompressBytes(whole, "zst", sizeBytes)).equals(bytes)).toBe(true);
-    expect((await all(decompress(pieces(whole, 65_536), "zst"))).equals(bytes)).toBe(true);
-  },
-);
+test.each([
+  [0, 1],
+  [1, 1],
+  [1000, 1],
+  [FRAME_SIZE_BYTES - 1, 1],
+  [FRAME_SIZE_BYTES, 1],
+  [FRAME_SIZE_BYTES + 1, 2],
+  [BEFORE_LONG + LONG_FRAME_SIZE_BYTES, 3],
+  [BEFORE_LONG + LONG_FRAME_SIZE_BYTES + 77, 4],
+])("%i bytes make %i frames in all three ways, in any pieces, and read back", async (sizeBytes, frameCount) => {
+  const bytes = sampleBytes(sizeBytes, 7);
+  const whole = Buffer.from(zstFrames(bytes, 3));
+  expect(countFrames(whole)).toBe(frameCount);
+  for (const pieceSize of [4 * FRAME_SIZE_BYTES, FRAME_SIZE_BYTES, 128 * 1024, 300_001]) {
+    expect((await throughFrames(bytes, pieceSize)).equals(whole)).toBe(true);
+    const streamed = await all(zstFramesStream(pieces(bytes, pieceSize), 3));
+    expect(countFrames(streamed)).toBe(countFrames(whole));
+    expect(zstdDecompressSync(streamed).equals(bytes)).toBe(true);
+  }
+  expect(zstdDecompressSync(whole).equals(bytes)).toBe(true);
+  expect(Buffer.from(decompressBytes(whole, "zst", sizeBytes)).equals(bytes)).toBe(true);
+  expect((await all(decompress(pieces(whole, 65_536), "zst"))).equals(bytes)).toBe(true);
+});
 
 /** Hexadecimal digests: nothing repeats, and half of each byte is known. */
 function digests(sizeBytes: number): Buffer {
   const parts: string[] = [];
-  for (let no = 0; no * 40 < sizeBytes; no++) parts.push(createHash("sha1").update(String(no)).digest("hex"));
+  for (let no = 0; no * 40 < sizeBytes; no++) parts.push(digestOf(no));
   return Buffer.from(parts.join("").slice(0, sizeBytes));
 }
 
@@ -89,6 +88,24 @@ function rows(sizeBytes: number): Buffer {
   return Buffer.from(parts.join("").slice(0, sizeBytes));
 }
 
+/** Words in no order, a few of them often: what repeats is far away. */
+function text(sizeBytes: number): Buffer {
+  const terms = Array.from({ length: 20_000 }, (_, no) => digestOf(no).slice(0, 2 + Math.log2(no + 2) / 2));
+  const parts: string[] = [];
+  let state = 1;
+  for (let length = 0; length < sizeBytes; ) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    const part = `${terms[Math.floor(terms.length ** (state / 2 ** 32)) - 1]} `;
+    parts.push(part);
+    length += part.length;
+  }
+  return Buffer.from(parts.join("").slice(0, sizeBytes));
+}
+
+function digestOf(no: number): string {
+  return createHash("sha1").update(String(no)).digest("hex");
+}
+
 function usualSizeBytes(content: Uint8Array): number {
   let sizeBytes = 0;
   for (let begin = 0; begin < content.length; begin += FRAME_SIZE_BYTES)
@@ -100,6 +117,7 @@ function usualSizeBytes(content: Uint8Array): number {
 
 test.each([
   { title: "content without short repetitions gets smaller", content: [digests(20 * FRAME_SIZE_BYTES)], most: 0.99 },
+  { title: "text gets smaller, because its frames are longer", content: [text(12 * FRAME_SIZE_BYTES)], most: 0.99 },
   { title: "content with them stays as it is", content: [rows(8 * FRAME_SIZE_BYTES)], most: 1.001 },
   {
     title: "content that changes is noticed",
@@ -127,6 +145,45 @@ test("a file begins with the search that suited the one before it", async () => 
   const second = await throughFrames(segment, FRAME_SIZE_BYTES, searches);
   expect(second.length).toBeLessThan(first.length);
   expect(zstdDecompressSync(second).equals(segment)).toBe(true);
+});
+
+test("files that share their searches are whole, however their chunks alternate", async () => {
+  const part = text(4 * FRAME_SIZE_BYTES);
+  const contents = [
+    digests(9 * FRAME_SIZE_BYTES + 9),
+    // Enough for another comparison of the searches.
+    Buffer.concat(Array.from({ length: 11 }, () => part)),
+    Buffer.concat(Array.from({ length: 11 }, () => part)),
+    Buffer.concat([text(FRAME_SIZE_BYTES), Buffer.alloc(3 * FRAME_SIZE_BYTES), digests(FRAME_SIZE_BYTES)]),
+  ];
+  const property = fc.asyncProperty(
+    fc.infiniteStream(fc.nat(3)),
+    fc.infiniteStream(fc.constantFrom(FRAME_SIZE_BYTES, 300_001, 2 * FRAME_SIZE_BYTES)),
+    async (turns, sizes) => {
+      const searches = new FrameSearches(3);
+      const files = contents.map((content) => ({
+        content,
+        codec: new ZstFramesCompressor(3, searches, (error) => error),
+        at: 0,
+        out: [] as Buffer[],
+      }));
+      const isOpen = ({ at, content }: { at: number; content: Buffer }): boolean => at < content.length;
+      for (const turn of turns) {
+        if (!files.some(isOpen)) break;
+        const file = files[turn] as (typeof files)[number];
+        if (!isOpen(file)) continue;
+        const end = file.at + (sizes.next().value ?? 1);
+        for (const part of file.codec.update(file.content.subarray(file.at, end))) file.out.push(Buffer.from(part));
+        file.at = end;
+        if (!isOpen(file)) for (const part of file.codec.finish()) file.out.push(Buffer.from(part));
+      }
+      for (const { codec, content, out } of files) {
+        codec.close();
+        expect(zstdDecompressSync(Buffer.concat(out)).equals(content)).toBe(true);
+      }
+    },
+  );
+  await fc.assert(property, { numRuns: 5 });
 });
 
 test("incompressible content has enough space too", async () => {

@@ -2,7 +2,7 @@
 //   one request
 import { zstdDecompressSync } from "node:zlib";
 import { describe, expect, it, test } from "vitest";
-import { FRAME_SIZE_BYTES, zstFrames } from "../../../../runtime/format/codec/zstFrames";
+import { FRAME_SIZE_BYTES, LONG_FRAME_SIZE_BYTES, zstFrames } from "../../../../runtime/format/codec/zstFrames";
 import {
   readSeekTable,
   SEEK_FOOTER_SIZE_BYTES,
@@ -24,14 +24,16 @@ test("a table has the bytes of zstandard's seekable format", () => {
 });
 
 describe("a file of several frames", () => {
-  const content = sampleBytes(3 * FRAME_SIZE_BYTES + 77, 7);
+  const content = sampleBytes(2 * FRAME_SIZE_BYTES + LONG_FRAME_SIZE_BYTES + 77, 7);
   const file = zstFrames(content, 3);
 
   it("tells where each part of its content is", () => {
     const sizeBytes = seekTableSizeBytes(file.subarray(file.length - SEEK_FOOTER_SIZE_BYTES)) ?? 0;
     const frames = readSeekTable(file.subarray(file.length - sizeBytes), file.length) ?? [];
     expect(frames.map(({ contentSizeBytes }) => contentSizeBytes)).toEqual([
-      ...Array.from({ length: 3 }, () => FRAME_SIZE_BYTES),
+      FRAME_SIZE_BYTES,
+      FRAME_SIZE_BYTES,
+      LONG_FRAME_SIZE_BYTES,
       77,
     ]);
     for (const { beginBytes, contentBeginBytes, contentSizeBytes, sizeBytes: size } of frames) {
