@@ -83,6 +83,8 @@ interface Known {
 }
 
 const SOON_TIMEOUT_MS = 5000;
+/** Longer than between the segments of a busy server, so that threads start for a burst and not for each segment. */
+const THREAD_REST_MS = 30_000;
 
 /** How repositories are opened. */
 interface Opening {
@@ -435,7 +437,8 @@ export class RealProcess implements CommandProcess {
       // The jobs of a server push WAL.
       const rates = isServing(this.config) ? {} : this.#rates();
       const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs, rates, version };
-      this.#pool = workerPool(this.#facts.programFile, start, { slots: threads, signal, ...here });
+      const rest = isServing(this.config) ? { rest: { timeMs: THREAD_REST_MS, clock: this.ctx.clock } } : {};
+      this.#pool = workerPool(this.#facts.programFile, start, { slots: threads, signal, ...rest, ...here });
     }
     return this.#pool;
   }

@@ -10,6 +10,7 @@
 import { PerformanceObserver } from "node:perf_hooks";
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
+import type { Clock } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { guardedDirectories } from "../local/nodeFiles";
@@ -53,6 +54,8 @@ interface Hand {
 
 interface Thread extends Hand {
   readonly worker: Worker;
+  /** Aborted when the thread gets a job. */
+  rest: AbortController | null;
 }
 
 export interface PoolOptions {
@@ -61,6 +64,8 @@ export interface PoolOptions {
   readonly signal: AbortSignal;
   /** Runs a job in the calling thread, which replaces one of the others; absent leaves all jobs to threads. */
   readonly runHere?: (job: Job) => Promise<unknown>;
+  /** A thread ends that had no job for so long; absent keeps it until the end. */
+  readonly rest?: { readonly timeMs: number; readonly clock: Clock };
 }
 
 /** `workerFile` is this program's bundle; its main file acts as a worker when it is started as a thread. */
@@ -77,11 +82,13 @@ class WorkerPool implements JobPool {
   /** The calling thread, if it runs jobs too. */
   readonly #own: readonly Hand[];
   readonly #heapWatch = watchHeap();
+  readonly #rest: PoolOptions["rest"];
   readonly #queue: { readonly job: Job; readonly waiting: Waiting }[] = [];
   #nextId = 1;
 
-  constructor(start: () => Thread, { slots, signal, runHere }: PoolOptions) {
+  constructor(start: () => Thread, { slots, signal, rest, runHere }: PoolOptions) {
     this.slots = slots;
+    this.#rest = rest;
     this.#start = start;
     this.#signal = signal;
     this.#own = runHere === undefined ? [] : [this.#handOf(runHere)];
@@ -106,6 +113,7 @@ class WorkerPool implements JobPool {
     this.#heapWatch.disconnect();
     await Promise.all(
       this.#threads.map(async (thread) => {
+        thread.rest?.abort();
         if (thread.waiting.size > 0 || thread.dead) return void (await thread.worker.terminate());
         const ended = new Promise<void>((resolve) => thread.worker.once("exit", () => resolve()));
         thread.worker.postMessage({ type: "close" });
@@ -116,6 +124,7 @@ class WorkerPool implements JobPool {
 
   readonly #abort = (): void => {
     const error = toBackupError(this.#signal.reason, "term");
+    for (const { rest } of this.#threads) rest?.abort();
     for (const { waiting } of this.#queue.splice(0)) waiting.reject(error);
     // They stay in the list, so that `close` knows which threads are busy.
     for (const hand of this.#hands()) for (const waiting of hand.waiting.values()) waiting.reject(error);
@@ -152,6 +161,7 @@ class WorkerPool implements JobPool {
       }
       const { job, waiting } = this.#queue.shift() as { job: Job; waiting: Waiting };
       const id = this.#nextId++;
+      this.#threads.find((thread) => thread === hand)?.rest?.abort();
       hand.waiting.set(id, waiting);
       hand.give(id, job);
     }
@@ -168,6 +178,21 @@ class WorkerPool implements JobPool {
     return least !== undefined && least.waiting.size < LIMITS.filesPerWorker ? least : null;
   }
 
+  /** Its heap and its buffers go back to the system. The next job starts another one. */
+  #endAfterRest(thread: Thread): void {
+    if (this.#rest === undefined || this.#signal.aborted) return;
+    const { clock, timeMs } = this.#rest;
+    thread.rest?.abort();
+    thread.rest = new AbortController();
+    const end = (): void => {
+      const at = this.#threads.indexOf(thread);
+      if (at < 0 || thread.dead || thread.waiting.size > 0) return;
+      this.#threads.splice(at, 1);
+      thread.worker.postMessage({ type: "close" });
+    };
+    clock.sleep(timeMs, thread.rest.signal).then(end, () => {});
+  }
+
   #addThread(): Thread {
     const thread = this.#start();
     this.#threads.push(thread);
@@ -177,6 +202,7 @@ class WorkerPool implements JobPool {
       if (message.ok) waiting?.resolve(unpack(message.value) as never);
       else waiting?.reject(toBackupError(unpack(message.error)));
       this.#dispatch();
+      if (thread.waiting.size === 0) this.#endAfterRest(thread);
     });
     const die = (reason: string): void => {
       thread.dead = true;
@@ -233,5 +259,5 @@ function startThread(workerFile: string, start: WorkerStart): Thread {
   const worker = new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits });
   const give = (id: number, job: Job): void =>
     worker.postMessage({ type: "job", id, job: pack(job), guarded: guardedDirectories() });
-  return { worker, waiting: new Map(), dead: false, give };
+  return { worker, waiting: new Map(), dead: false, give, rest: null };
 }

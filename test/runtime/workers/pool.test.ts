@@ -1,7 +1,10 @@
+import { once } from "node:events";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Worker } from "node:worker_threads";
 import { build } from "esbuild";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../../runtime/base/clock";
 import { fail } from "../../../runtime/base/errors";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { Secret } from "../../../runtime/base/secret";
@@ -63,9 +66,14 @@ beforeEach(() => {
   controller = new AbortController();
 });
 
-function pool(slots: number, runHere?: PoolOptions["runHere"], version = "1.2.3"): JobPool {
+function pool(
+  slots: number,
+  runHere?: PoolOptions["runHere"],
+  version = "1.2.3",
+  more: Pick<PoolOptions, "rest"> = {},
+): JobPool {
   const repo = posixRepo(root, { cipherType: "aes-256-cbc", cipherPass: new Secret("planted") });
-  const options = { slots, signal: controller.signal, ...(runHere === undefined ? {} : { runHere }) };
+  const options = { slots, signal: controller.signal, ...more, ...(runHere === undefined ? {} : { runHere }) };
   return workerPool(THREAD, { stanza: "demo", repos: [repo], ioTimeoutMs: 1000, rates: {}, version }, options);
 }
 
@@ -142,6 +150,34 @@ describe("worker threads", () => {
     threads.warm?.();
     expect((await run(threads, "file1", "content 1")).status).toBe("ok");
     await threads.close();
+  });
+
+  // claim: docs/agent.md: threads that had no work for half a minute end…
+  it("end after a rest, and others start for the next job", async () => {
+    const started: Worker[] = [];
+    const note = (worker: Worker): void => void started.push(worker);
+    process.on("worker", note);
+    const rests: (() => void)[] = [];
+    const sleep = (_: number, signal: AbortSignal): Promise<void> =>
+      new Promise((resolve, reject) => {
+        rests.push(resolve);
+        signal.addEventListener("abort", () => reject(new Error("busy")));
+      });
+    const threads = pool(1, undefined, "1.2.3", { rest: { timeMs: 30_000, clock: { ...systemClock, sleep } } });
+    for (const no of [1, 2]) expect((await run(threads, `file${no}`, `content ${no}`)).status).toBe("ok");
+    await eventually("the second rest", () => rests.length === 2);
+    // The second job came before the end of this rest.
+    rests[0]?.();
+    expect((await run(threads, "file3", "content 3")).status).toBe("ok");
+    expect(started).toHaveLength(1);
+    await eventually("the third rest", () => rests.length === 3);
+    const ended = once(started[0] as Worker, "exit");
+    rests[2]?.();
+    await ended;
+    expect((await run(threads, "file4", "content 4")).status).toBe("ok");
+    expect(started).toHaveLength(2);
+    await threads.close();
+    process.off("worker", note);
   });
 
   it("answer with the job's own error", async () => {
