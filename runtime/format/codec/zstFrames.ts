@@ -164,6 +164,9 @@ const LEAN_PARAMS = {
   [constants.ZSTD_c_hashLog]: 13,
 };
 
+/** Handles whose last file was compressed to its end, for the next one. Each has megabytes of memory, which would wait for a collection. */
+const idleHandles = new Map<string, HandleCodec>();
+
 /** Collects chunks of any length into complete frames. */
 export class ZstFramesCompressor implements Codec {
   readonly #level: number;
@@ -176,6 +179,7 @@ export class ZstFramesCompressor implements Codec {
   #sizeBytes = 0;
   readonly #table = new ZstSeekTable();
   #filledBytes = 0;
+  #isWhole = false;
 
   /** `mapError` converts the codec's own errors. */
   constructor(level: number, searches: FrameSearches, mapError: (error: unknown) => unknown) {
@@ -208,10 +212,16 @@ export class ZstFramesCompressor implements Codec {
     if (rest.length > 0 || this.#table.isEmpty) yield this.#frame(rest);
     const table = this.#table.encode();
     if (table.length > 0) yield table;
+    this.#isWhole = true;
   }
 
   close(): void {
-    for (const handle of this.#handles.values()) handle.close();
+    for (const [search, handle] of this.#handles) {
+      const key = `${search} ${this.#level}`;
+      if (this.#isWhole && !idleHandles.has(key)) idleHandles.set(key, handle);
+      else handle.close();
+    }
+    this.#handles.clear();
   }
 
   /** In memory that the next frame uses again. */
@@ -225,7 +235,9 @@ export class ZstFramesCompressor implements Codec {
     if (!handlesWork()) return zstFrame(content, this.#level, search);
     let handle = this.#handles.get(search);
     if (handle === undefined) {
-      handle = openHandle(this.#level, search, this.#mapError);
+      const key = `${search} ${this.#level}`;
+      handle = idleHandles.get(key) ?? openHandle(this.#level, search, this.#mapError);
+      idleHandles.delete(key);
       this.#handles.set(search, handle);
     }
     // A handle's memory has space for a whole frame.

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { type BigIntStats, type FileHandle, open, readSync, statSync } from "../../local/nodeFiles";
-import type { ByteStream } from "../../base/bytes";
+import { type ByteStream, freeMemory } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { Codec } from "../../format/codec/codec";
@@ -59,12 +59,21 @@ function compressorOf(spec: CompressSpec): Codec {
   return createCompressor(spec, false, known);
 }
 
+/** The last one of this thread. It computes for one segment at a time: the buffers of others would only take memory. */
+let packing: Promise<unknown> = Promise.resolve();
+
 /**
  * Reads, hashes and compresses a file on a thread that does nothing else. It works piece by piece through one buffer:
  * each pass over a whole 16 MiB buffer comes from memory, and allocating and freeing it costs as much again.
  * @throws fileMissing, fileRead
  */
-export async function packWal({ path, specs }: PackWalJob): Promise<PackedWal> {
+export function packWal(job: PackWalJob): Promise<PackedWal> {
+  const packed = packing.then(() => packAlone(job));
+  packing = packed.catch(() => {});
+  return packed;
+}
+
+async function packAlone({ path, specs }: PackWalJob): Promise<PackedWal> {
   if (lookAt(path).size > BigInt(HELD_SEGMENT_SIZE_BYTES_MAX)) return hashLarge(path);
   const hash = createHash("sha1");
   let head: Uint8Array = new Uint8Array(0);
@@ -128,12 +137,12 @@ export async function readChecked(
   { own, atOnce = false }: { readonly own: boolean; readonly atOnce?: boolean },
 ): Promise<{ readonly fileId: string; readonly sizeBytes: number }> {
   let handle: FileHandle | undefined;
+  let buffer: Buffer = Buffer.alloc(0);
   try {
     handle = await open(path, "r");
     const before = await handle.stat({ bigint: true });
     const sizeBytes = Number(before.size);
     let position = 0;
-    let buffer = Buffer.alloc(0);
     for (;;) {
       // One more byte detects a file that has grown.
       if (own || buffer.length === 0)
@@ -153,6 +162,7 @@ export async function readChecked(
   } catch (error) {
     throw readError(path, error);
   } finally {
+    if (!own) freeMemory(buffer);
     await handle?.close();
   }
 }
