@@ -30,6 +30,8 @@ const GIB = 1024 * MIB;
 const MAJOR = 18;
 /** Until the opened server's first answer. */
 const FIRST_QUERY_S_MAX = 3;
+/** Without block maps; those are counted too, because no name tells them from the blocks. */
+const FILE_READS_MAX = 25;
 const LOOKUP = "SELECT abalance FROM pgbench_accounts WHERE aid = 77777";
 
 export async function openMain(argv: readonly string[], progress: Progress): Promise<void> {
@@ -91,6 +93,12 @@ function rowsOf(latencyMs: number): Row[] {
     { title: `first query, ${at}: wall, s`, key: `first ${at}`, digits: 2, oursMax: FIRST_QUERY_S_MAX },
     { title: `fetched until then, ${at}: MiB`, key: `bytes ${at}`, digits: 1 },
     { title: `fetched until then, ${at}: reads`, key: `reads ${at}`, digits: 0 },
+    {
+      title: `of them beside manifest and WAL, ${at}: reads`,
+      key: `file reads ${at}`,
+      digits: 0,
+      oursMax: FILE_READS_MAX,
+    },
     { title: `everything on this machine, ${at}: wall, s`, key: `whole ${at}`, digits: 1 },
     {
       title: `a GiB of a cold table's scan, beside a GiB of the restore, ${at}: s`,
@@ -185,10 +193,11 @@ class OpenBench {
     begin: { readonly atMs: number; readonly fetched: Fetched },
   ): Promise<number> {
     const seconds = (performance.now() - begin.atMs) / 1000;
-    const { bytes, reads } = await this.#bed.fetched();
+    const { bytes, fileReads, reads } = await this.#bed.fetched();
     this.figures.add(`first ${latencyMs} ms`, program, seconds);
     this.figures.add(`bytes ${latencyMs} ms`, program, (bytes - begin.fetched.bytes) / MIB);
     this.figures.add(`reads ${latencyMs} ms`, program, reads - begin.fetched.reads);
+    this.figures.add(`file reads ${latencyMs} ms`, program, fileReads - begin.fetched.fileReads);
     return seconds;
   }
 

@@ -24,6 +24,8 @@ export interface OpenBedOptions {
 /** What the store has given. */
 export interface Fetched {
   readonly reads: number;
+  /** Those of the cluster's files, with their block maps. */
+  readonly fileReads: number;
   readonly bytes: number;
 }
 
@@ -238,7 +240,9 @@ export class OpenBed {
     const log = readFileSync(this.#server.accessLogFile, "utf8");
     let bytes = 0;
     for (const proxy of this.#proxies.values()) bytes += await proxy.sentBytes();
-    return { reads: log.split(" s3_GetObject ").length - 1, bytes };
+    const paths = [...log.matchAll(/ s3_GetObject (\S+) /g)].map(([, path = ""]) => path);
+    const isOfFiles = (path: string): boolean => !/\/archive\/|\/backup\.(info|manifest)[^/]*$/.test(path);
+    return { reads: paths.length, fileReads: paths.filter(isOfFiles).length, bytes };
   }
 
   get stockName(): string {
