@@ -17,7 +17,7 @@ import { PAGE_BYTES, type PageRun } from "./pageSet";
 import type { Origin, StoredFile } from "./storedFile";
 
 /** Content of one request. */
-const PIECE_BYTES_MAX = 4 * 1024 * 1024;
+const PIECE_BYTES_MAX = 8 * 1024 * 1024;
 /** Requests of one fetch at a time. */
 const PIECES_AT_ONCE = 4;
 

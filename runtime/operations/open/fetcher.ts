@@ -60,6 +60,8 @@ interface FileState {
   flights: Flight[];
   /** Resolves when a stream has passed more pages. */
   passing: { readonly done: Promise<void>; more: Promise<void> } | null;
+  /** A stream of the whole file, from a repository that does not hold it in blocks. */
+  whole: Promise<void> | null;
   readonly ahead: ReadAhead;
   /** Last page that was fetched by frames, and how many fetches in a row went on from there. */
   framedTo: number;
@@ -143,7 +145,7 @@ export class Fetcher implements Fetch {
     const known = this.#states.get(index);
     if (known !== undefined) return known;
     const ahead = new ReadAhead(pages.count, this.#windowPages);
-    const made: FileState = { flights: [], passing: null, ahead, framedTo: 0, framedInRow: 0 };
+    const made: FileState = { flights: [], passing: null, whole: null, ahead, framedTo: 0, framedInRow: 0 };
     this.#states.set(index, made);
     return made;
   }
@@ -190,14 +192,23 @@ export class Fetcher implements Fetch {
     const { block } = source;
     if (block === undefined) {
       // Another repository may hold whole what this one has in blocks.
-      if (origin.row.sizeBytes > WHOLE_BYTES_MAX)
-        return streamWhole(repo, source, target, this.#parts.pages, this.#spoolOf(origin), () => {});
+      if (origin.row.sizeBytes > WHOLE_BYTES_MAX) return this.#fillWhole(target, source, repo);
       return file.fill(origin, 0, await loadWhole(repo, source, origin));
     }
     const map = await this.#mapOf(repo, { ...source, block }, origin);
     const wanted = isSmall(origin.row) ? origin.pages.allMissing() : runs;
     const missing = wanted.flatMap(([first, last]) => origin.pages.missingRuns(first, last));
     await fetchBlocks(repo, block, map, { file, origin, runs: missing });
+  }
+
+  /** Once however many fetch parts of it, some of them ahead of their reader. */
+  #fillWhole(target: Target, source: RestoreSource, repo: Repository): Promise<void> {
+    const state = this.#stateOf(target.origin);
+    const spoolPath = this.#spoolOf(target.origin);
+    state.whole ??= streamWhole(repo, source, target, this.#parts.pages, spoolPath, () => {}).finally(() => {
+      state.whole = null;
+    });
+    return state.whole;
   }
 
   /** Kept for large files, which are read many times. */

@@ -382,6 +382,18 @@ describe("files that are stored whole", () => {
     expect(joined).toBeDefined();
   });
 
+  test("a file in blocks that another repository holds whole streams once, however many parts are asked for", async () => {
+    const bytes = relation();
+    const { repo, source, storage } = stored(bytes);
+    const block = { sizeBytes: PAGE_BYTES, checksumSizeBytes: 6, mapSizeBytes: 100 };
+    const target = targetOf({ ...rowOf(bytes), block });
+    const fetcher = fetcherOf(repo, source, target);
+    const reads = vi.spyOn(storage, "read");
+    await Promise.all([1, 100, 200].map((page) => fetcher.pages(target.file, target.origin, [[page, page]])));
+    expect(reads).toHaveBeenCalledTimes(1);
+    expect(readAll(target, [0, 599]).equals(bytes)).toBe(true);
+  });
+
   test("a zst file without a seek table, and other compression, have no frames", async () => {
     const bytes = relation();
     const one = zstdCompressSync(bytes);
