@@ -306,8 +306,8 @@ export class Fetcher implements Fetch {
 }
 
 const PREFETCHES_AT_ONCE = 8;
-/** Each takes 1.3 MiB for a segment of 1 GiB in blocks of 8 KiB. */
-const MAPS_MAX = 32;
+/** Each takes some 0.2 MiB for a segment of 1 GiB. */
+const MAPS_MAX = 128;
 /** Content of a frame, in pages. */
 const FRAME_PAGES = 128;
 /** A reader that goes through the file streams after as many frames. */

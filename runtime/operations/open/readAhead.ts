@@ -8,6 +8,8 @@ import type { PageRun } from "./pageSet";
 const ASKED_PAGES = 512;
 /** The kernel reads up to this ahead itself, and workers of one scan pass each other. */
 const NEAR_PAGES = 256;
+/** Fewer pages may be near each other by chance. */
+const SEQUENCE_PAGES_MIN = 32;
 /** Scans of a file that are followed; a parallel one reads several parts. */
 const SEQUENCES_MAX = 4;
 
@@ -45,6 +47,7 @@ export class ReadAhead {
   }
 
   #ask(sequence: Sequence, sparePages: number): PageRun | null {
+    if (sequence.readPages < SEQUENCE_PAGES_MIN) return null;
     const windowPages = Math.min(sequence.readPages, this.#windowPages);
     const begin = Math.max(sequence.asked, sequence.next);
     const end = Math.min(sequence.next + windowPages, begin + sparePages, this.#pageCount);
