@@ -25,7 +25,7 @@ import { checkPages, clearSpool, restorable } from "../restore/restore";
 import type { Sources } from "../restore/sources";
 import { askingCommand } from "./askForWal";
 import { findServer } from "./closeBackup";
-import { Fetcher, isSmall } from "./fetcher";
+import { Fetcher, isSmall } from "./fetch/fetcher";
 import { Hydration, missingBytes } from "./hydration";
 import { Journal } from "./journal";
 import { type KernelMemoryParts, readIntoMemory } from "./kernelMemory";

@@ -27,7 +27,7 @@ import { AUTO_CONF, writeSettings } from "../restore/recoverySettings";
 import { CONTROL_FILE } from "../restore/restorePlan";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { Sources } from "../restore/sources";
-import { Fetcher } from "./fetcher";
+import { Fetcher } from "./fetch/fetcher";
 import type { Journal } from "./journal";
 import { originOf, StoredFile } from "./storedFile";
 import { HIDDEN_CONTROL, pathInData } from "./tree";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { SparePages } from "../../../../runtime/operations/open/sparePages";
-import * as fc from "../../../harness/properties";
+import { SparePages } from "../../../../../runtime/operations/open/fetch/sparePages";
+import * as fc from "../../../../harness/properties";
 
 // claim: docs/open.md: All that is under way for nobody who waits is at most 24 MiB of pages
 test("never more pages than there are, in order, and all of them are free in the end, whatever fails", async () => {

@@ -3,19 +3,19 @@
  * pages with a right checksum of their own are kept, because nothing else of such a file proves a part of it; the
  * others wait until the whole file has passed.
  */
-import { collect } from "../../base/bytes";
-import { PartDecryptor } from "../../format/codec/cipher";
-import { decompressBytes } from "../../format/codec/compress";
+import { collect } from "../../../base/bytes";
+import { PartDecryptor } from "../../../format/codec/cipher";
+import { decompressBytes } from "../../../format/codec/compress";
 import {
   readSeekTable,
   SEEK_FOOTER_SIZE_BYTES,
   seekTableSizeBytes,
   type ZstFrame,
-} from "../../format/codec/zstSeekTable";
-import type { Repository } from "../../repository/repository";
-import type { RestoreSource } from "../restore/restoreFile";
-import { PAGE_BYTES, type PageRun } from "./pageSet";
-import type { Target } from "./upperDirectory";
+} from "../../../format/codec/zstSeekTable";
+import type { Repository } from "../../../repository/repository";
+import type { RestoreSource } from "../../restore/restoreFile";
+import { PAGE_BYTES, type PageRun } from "../pageSet";
+import type { Target } from "../upperDirectory";
 import { fillProven, type PageCheck, type PageFacts } from "./wholeFetch";
 
 /** The table of a segment of 1 GiB, and the padding of encryption. */

@@ -1,9 +1,9 @@
 /** A block map in little memory: an opened backup keeps those of many large files. */
-import { fail } from "../../base/errors";
-import type { StoredSuperBlock } from "../../format/repository/blockMap";
-import type { BlockSource } from "../../format/repository/blockSource";
-import type { HeldBytes, OpenBlockFile, WantedSuperBlock } from "../../repository/blockReader";
-import { PAGE_BYTES, type PageRun, runsOf } from "./pageSet";
+import { fail } from "../../../base/errors";
+import type { StoredSuperBlock } from "../../../format/repository/blockMap";
+import type { BlockSource } from "../../../format/repository/blockSource";
+import type { HeldBytes, OpenBlockFile, WantedSuperBlock } from "../../../repository/blockReader";
+import { PAGE_BYTES, type PageRun, runsOf } from "../pageSet";
 
 type Numbers = Uint16Array | Uint32Array;
 

@@ -2,7 +2,7 @@
  * How far to fetch ahead of readers that go through a file. As much as a reader has read in sequence, up to a window:
  * a random reader causes no fetch, and a short sequence at most as much again. Pure.
  */
-import type { PageRun } from "./pageSet";
+import type { PageRun } from "../pageSet";
 
 /** Pages asked for at once, so that one request brings them. */
 const ASKED_PAGES = 512;

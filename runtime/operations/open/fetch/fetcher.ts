@@ -10,24 +10,24 @@
  * A source that fails is replaced by the next repository, as in a restore. A failure is not remembered: the next reader
  * asks again.
  */
-import type { Context } from "../../base/context";
-import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
-import type { ManifestFile } from "../../format/repository/manifest";
-import { openBlockFile } from "../../repository/blockReader";
-import type { Repository } from "../../repository/repository";
-import type { RestoreSource } from "../restore/restoreFile";
-import type { Sources } from "../restore/sources";
-import { DAMAGED_COPY_HINT } from "../shared/readStored";
+import type { Context } from "../../../base/context";
+import { type BackupError, fail, isError, toBackupError } from "../../../base/errors";
+import type { ManifestFile } from "../../../format/repository/manifest";
+import { openBlockFile } from "../../../repository/blockReader";
+import type { Repository } from "../../../repository/repository";
+import type { RestoreSource } from "../../restore/restoreFile";
+import type { Sources } from "../../restore/sources";
+import { DAMAGED_COPY_HINT } from "../../shared/readStored";
 import { fetchBlocks, isWholePages } from "./blockFetch";
 import { BundleWindows, requestOf } from "./bundleWindows";
 import { fetchFrames, FramedFile } from "./frameFetch";
 import { IndexedMap } from "./indexedMap";
-import type { Fetch } from "./openFiles";
-import { PAGE_BYTES, type PageRun, runsOf } from "./pageSet";
+import type { Fetch } from "../openFiles";
+import { PAGE_BYTES, type PageRun, runsOf } from "../pageSet";
 import { ReadAhead } from "./readAhead";
 import { SparePages } from "./sparePages";
-import type { Origin, StoredFile } from "./storedFile";
-import type { Target } from "./upperDirectory";
+import type { Origin, StoredFile } from "../storedFile";
+import type { Target } from "../upperDirectory";
 import { hasPageChecksums, loadWhole, pageCheckOf, type PageFacts, streamWhole, WHOLE_BYTES_MAX } from "./wholeFetch";
 
 export interface FetcherParts {

@@ -3,16 +3,16 @@
  * its latency each time. A bundle is read in windows; a window is fetched once, and what fails in it is left to a
  * request of its own.
  */
-import { toBackupError } from "../../base/errors";
-import { heldBlockFile } from "../../repository/blockReader";
-import { readExtents } from "../../repository/bundleReader";
-import type { Repository } from "../../repository/repository";
-import type { RestoreFileResult, RestoreSource } from "../restore/restoreFile";
-import type { RestoreFileOutcome } from "../restore/restoreFiles";
-import type { FileRequest, Sources } from "../restore/sources";
+import { toBackupError } from "../../../base/errors";
+import { heldBlockFile } from "../../../repository/blockReader";
+import { readExtents } from "../../../repository/bundleReader";
+import type { Repository } from "../../../repository/repository";
+import type { RestoreFileResult, RestoreSource } from "../../restore/restoreFile";
+import type { RestoreFileOutcome } from "../../restore/restoreFiles";
+import type { FileRequest, Sources } from "../../restore/sources";
 import { fetchBlocks } from "./blockFetch";
 import { IndexedMap } from "./indexedMap";
-import type { Target } from "./upperDirectory";
+import type { Target } from "../upperDirectory";
 import { unpackWhole } from "./wholeFetch";
 
 export interface WindowParts {

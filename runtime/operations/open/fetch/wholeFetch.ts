@@ -4,19 +4,19 @@
  * their own can be read as they pass, all others when the whole file has proved right.
  */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "../../local/nodeFiles";
-import { collect, limited, streamOf } from "../../base/bytes";
-import { fail } from "../../base/errors";
-import { systemError } from "../../local/systemError";
-import { sha1Hex } from "../../base/hash";
-import { pageSegmentOf } from "../../format/page/pageChecksum";
-import { badPagesOf } from "../../format/codec/sums";
-import type { Repository } from "../../repository/repository";
-import type { RestoreSource } from "../restore/restoreFile";
-import { DAMAGED_COPY_HINT, readStored, unpackStored } from "../shared/readStored";
-import { PAGE_BYTES } from "./pageSet";
-import type { Origin } from "./storedFile";
-import type { Target } from "./upperDirectory";
+import { closeSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "../../../local/nodeFiles";
+import { collect, limited, streamOf } from "../../../base/bytes";
+import { fail } from "../../../base/errors";
+import { systemError } from "../../../local/systemError";
+import { sha1Hex } from "../../../base/hash";
+import { pageSegmentOf } from "../../../format/page/pageChecksum";
+import { badPagesOf } from "../../../format/codec/sums";
+import type { Repository } from "../../../repository/repository";
+import type { RestoreSource } from "../../restore/restoreFile";
+import { DAMAGED_COPY_HINT, readStored, unpackStored } from "../../shared/readStored";
+import { PAGE_BYTES } from "../pageSet";
+import type { Origin } from "../storedFile";
+import type { Target } from "../upperDirectory";
 
 /** Larger files stream. */
 export const WHOLE_BYTES_MAX = 4 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { PageRun } from "../../../../runtime/operations/open/pageSet";
-import { ReadAhead } from "../../../../runtime/operations/open/readAhead";
-import * as fc from "../../../harness/properties";
+import type { PageRun } from "../../../../../runtime/operations/open/pageSet";
+import { ReadAhead } from "../../../../../runtime/operations/open/fetch/readAhead";
+import * as fc from "../../../../harness/properties";
 
 const COUNT = 20_000;
 const WINDOW = 2048;

@@ -5,16 +5,16 @@
  * A super block is fetched once, however many ask for pages of it. Neighbouring ones come by one request, whose body
  * waits in the network: memory holds one super block of each request.
  */
-import { fail } from "../../base/errors";
-import { mapParallel } from "../../base/parallel";
-import { loadBlockHash } from "../../format/codec/xxh3";
-import type { BlockSource } from "../../format/repository/blockSource";
-import { type FileBlocks, piecesOf, readPiece, type WantedSuperBlock } from "../../repository/blockReader";
-import type { Repository } from "../../repository/repository";
-import { DAMAGED_COPY_HINT } from "../shared/readStored";
+import { fail } from "../../../base/errors";
+import { mapParallel } from "../../../base/parallel";
+import { loadBlockHash } from "../../../format/codec/xxh3";
+import type { BlockSource } from "../../../format/repository/blockSource";
+import { type FileBlocks, piecesOf, readPiece, type WantedSuperBlock } from "../../../repository/blockReader";
+import type { Repository } from "../../../repository/repository";
+import { DAMAGED_COPY_HINT } from "../../shared/readStored";
 import type { IndexedMap } from "./indexedMap";
-import { PAGE_BYTES, type PageRun } from "./pageSet";
-import type { Origin, StoredFile } from "./storedFile";
+import { PAGE_BYTES, type PageRun } from "../pageSet";
+import type { Origin, StoredFile } from "../storedFile";
 
 /** Content of one request. */
 const PIECE_BYTES_MAX = 8 * 1024 * 1024;
