@@ -1,12 +1,14 @@
 /**
  * Writes a file in place with synchronous calls: in a worker thread a trip through Node's thread pool costs more than
- * the call. Only the sync to disk uses the pool, so that a thread syncs several files at once.
+ * the call. Only the sync to disk uses the pool, so that a thread syncs several files at once, and a part of a large
+ * one while it makes the next part.
  *
  * Modes, missing directories and errors are those of `atomicWrite`.
  */
-import { closeSync, fstatSync, fsync, openSync, unlinkSync, writeSync } from "./nodeFiles";
+import { closeSync, fdatasync, fstatSync, fsync, openSync, unlinkSync, writeSync } from "./nodeFiles";
 import { fail, isError } from "../base/errors";
 import { createNew, FILE_MODE, requireSize, type WriteOptions } from "./atomicWrite";
+import { EarlyFlush } from "./earlyFlush";
 import { systemError } from "./systemError";
 
 export async function openFileWriter(path: string, options: Omit<WriteOptions, "mode">): Promise<FileWriter> {
@@ -17,6 +19,7 @@ export async function openFileWriter(path: string, options: Omit<WriteOptions, "
 export class FileWriter {
   readonly #path: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #early: EarlyFlush;
   #fd: number | undefined;
   #writtenBytes = 0;
 
@@ -24,6 +27,7 @@ export class FileWriter {
     this.#path = path;
     this.#fd = fd;
     this.#signal = signal;
+    this.#early = new EarlyFlush(() => synced(fdatasync, fd));
   }
 
   /** The caller may change the bytes when it returns. */
@@ -38,6 +42,7 @@ export class FileWriter {
         written += step;
       }
       this.#writtenBytes += bytes.length;
+      this.#early.written(bytes.length);
     } catch (error) {
       throw isError(error) ? error : systemError("fileWrite", `write '${path}'`, path, error);
     }
@@ -48,7 +53,8 @@ export class FileWriter {
     const path = this.#path;
     const fd = this.#open();
     try {
-      await new Promise<void>((resolve, reject) => fsync(fd, (error) => (error === null ? resolve() : reject(error))));
+      await this.#early.end();
+      await synced(fsync, fd);
       requireSize(path, fstatSync(fd).size, this.#writtenBytes);
     } catch (error) {
       this.abandon();
@@ -69,17 +75,29 @@ export class FileWriter {
     if (this.#fd === undefined) return;
     const fd = this.#fd;
     this.#fd = undefined;
-    try {
-      closeSync(fd);
-    } catch {
-      // The file is removed below, so an error does not matter.
-    }
+    const close = (): void => closeQuietly(fd);
+    // A flush that still runs must not find another file behind the descriptor.
+    if (this.#early.isRunning) this.#early.end().then(close, close);
+    else close();
     removeQuietly(this.#path);
   }
 
   #open(): number {
     if (this.#fd === undefined) throw fail("assert", `'${this.#path}' is written after its end`);
     return this.#fd;
+  }
+}
+
+function synced(sync: typeof fsync, fd: number): Promise<void> {
+  return new Promise((resolve, reject) => sync(fd, (error) => (error === null ? resolve() : reject(error))));
+}
+
+/** The file is removed, so an error does not matter. */
+function closeQuietly(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // See above.
   }
 }
 

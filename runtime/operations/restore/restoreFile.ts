@@ -30,6 +30,7 @@ import { sha1Hex } from "../../base/hash";
 import type { BlockSource } from "../../format/repository/blockSource";
 import { decryptBytes } from "../../format/codec/cipher";
 import { decompressInto } from "../../format/codec/compress";
+import { EarlyFlush } from "../../local/earlyFlush";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
@@ -204,7 +205,7 @@ function fillFrom(stored: Uint8Array, fd: number, job: RestoreFileJob): RestoreF
 /** Each piece is hashed and written while it is in the processor's cache. */
 async function copySource(fd: number, job: RestoreFileJob, source: RestoreSource, repo: Repository): Promise<void> {
   const hash = createHash("sha1");
-  const flush = new EarlyFlush(fd, job);
+  const flush = new EarlyFlush(() => flushed(fdatasync, fd, job));
   let offsetBytes = 0;
   try {
     for await (const chunk of openSource(source, repo)) {
@@ -220,44 +221,6 @@ async function copySource(fd: number, job: RestoreFileJob, source: RestoreSource
   requireContent(job, source, offsetBytes, hash.digest("hex"));
 }
 
-const FLUSH_SIZE_BYTES = 64 * 1024 * 1024;
-
-/**
- * Flushes a large file to disk while the next part is unpacked, so that the final sync is short. The kernel reports a
- * failed write only once per open file, so an error here is the file's error.
- */
-class EarlyFlush {
-  readonly #fd: number;
-  readonly #job: RestoreFileJob;
-  #waitingBytes = 0;
-  #running: Promise<void> | null = null;
-  #failure: unknown;
-
-  constructor(fd: number, job: RestoreFileJob) {
-    this.#fd = fd;
-    this.#job = job;
-  }
-
-  written(sizeBytes: number): void {
-    this.#waitingBytes += sizeBytes;
-    if (this.#waitingBytes < FLUSH_SIZE_BYTES || this.#running !== null) return;
-    this.#waitingBytes = 0;
-    this.#running = flushed(fdatasync, this.#fd, this.#job)
-      .catch((error: unknown) => {
-        this.#failure ??= error;
-      })
-      .finally(() => {
-        this.#running = null;
-      });
-  }
-
-  /** The file must stay open until then. */
-  async end(): Promise<void> {
-    await this.#running;
-    if (this.#failure !== undefined) throw this.#failure;
-  }
-}
-
 /**
  * Keeps the blocks that the file already has, unless the complete file then proves wrong: block checksums are short.
  */
@@ -269,7 +232,7 @@ async function copyBlocks(
   ctx: Context,
 ): Promise<void> {
   const restoreOver = async (): Promise<{ readonly writtenBytes: number; readonly sha1: string }> => {
-    const flush = new EarlyFlush(fd, job);
+    const flush = new EarlyFlush(() => flushed(fdatasync, fd, job));
     const write = (bytes: Uint8Array, offsetBytes: number): void => {
       if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
       writeFully(fd, bytes, offsetBytes, job);
