@@ -168,7 +168,7 @@ export class Bed {
       bed.dataSizeBytes = Number(await cluster.value("SELECT sum(pg_database_size(datname))::text FROM pg_database"));
       copyRuntime(folder);
       for (const program of ["stock", "ours"] as const) bed.#configure(program);
-      writeFileSync(bed.aloneSettings, JSON.stringify({ archiveProcessSeconds: 0 }));
+      writeFileSync(bed.stayingSettings, JSON.stringify({ archiveProcessSeconds: 10 }));
       return bed;
     } catch (error) {
       await bed.remove();
@@ -239,9 +239,9 @@ export class Bed {
     return this.#measure(program, [...argv, ...this.#common(program), ...args], sampleMs);
   }
 
-  /** Settings with which no process stays after a call of ours. */
-  get aloneSettings(): string {
-    return join(this.folder, "alone.json");
+  /** Settings with which a process stays after calls of ours. */
+  get stayingSettings(): string {
+    return join(this.folder, "staying.json");
   }
 
   /** Processor time of the process that stays after calls of ours. */

@@ -164,9 +164,9 @@ async function pushOneByOne(bed: Bed, program: Program, figures: Figures): Promi
     figures.add(`${key} ms`, program, wallS * 1000);
     figures.add(`${key} cpu`, program, cpuS * 1000);
   };
-  const alone = await series(program === "ours" ? [`--settings=${bed.aloneSettings}`] : []);
+  const alone = await series([]);
   add("alone", alone);
-  add("push", program === "ours" ? await series([]) : alone);
+  add("push", program === "ours" ? await series([`--settings=${bed.stayingSettings}`]) : alone);
 }
 
 /** Like PostgreSQL: all are ready, and each is requested by name until it is acknowledged. */
