@@ -23,6 +23,7 @@ import { listDoubtful } from "../../repository/stored";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { basesOf, isInBlocks, namesByBase } from "./blockBases";
+import { SeenLocations } from "./seenLocations";
 import { storedAt } from "../restore/restorePlan";
 import type { RestoreSource } from "../restore/restoreFile";
 import type { VerifyBundleJob } from "./verifyBundle";
@@ -121,7 +122,7 @@ class FileReader {
   /**
    * Results by location, null for files outside the sample. Only of the current set: no backup refers to another set.
    */
-  readonly #seen = new Map<string, VerifyFileResult | null>();
+  readonly #seen = new SeenLocations(OK);
   /** Errors of block incremental files of the current set, by {@link baseKey}. */
   readonly #damagedBlocks = new Map<string, VerifyFileResult>();
   /** Paths of the current set that a listing lacks or shows with another size: read in any sample. */
