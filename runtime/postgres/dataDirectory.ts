@@ -6,7 +6,7 @@
  * recreates or removes it.
  */
 import { compareBytes } from "../base/bytes";
-import { lstat, lstatSync, readdir, readlink, stat, type Stats } from "../local/nodeFiles";
+import { lstat, lstatSync, readdirSync, readlink, stat, type Stats } from "../local/nodeFiles";
 import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../base/context";
@@ -178,7 +178,7 @@ class Walk {
   }
 
   async #directory(name: string, sourcePath: string): Promise<void> {
-    for (const child of (await readdir(sourcePath).catch(vanished<string[]>([]))).sort(compareBytes)) {
+    for (const child of namesIn(sourcePath).sort(compareBytes)) {
       if (child.startsWith("pgsql_tmp")) continue;
       const childName = `${name}/${child}`;
       const childSource = `${sourcePath}/${child}`;
@@ -408,6 +408,15 @@ function rootFilesToSkip(version: string): ReadonlySet<string> {
 
 function isDatabaseFile(name: string): boolean {
   return DATABASE_DIRECTORY.test(name.slice(0, name.lastIndexOf("/")));
+}
+
+/** Synchronous: a thread of Node's pool would keep the memory of a long answer. */
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    return vanished<string[]>([])(error as NodeJS.ErrnoException);
+  }
 }
 
 /** Null when the file is gone. */
