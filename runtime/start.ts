@@ -19,7 +19,6 @@ import {
   existsSync,
   fstatSync,
   openSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
@@ -53,12 +52,10 @@ const STDERR_FD = 2;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 const MODULE_PARAMETERS = ["exports", "require", "module", "__filename", "__dirname"];
-/** The program sees this file's own module, and loads packages through the additional parameter. */
-const PROGRAM_PARAMETERS = [...MODULE_PARAMETERS, "loadPackage"];
 /** Modules of Node that this file and every command use. */
 const USED_BY_ALL = new Set(["node:buffer", "node:crypto", "node:fs", "node:path", "node:worker_threads"]);
-/** Separates `*` and `/` within a comment, which would end it. */
-const KEPT_APART = /\*\u0001\//g;
+/** `*` and `/` within a comment, which they would end together. */
+const KEPT_APART = "*\u0001/";
 const COMPILED_FILE = `${__filename}.compiled`;
 const DIGEST_BYTES = 32;
 /** Open while the program runs: an update replaces the file, and a server loads packages later. */
@@ -97,12 +94,14 @@ function refuseNode(): void {
   process.exitCode = RUNTIME_ERROR_CODE;
 }
 
+/** The program is a function that sees this file's own module, and loads packages through an additional parameter. */
 function loadProgram(): (...args: unknown[]) => void {
   const compiled = readCompiled();
-  const script = new Script(`(function (${PROGRAM_PARAMETERS.join(", ")}) {${readText("program")}\n})`, {
+  const script = new Script(readText("program"), {
     filename: __filename,
     ...(compiled === null ? {} : { cachedData: compiled }),
   });
+  compiled?.buffer.transfer(0);
   if (isMainThread && (compiled === null || script.cachedDataRejected === true))
     process.once("exit", () => keepCompiled(script));
   return script.runInThisContext() as ReturnType<typeof loadProgram>;
@@ -145,20 +144,27 @@ function readText(name: string): string {
   const { size, mtimeMs } = fstatSync(PROGRAM_FD);
   if (size !== STARTED.size || mtimeMs !== STARTED.mtimeMs)
     throw new Error(`${__filename} was changed while it ran: start it again`);
-  const bytes = Buffer.allocUnsafe(sizeBytes);
+  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
   readSync(PROGRAM_FD, bytes, 0, sizeBytes, size - fromEndBytes);
-  return bytes.toString("latin1").replace(KEPT_APART, "*/");
+  let used = bytes;
+  // In place: V8 takes such a text as it is, and would keep another copy of two megabytes in each thread.
+  for (let at = used.indexOf(KEPT_APART); at !== -1; at = used.indexOf(KEPT_APART, at))
+    used = used.copyWithin(at + 1, at + 2).subarray(0, -1);
+  const text = used.toString("latin1");
+  bytes.buffer.transfer(0);
+  return text;
 }
 
 /** Null without code for this program and this Node. */
-function readCompiled(): Buffer | null {
+function readCompiled(): Buffer<ArrayBuffer> | null {
   let fd: number | undefined;
   try {
     fd = openSync(COMPILED_FILE, "r");
-    const { uid, mode } = fstatSync(fd);
+    const { uid, mode, size } = fstatSync(fd);
     const isTrusted = uid === process.geteuid?.() || uid === statSync(__filename).uid;
     if (!isTrusted || (mode & WRITABLE_BY_OTHERS) !== 0) return null;
-    const bytes = readFileSync(fd);
+    const bytes = Buffer.allocUnsafeSlow(size);
+    readSync(fd, bytes, 0, size, 0);
     const compiled = bytes.subarray(DIGEST_BYTES);
     return digestOf(compiled).equals(bytes.subarray(0, DIGEST_BYTES)) ? compiled : null;
   } catch {

@@ -183,17 +183,19 @@ function bundleOptions(root: string) {
 
 const PACKED = { params: { [constants.ZSTD_c_compressionLevel]: 19 } };
 
+/** As runtime/start.ts calls the program. */
+const PROGRAM_PARAMETERS = ["exports", "require", "module", "__filename", "__dirname", "loadPackage"];
+
 /**
  * The file for hosts and clusters: runtime/start.ts, followed by the program and the packages as comments. The packages
  * are compressed, because each process and each worker thread reads the whole file.
  */
 export async function startedProgram(root: string, texts: ReadonlyMap<string, string>): Promise<Buffer> {
-  const digest = createHash("sha256")
-    .update(texts.get("program") ?? "")
-    .digest("hex");
+  const program = `(function (${PROGRAM_PARAMETERS.join(", ")}) {${texts.get("program") ?? ""}\n})`;
+  const digest = createHash("sha256").update(program).digest("hex");
   const comments = [...texts].map(([name, text]) => ({
     name,
-    text: name === "program" ? text.replaceAll("*/", "*\u0001/") : zstdCompressSync(text, PACKED).toString("base64"),
+    text: name === "program" ? program.replaceAll("*/", "*\u0001/") : zstdCompressSync(text, PACKED).toString("base64"),
   }));
   const body = comments.map(({ text }) => `/*\n${text}\n*/\n`);
   const ranges = comments.map(({ name, text }, position) => {
