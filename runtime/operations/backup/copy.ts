@@ -11,10 +11,12 @@ import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { runWeighted, type Weighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
+import type { CompressSpec } from "../../format/codec/compress";
 import { filesWhere, sortedBy, viewsOf } from "../../format/repository/fileRows";
 import type { FileList, ManifestFile } from "../../format/repository/manifest";
 import { backupPath, bundlePath, dataFilePath } from "../../format/repository/repoPath";
 import type { Scan, ScannedFile, SourcePaths } from "../../postgres/dataDirectory";
+import type { Repository } from "../../repository/repository";
 import { requireAttempt } from "../../repository/attempt";
 import { saveManifestCopy } from "../../repository/backupStore";
 import type { JobPool } from "../shared/jobs";
@@ -157,6 +159,9 @@ class Copy {
   /** Names of files that vanished before they were read. */
   readonly #gone = new Set<string>();
   readonly #nextBundleIds = new Map<number, number>();
+  /** What all targets of a repository or of a bundle share: ten thousand of them may wait. */
+  readonly #compress = new Map<number, CompressSpec>();
+  readonly #bundles = new Map<number, { readonly id: number; readonly path: string }>();
   readonly #progress: Progress;
   readonly #saveStepBytes: number;
   #unsavedBytes = 0;
@@ -223,7 +228,8 @@ class Copy {
   #targetOf(file: ScannedFile, { repo }: OpenBackup, bundleId: number | undefined): BatchTarget {
     const plan = this.#run.plan(repo.key);
     const { manifest } = plan;
-    const compress = compressOf(manifest);
+    const compress = this.#compress.get(repo.key) ?? compressOf(manifest);
+    this.#compress.set(repo.key, compress);
     const choice = plan.files.get(file.name);
     const block = blockPlanOf(repo.stanza, plan, file);
     // The name depends on how a file is stored; the size of the map is not known yet.
@@ -233,7 +239,7 @@ class Copy {
       path:
         bundleId === undefined
           ? dataFilePath(repo.stanza, manifest.label, own, compress.type)
-          : bundlePath(repo.stanza, manifest.label, bundleId),
+          : this.#bundlePath(repo, manifest.label, bundleId),
       bundleId: bundleId ?? null,
       raw: bundleId !== undefined && manifest.bundleRaw,
       block,
@@ -241,6 +247,12 @@ class Copy {
       cipherPass: manifest.cipherPass ?? null,
       keepIf: choice?.kind === "compare" ? { sizeBytes: choice.row.sizeBytes, sha1: choice.row.sha1 } : null,
     };
+  }
+
+  #bundlePath({ key, stanza }: Repository, label: string, id: number): string {
+    let bundle = this.#bundles.get(key);
+    if (bundle?.id !== id) this.#bundles.set(key, (bundle = { id, path: bundlePath(stanza, label, id) }));
+    return bundle.path;
   }
 
   async #take({ file, source }: Taken, result: BatchFileResult): Promise<void> {
