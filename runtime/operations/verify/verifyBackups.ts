@@ -3,7 +3,7 @@
  *
  * Bytes that several backups refer to are read once and judged for all of them, also those of a block incremental file
  * in earlier backups. Files of a bundle are read by one request. Memory holds one manifest, or two with a set by its
- * label, and forty bytes for each stored file of its set.
+ * label, and some thirty bytes for each stored file of its set.
  *
  * With a sample, one listing of each backup's directory compares names and sizes of all its files. Files that differ
  * are read too, so that reading judges them.
