@@ -31,12 +31,13 @@ import {
   certificateSecrets,
   PLUGIN_DEFAULTS,
   type PluginPlan,
+  recordedRuntime,
   renderPlugin,
   runtimeUrl,
   serviceAccountOf,
 } from "../render/kubernetes/plugin";
 import { MANAGED_BY, type Manifest, type RenderedObject } from "../render/kubernetes/objects";
-import { deployRuntime, type RuntimeInputs } from "./clusterRuntime";
+import { deployRuntime, type RuntimeForm, type RuntimeInputs } from "./clusterRuntime";
 import type { PluginRef, PluginRuntime, PodPlacementArgs } from "./cnpgArgs";
 
 /** Certificates live long: with an expired one failover stops until the next update. */
@@ -81,6 +82,14 @@ export interface CnpgPluginArgs {
    * @example "registry.example.net/pgbackstop@sha256:…"
    */
   runtimeImage?: pulumi.Input<string>;
+  /**
+   * URL from which the plugin's pods fetch the runtime, for a small state: no ConfigMap carries it then. The npm
+   * package of the installed version, or `dist/runtime.cjs.br` of it in a bucket or on a server. Pods run and serve
+   * nothing that has another SHA-256 than the installed package's runtime. No credentials; HTTP is enough. An installed
+   * plugin takes another URL with `followRuntime`.
+   * @example "https://npm.example.net/pgbackstop/-/pgbackstop-0.1.0.tgz"
+   */
+  runtimeSource?: pulumi.Input<string>;
   /**
    * True serves the runtime of `runtimeImage` to clusters with `runtimeDelivery: "plugin"`, whose pods need no such
    * image then. Build the image from the installed version: pods refuse another one's runtime.
@@ -137,8 +146,10 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const usualName = isOwn ? PLUGIN_DEFAULTS.serviceName : DALIBO_NAME;
     const { followRuntime = false, replicas = PLUGIN_DEFAULTS.replicas } = args;
     const own = checkedArguments("CnpgPlugin", name, args, {
-      check: ({ exporterImage, serviceName = usualName, sidecarImage }) =>
-        checkPlugin({ ...given({ sidecarImage, exporterImage }), followRuntime, serviceName, replicas, isOwn }),
+      check: ({ exporterImage, runtimeSource, serviceName = usualName, sidecarImage }) => {
+        const images = given({ runtimeSource, sidecarImage, exporterImage });
+        return checkPlugin({ ...images, followRuntime, serviceName, replicas, isOwn });
+      },
     });
     requireOneImage(name, args);
     const serviceName = withDefault(own.serviceName, usualName);
@@ -175,9 +186,9 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const { namespace, serviceName } = common;
     const [account] = this.declareAll(name, { namespace, serviceName }, (plan) => [serviceAccountOf(plan)], made);
     const { earlier, image, runtime } = this.deployOwn(name, args, common, account as ServiceAccount);
-    const { configMap, sha256 } = runtime;
+    const { configMap, sha256, url } = runtime;
     const isServing = sha256.apply((known) => known !== undefined || args.servesRuntime === true);
-    const served = { runtime: given({ configMap, sha256 }), isServing, earlier };
+    const served = { runtime: given({ configMap, sha256, url }), isServing, earlier };
     const values = { ...common, ...served, image, memory, cpu, ...given({ placement }) };
     const isRemaining = ({ role }: RenderedObject): boolean => role !== "service-account";
     this.declareAll(name, values, (plan) => renderPlugin(plan as PluginPlan).filter(isRemaining), made);
@@ -210,17 +221,19 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const owners = metadata.apply(({ name: own, uid }) =>
       uid === undefined ? [] : [{ apiVersion: "v1", kind: "ServiceAccount", name: own, uid }],
     );
-    // Clusters may name a runtime for years: it stays when a newer one replaces it, and goes with the account.
-    const deployed = deployRuntime(
-      { name, namespace, parent: this },
-      serviceName,
-      args.followRuntime ?? false,
-      { kind: "packed" },
-      owners,
-    );
-    const { configMap, image, sha256, version } = deployed;
-    const runtime = { configMap, image: pulumi.output(image), sha256: pulumi.output(sha256), version };
-    const record = new RuntimeRecord(childName(name, "runtimeRecord"), { sha256 }, { parent: this });
+    const scope = { name, namespace, parent: this };
+    const { followRuntime = false, runtimeSource: from } = args;
+    const deployed =
+      from === undefined
+        ? // Clusters may name a runtime for years: it stays when a newer one replaces it, and goes with the account.
+          deployRuntime(scope, serviceName, followRuntime, { kind: "packed" }, owners)
+        : deployRuntime(scope, serviceName, followRuntime, pulumi.output(from).apply(installedAt));
+    const { configMap, image, sha256, url, version } = deployed;
+    const runtime = { configMap, image: pulumi.output(image), sha256: pulumi.output(sha256), url, version };
+    const recorded = pulumi
+      .all([sha256, url])
+      .apply(([known, source]) => (known === undefined ? known : recordedRuntime({ sha256: known, url: source })));
+    const record = new RuntimeRecord(childName(name, "runtimeRecord"), { sha256: recorded }, { parent: this });
     // Known in previews of a plugin that serves nothing.
     const earlier = runtime.sha256.apply((known) =>
       known === undefined ? pulumi.output<readonly string[]>([]) : record.earlier.apply((all) => all ?? []),
@@ -353,8 +366,19 @@ interface OwnRuntime {
   readonly earlier: pulumi.Output<readonly string[]>;
 }
 
+/** The runtime of the installed package. */
+function installedAt(url: string): RuntimeForm {
+  const served = { sha256: runtimeBundleSha256(), url, image: NODE_IMAGE, version: VERSION };
+  return { kind: "served", served };
+}
+
 function requireOneImage(name: string, args: CnpgPluginArgs): void {
-  const { engine, image, runtimeImage, servesRuntime } = args;
+  const { engine, image, runtimeImage, runtimeSource, servesRuntime } = args;
+  if (runtimeSource !== undefined && runtimeImage !== undefined)
+    throw new pulumi.InputPropertyError({
+      propertyPath: "runtimeSource",
+      reason: `CnpgPlugin ${name}: runtimeImage contains the runtime, and runtimeSource has it too; leave one out`,
+    });
   if (servesRuntime !== undefined && runtimeImage === undefined)
     throw new pulumi.InputPropertyError({
       propertyPath: "servesRuntime",

@@ -80,7 +80,66 @@ trap - TERM INT
 shift 4
 exec node ${PROGRAM} "$@"`;
 
-/** The same without the program's start, with a copy of Node.js for a container that has none. */
+/**
+ * For the plugin's own pods: puts the first program at `target`, and next to it what it serves to pods of clusters.
+ * Each comes from a URL that the user chose, as the package of npm, as the program, or compressed. Nothing runs or is
+ * served that has another digest. It retries until it has the first one. The plugin starts without any of the others.
+ */
+export const FETCH_SOURCES = `const fs=require("fs"),zlib=require("zlib"),crypto=require("crypto"),path=require("path");
+const [target,list]=process.argv.slice(1),MAX=1<<25,words=list.split(" ");
+const log=(level,text)=>process.stderr.write(new Date().toISOString().replace(/T(.*)Z/," $1 P00 ")+level+": "+text+"\\n");
+const hash=(bytes)=>crypto.createHash("sha256").update(bytes).digest("hex"),limit={maxOutputLength:2*MAX};
+const text=(bytes,at,size)=>bytes.toString("latin1",at,at+size).split("\\0")[0];
+const inTar=(bytes)=>{for(let at=0;at+512<=bytes.length;){
+const name=text(bytes,at,100),size=parseInt(text(bytes,at+124,12),8)||0;
+if(/^[^/]+\\/dist\\/runtime\\.cjs$/.test(name))return bytes.subarray(at+512,at+512+size);
+at+=512+Math.ceil(size/512)*512}
+throw new Error("refused: the archive has no dist/runtime.cjs")};
+const program=(bytes,sha)=>{if(hash(bytes)===sha)return bytes;
+const out=(bytes[0]===31?zlib.gunzipSync:zlib.brotliDecompressSync)(bytes,limit);
+const found=text(out,257,5)==="ustar"?inTar(out):out,is=hash(found);
+if(is!==sha)throw new Error("refused: its SHA-256 is "+is);
+return found};
+const get=async(url)=>{const answer=await fetch(url,{signal:AbortSignal.timeout(12e4)});
+if(!answer.ok)throw new Error("it answers "+answer.status);
+const parts=[];let size=0;
+for await(const part of answer.body){size+=part.length;if(size>MAX)throw new Error("refused: it is too large");parts.push(part)}
+return Buffer.concat(parts)};
+const put=(file,bytes)=>{const part=file+"."+crypto.randomUUID();
+try{fs.writeFileSync(part,bytes,{flag:"wx"});fs.renameSync(part,file)}finally{fs.rmSync(part,{force:true})}};
+(async()=>{for(let at=0;at+1<words.length;at+=2){const sha=words[at],url=words[at+1],file=path.dirname(target)+"/runtime-"+sha;
+if(fs.existsSync(file))continue;
+for(let pause=1;;pause=Math.min(30,2*pause))try{const found=program(await get(url),sha);
+if(at===0)put(target,found);
+put(file,zlib.gzipSync(found));break}
+catch(error){const why="no runtime "+sha+" from "+url+": "+(error.cause?error.message+": "+error.cause.message:error.message);
+if(at>0){log("  WARN",why+"; clusters that name it get no new pods before this pod restarts");break}
+log(" ERROR",why+"; next try in "+pause+" s");await new Promise((done)=>setTimeout(done,pause*1e3))}}
+})()`;
+
+const START_SOURCES = `set -e
+node -e "$1" -- ${PROGRAM} "$2" &
+own=$!
+trap 'kill $own; exit 143' TERM INT
+wait $own
+trap - TERM INT
+shift 2
+exec node ${PROGRAM} "$@"`;
+
+/** Where a program comes from, and its SHA-256. */
+export interface ProgramSource {
+  readonly sha256: string;
+  /** Without spaces. */
+  readonly url: string;
+}
+
+/** The command of a container of the plugin that fetches its program, and others that it serves. */
+export function sourceCommand(sources: readonly ProgramSource[]): string[] {
+  const list = sources.map(({ sha256, url }) => `${sha256} ${url}`).join(" ");
+  return ["/bin/sh", "-c", START_SOURCES, "sh", FETCH_SOURCES, list];
+}
+
+/** {@link START} without the program's start, with a copy of Node.js for a container that has none. */
 const UNPACK = `set -e; gzip -dc ${PATHS.bundle}/${BUNDLE_FILE} > ${PROGRAM}; cp "$(command -v node)" ${PATHS.run}/node`;
 const UNPACK_PINNED = `set -e; node -e "$1" -- "$2" ${PROGRAM} "$3" "$4"; cp "$(command -v node)" ${PATHS.run}/node`;
 

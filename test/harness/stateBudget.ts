@@ -14,6 +14,8 @@ export const STATE_BUDGET = {
   hostStack: 21_500,
   /** A plugin whose image contains the runtime. */
   plugin: 65_000,
+  /** A stack of a plugin that fetches the runtime, and a cluster with two repositories. */
+  pluginAndCluster: 150_000,
   /** Fifty clusters, fifty hosts and the plugin. */
   whole: 3_000_000,
 } as const;

@@ -214,7 +214,7 @@ describe("a changed configuration", async () => {
   // claim: docs/kubernetes/runtime.md: the state of fifty clusters and fifty hosts
   test("a cluster adds little to the state, and ten are created as usual", async () => {
     const count = 10;
-    const { cluster, host, plugin, whole } = STATE_BUDGET;
+    const { cluster, host, plugin, pluginAndCluster, whole } = STATE_BUDGET;
     const image = { runtimeImage: "registry.example.net/pgbackstop@sha256:01", servesRuntime: true };
     const served = { runtimeDelivery: RuntimeDelivery.Plugin };
     const alone = await bytesOf("alone", 0, image);
@@ -225,12 +225,15 @@ describe("a changed configuration", async () => {
     const packed = (await bytesOf("packed", 0, {})) - alone;
     const carried = (await bytesOf("carried", 1, {}, { runtimeDelivery: RuntimeDelivery.ConfigMap })) - packed - alone;
     const own = (await bytesOf("own", 1, {})) - packed - alone;
+    const source = "https://npm.example.net/pgbackstop/-/pgbackstop-0.1.0.tgz";
+    const fetched = await bytesOf("fetched", 1, { runtimeSource: source });
     await removeMade();
     console.info(
-      `state: ${count} clusters ${kilobytes(all - alone)}, one ${kilobytes(own)}, one with a ConfigMap ${kilobytes(carried)}; a plugin ${kilobytes(alone)}, its ConfigMap ${kilobytes(packed)}; preview of ${count} clusters ${Math.round(previewMs / 1000)} s`,
+      `state: ${count} clusters ${kilobytes(all - alone)}, one ${kilobytes(own)}, one with a ConfigMap ${kilobytes(carried)}; a plugin ${kilobytes(alone)}, its ConfigMap ${kilobytes(packed)}, one without it and a cluster ${kilobytes(fetched)}; preview of ${count} clusters ${Math.round(previewMs / 1000)} s`,
     );
     expect(all - alone).toBeLessThan(count * cluster);
     expect(alone).toBeLessThan(plugin);
+    expect(fetched).toBeLessThan(pluginAndCluster);
     expect(50 * (cluster + host) + plugin).toBeLessThan(whole);
   });
 
@@ -282,6 +285,12 @@ describe("a changed configuration", async () => {
       expect(await updateTo(second)).toEqual(replaced);
       // Neither was deleted on the way.
       expect(await runtimes()).toEqual(both);
+      const text = await server.kubectl.runOk(["-n", "cnpg-system", "get", "configmaps", "-o", "json"]);
+      const { items } = JSON.parse(text) as { items: (KubernetesObject & { binaryData?: object })[] };
+      const carried = items.flatMap(({ binaryData, metadata }) =>
+        metadata.name.startsWith("pgbackstop-program-") ? [binaryData] : [],
+      );
+      expect(carried).toEqual([first, second].map((sha256) => ({ [`runtime-${sha256}`]: btoa(sha256) })));
     });
   });
 

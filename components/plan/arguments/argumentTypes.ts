@@ -323,6 +323,7 @@ export const ARGUMENT_TYPES = {
     "replicas?": "number",
     "image?": "Input<string>",
     "runtimeImage?": "Input<string>",
+    "runtimeSource?": "Input<string>",
     "servesRuntime?": "boolean",
     "podPlacement?": "PodPlacementArgs",
     "sidecarImage?": "Input<string>",

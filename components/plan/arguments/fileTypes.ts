@@ -20,6 +20,7 @@ export const FILE_TYPES: Readonly<Record<string, Readonly<Record<string, FileFie
   FilePlugin: {
     "...": ["CnpgPluginArgs"],
     "engine?": NEVER,
+    "runtimeSource?": NEVER,
     "servesRuntime?": NEVER,
     "sidecarImage?": NEVER,
     "exporterImage?": NEVER,

@@ -16,15 +16,25 @@ interface PluginSettings {
   readonly followRuntime?: boolean;
   readonly sidecarImage?: unknown;
   readonly exporterImage?: unknown;
+  readonly runtimeSource?: unknown;
 }
+
+/** Part of an argument of a container, where Kubernetes replaces names after a dollar sign. */
+const URL_TEXT = /^https?:\/\/[^\s$]+$/;
 
 export function checkPlugin(settings: PluginSettings): Finding[] {
   const { replicas, serviceName } = settings;
-  return [...checkNames(serviceName, replicas), ...checkEngineOnly(settings)];
+  return [...checkNames(serviceName, replicas), ...checkEngineOnly(settings), ...checkSource(settings)];
+}
+
+function checkSource({ isOwn = true, runtimeSource: url }: PluginSettings): Finding[] {
+  if (!isOwn || typeof url !== "string" || isUnknown(url) || URL_TEXT.test(url)) return [];
+  const hint = "write one that begins with https:// or http://, without spaces and dollar signs";
+  return [finding("PB020", "runtimeSource", "it is no URL", hint)];
 }
 
 function checkEngineOnly({ isOwn = true, ...settings }: PluginSettings): Finding[] {
-  const others = isOwn ? (["sidecarImage", "exporterImage"] as const) : (["followRuntime"] as const);
+  const others = isOwn ? (["sidecarImage", "exporterImage"] as const) : (["followRuntime", "runtimeSource"] as const);
   return others.flatMap((name) => {
     if (settings[name] === undefined || settings[name] === false) return [];
     const fact = isOwn ? "the sidecars run the image of the plugin" : "Dalibo's plugin has no runtime of this package";

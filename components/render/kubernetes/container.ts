@@ -3,7 +3,12 @@
  * Pure.
  */
 import { PATHS } from "../../../runtime/cnpg/names";
-import { type PinnedProgram, startCommand } from "../../../runtime/cnpg/programStart";
+import {
+  type PinnedProgram,
+  type ProgramSource,
+  sourceCommand,
+  startCommand,
+} from "../../../runtime/cnpg/programStart";
 import { fields, readers } from "../../plan/model/deferred";
 import type { DeployedRuntime } from "../engines/engine";
 
@@ -16,6 +21,8 @@ export interface ProgramContainer extends DeployedRuntime {
   readonly args: readonly string[];
   readonly cpu: string;
   readonly memory: string;
+  /** For the plugin: the program comes from the first one. */
+  readonly sources?: readonly ProgramSource[] | undefined;
   /** Besides the program and the directory that it is unpacked in. */
   readonly volumeMounts?: readonly object[];
 }
@@ -25,7 +32,8 @@ export function programContainer(container: ProgramContainer): object {
   const memory = (): string => container.memory;
   return fields({
     ...readers(container, "name", "image"),
-    command: () => startCommand(pinnedProgram(container)),
+    command: () =>
+      container.sources === undefined ? startCommand(pinnedProgram(container)) : sourceCommand(container.sources),
     args: () => container.args,
     resources: () => ({ requests: fields({ cpu: () => container.cpu, memory }), limits: fields({ memory }) }),
     securityContext: () => ({

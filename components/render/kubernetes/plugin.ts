@@ -4,7 +4,7 @@
  * Pure; Secrets with certificates are named here and created elsewhere.
  */
 import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
-import { PROGRAM_PORT, programFile } from "../../../runtime/cnpg/programStart";
+import { PROGRAM_PORT, programFile, type ProgramSource } from "../../../runtime/cnpg/programStart";
 import type { DeployedRuntime } from "../engines/engine";
 import { packedName } from "./bundle";
 import { type ProgramContainer, programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
@@ -20,11 +20,11 @@ export interface PluginPlan {
   readonly serviceName: string;
   readonly replicas: number;
   readonly image: string;
-  /** In the same namespace. */
+  /** In the same namespace, or with `url` where the plugin's pods fetch it. */
   readonly runtime: Omit<DeployedRuntime, "image">;
   /** Serves its runtime to pods of clusters. */
   readonly isServing?: boolean;
-  /** SHA-256 of the runtimes that it had before, which clusters may name. */
+  /** Runtimes that it had before, which clusters may name: as {@link recordedRuntime} writes them. */
   readonly earlier?: readonly string[];
   readonly memory: string;
   readonly cpu: string;
@@ -207,12 +207,45 @@ function pluginContainer(plan: PluginPlan): object {
       "cnpg-operator",
     ],
     ...readers(plan, "cpu", "memory"),
+    sources: () => sourcesOf(plan),
     volumeMounts: () => [
+      ...(mountsKept(plan) ? [{ name: "bundle", mountPath: PATHS.bundle, readOnly: true }] : []),
       { name: "server", mountPath: PATHS.server, readOnly: true },
       { name: "client", mountPath: PATHS.client, readOnly: true },
     ],
   });
   return programContainer(merged(plan.runtime, own));
+}
+
+/** How the record of the plugin's runtimes names one. */
+export function recordedRuntime({
+  sha256,
+  url,
+}: {
+  readonly sha256: string;
+  readonly url?: string | undefined;
+}): string {
+  return url === undefined ? sha256 : `${sha256} ${url}`;
+}
+
+/** Undefined if no URL has the plugin's own runtime: then a ConfigMap carries it. */
+function sourcesOf({ earlier = [], runtime: { sha256, url } }: PluginPlan): readonly ProgramSource[] | undefined {
+  if (sha256 === undefined || url === undefined) return undefined;
+  const before = earlier.flatMap((recorded): ProgramSource[] => {
+    const [known = "", from] = recorded.split(" ");
+    return from === undefined ? [] : [{ sha256: known, url: from }];
+  });
+  return [{ sha256, url }, ...before];
+}
+
+/** True if only earlier runtimes are in ConfigMaps. */
+function mountsKept(plan: PluginPlan): boolean {
+  return plan.runtime.url !== undefined && keptRuntimes(plan).length > 0;
+}
+
+/** SHA-256 of earlier runtimes that ConfigMaps have. */
+function keptRuntimes({ earlier = [] }: PluginPlan): readonly string[] {
+  return earlier.filter((recorded) => !recorded.includes(" "));
 }
 
 function portsAndProbes(plan: PluginPlan): object {
@@ -227,17 +260,18 @@ function portsAndProbes(plan: PluginPlan): object {
 }
 
 /** Earlier runtimes lie next to its own; one that was deleted by hand keeps no plugin from starting. */
-function pluginVolumes({ earlier = [], runtime, serviceName }: PluginPlan, more: readonly object[]): readonly object[] {
+function pluginVolumes(plan: PluginPlan, more: readonly object[]): readonly object[] {
+  const { runtime, serviceName } = plan;
   const volumes = programVolumes(runtime, more);
-  if (runtime.sha256 === undefined || earlier.length === 0) return volumes;
+  const kept = keptRuntimes(plan);
+  if (runtime.sha256 === undefined || kept.length === 0) return volumes;
   const sourceOf = (name: string | undefined, sha256: string, optional: object): object => {
     const path = programFile(sha256);
     return { configMap: { name, items: [{ key: path, path }], ...optional } };
   };
-  const sources = [
-    sourceOf(runtime.configMap, runtime.sha256, {}),
-    ...earlier.map((sha256) => sourceOf(packedName(serviceName, sha256), sha256, { optional: true })),
-  ];
+  const before = kept.map((sha256) => sourceOf(packedName(serviceName, sha256), sha256, { optional: true }));
+  if (runtime.url !== undefined) return [{ name: "bundle", projected: { sources: before } }, ...volumes];
+  const sources = [sourceOf(runtime.configMap, runtime.sha256, {}), ...before];
   return [{ name: "bundle", projected: { sources } }, ...volumes.slice(1)];
 }
 

@@ -39,7 +39,8 @@ export const operatorCommand: Command = async ({ config, ctx }) => {
 };
 
 async function serveOwn(listen: string, ctx: Context): Promise<RuntimeServer> {
-  const runtimes = await readRuntimes(PATHS.bundle);
+  // The container fetched some into the program's directory when it started.
+  const runtimes = new Map([...(await readRuntimes(PATHS.bundle)), ...(await readRuntimes(PATHS.run))]);
   const server = await serveRuntimes(listen, runtimes, ctx);
   ctx.log.info(`runtimes on ${listen}: ${[...runtimes.keys()].sort().join(", ")}`);
   return server;

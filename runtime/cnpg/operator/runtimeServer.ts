@@ -1,7 +1,8 @@
 /**
  * Serves runtimes to pods of clusters, over plain HTTP: each cluster names the SHA-256 of its runtime, so that nobody
  * between can make a pod run anything else, and the text is public. What is served are the files of the plugin's own
- * ConfigMaps, or what its image contains. It answers GET of `/runtime/SHA256`, and knows no caller.
+ * ConfigMaps, what it fetched when it started, or what its image contains. It answers GET of `/runtime/SHA256`, and
+ * knows no caller.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "../../local/nodeFiles";

@@ -127,6 +127,30 @@ describe("a cluster's runtime", () => {
     expect(JSON.stringify(find(objects, "Deployment", /^pgbackstop$/))).toContain(image.runtimeImage);
   });
 
+  test("comes from the plugin, which fetches it from a URL: no object carries it", async () => {
+    const source = "https://npm.example.net/pgbackstop/-/pgbackstop-0.1.0.tgz";
+    const objects = await objectsOf(programOf({ runtimeSource: pulumi.output(source) }));
+    expect(parametersOf(objects)).toEqual({ image: NODE_IMAGE, runtime: SHA256, runtimeUrl: URL });
+    expect(objects.filter((object) => object["binaryData"] !== undefined)).toEqual([]);
+    expect(find(objects, "ConfigMap", /^pgbackstop-served-abababababab$/)).toMatchObject({
+      immutable: true,
+      data: { image: NODE_IMAGE, sha256: SHA256, url: source, version: VERSION },
+    });
+    const pod = at(find(objects, "Deployment", /^pgbackstop$/), "spec", "template", "spec") ?? null;
+    expect(startOf(pod).slice(-1)).toEqual([`${SHA256} ${source}`]);
+    expect(volumesOf(pod)).not.toContain('"bundle"');
+    expect(JSON.stringify(pod)).toContain("--plugin-runtime-listen=0.0.0.0:9091");
+  });
+
+  test.each([
+    [{ runtimeSource: "npm:pgbackstop" }, "PB020 runtimeSource: it is no URL"],
+    [{ runtimeSource: "https://a.example.net/$(HOME)" }, "PB020 runtimeSource: it is no URL"],
+    [{ runtimeSource: "https://a.example.net/x", runtimeImage: "a" }, "leave one out"],
+    [{ runtimeSource: "https://a.example.net/x", engine: "pgbackrest" as const }, "PB044"],
+  ])("of a plugin is not from %j", (args, reason) => {
+    expect(() => new CnpgPlugin("pgbackstop", args)).toThrow(reason);
+  });
+
   test("comes from a ConfigMap, with a warning, if the plugin serves none", async () => {
     const warn = vi.spyOn(pulumi.log, "warn").mockResolvedValue();
     const objects = await objectsOf(
@@ -137,6 +161,22 @@ describe("a cluster's runtime", () => {
     warn.mockRestore();
     expect(() => new CnpgPlugin("pgbackstop", { servesRuntime: true })).toThrow("leave it out");
   });
+});
+
+test("a plugin that fetches its runtime fetches earlier ones too, and mounts those that ConfigMaps have", async () => {
+  const [packed, fetched] = ["cd".repeat(32), "ef".repeat(32)];
+  const before = [`${fetched} https://a.example.net/before.tgz`, packed];
+  const objects = await objectsOf(
+    () => void new CnpgPlugin("pgbackstop", { runtimeSource: "https://a.example.net/now.tgz" }),
+    (type) => (type.endsWith(":RuntimeRecord") ? { earlier: before } : {}),
+  );
+  const pod = at(find(objects, "Deployment", /^pgbackstop$/), "spec", "template", "spec") ?? null;
+  expect(startOf(pod).slice(-1)).toEqual([`${SHA256} https://a.example.net/now.tgz ${before[0]}`]);
+  const items = [{ key: `runtime-${packed}`, path: `runtime-${packed}` }];
+  const kept = { configMap: { name: `pgbackstop-program-${packed.slice(0, 12)}`, items, optional: true } };
+  expect(listAt(pod, "volumes")[0]).toEqual({ name: "bundle", projected: { sources: [kept] } });
+  const mounts = listAt(listAt(pod, "containers")[0], "volumeMounts");
+  expect(mounts.map((mount) => textAt(mount, "mountPath"))).toContain("/pgbackstop/bundle");
 });
 
 test("a plugin mounts what it served before beside its own, and starts without what was deleted", async () => {

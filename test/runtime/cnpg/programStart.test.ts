@@ -4,11 +4,18 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
-import { brotliCompressSync, gzipSync } from "node:zlib";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { dirname, join } from "node:path";
+import { brotliCompressSync, gunzipSync, gzipSync } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PATHS } from "../../../runtime/cnpg/names";
-import { FETCH, programPath, startCommand, unpackCommand } from "../../../runtime/cnpg/programStart";
+import {
+  FETCH,
+  FETCH_SOURCES,
+  programPath,
+  sourceCommand,
+  startCommand,
+  unpackCommand,
+} from "../../../runtime/cnpg/programStart";
 import { run } from "../../../tools/parts/process";
 import { temporaryFolder } from "../repository/support";
 
@@ -53,9 +60,11 @@ function start(
   kept: string,
   from = url,
 ): { readonly child: ChildProcess; readonly log: () => string; end: Promise<Ended> } {
-  const command = startCommand({ sha256: SHA256, url: from, kept }).map((part) =>
-    part.replaceAll(PATHS.run, join(folder, "run")),
-  );
+  return started(startCommand({ sha256: SHA256, url: from, kept }));
+}
+
+function started(argv: readonly string[]): ReturnType<typeof start> {
+  const command = argv.map((part) => part.replaceAll(PATHS.run, join(folder, "run")));
   const child = spawn(command[0] ?? "", [...command.slice(1), "cnpg-instance", "--x=a b"]);
   running.push(child);
   let stdout = "";
@@ -187,6 +196,110 @@ test("another container gets the program and Node.js", async () => {
   expect(existsSync(join(folder, "run", "node"))).toBe(true);
 });
 
+/** As a registry has it: `npm pack` makes the same layout. */
+function packageOf(program: string, file = "package/dist/runtime.cjs"): Buffer {
+  const tree = join(folder, "tree");
+  mkdirSync(join(tree, dirname(file)), { recursive: true });
+  mkdirSync(join(tree, "package", "dist", "runtime"), { recursive: true });
+  writeFileSync(join(tree, "package", "package.json"), "{}");
+  writeFileSync(join(tree, "package", "dist", "runtime", "version.js"), "exports.VERSION = 1;\n".repeat(40));
+  writeFileSync(join(tree, file), program);
+  const made = spawnSync("tar", ["-czf", "-", "-C", tree, "package"]);
+  rmSync(tree, { recursive: true });
+  return made.stdout;
+}
+
+/** Starts the plugin's command, with its program from `path` of the server. */
+const startSourced = (path: string, ...earlier: readonly { sha256: string; url: string }[]): ReturnType<typeof start> =>
+  started(sourceCommand([{ sha256: SHA256, url: `${url}/${path}` }, ...earlier]));
+
+describe("the plugin's program", () => {
+  const servedFiles = (): string[] => readdirSync(join(folder, "run")).sort();
+  const unpackedFile = (sha256: string): string =>
+    gunzipSync(readFileSync(join(folder, "run", `runtime-${sha256}`))).toString();
+
+  test.each<[string, () => Buffer]>([
+    ["the package of npm", () => packageOf(PROGRAM)],
+    ["an object compressed by Brotli", () => PACKED],
+    ["an object compressed by gzip", () => gzipSync(PROGRAM)],
+    ["the program itself", () => Buffer.from(PROGRAM)],
+  ])("comes from %s, once for each pod, and is served from there", async (_title, make) => {
+    const bytes = make();
+    answer = (response) =>
+      asked.at(-1) === "/moved" ? void response.end(bytes) : void response.writeHead(302, { location: "/moved" }).end();
+    expect(await startSourced("pgbackstop-0.1.0.tgz").end).toEqual(STARTED);
+    expect(asked).toEqual(["/pgbackstop-0.1.0.tgz", "/moved"]);
+    expect(servedFiles()).toEqual([`runtime-${SHA256}`, "runtime.cjs"]);
+    expect(unpackedFile(SHA256)).toBe(PROGRAM);
+    // The container restarts in its pod, and nobody answers.
+    expect(await started(sourceCommand([{ sha256: SHA256, url: "http://127.0.0.1:9/x" }])).end).toEqual(STARTED);
+  });
+
+  // claim: docs/kubernetes/runtime.md: the plugin's pods run only the installed runtime, whatever the URL has, and say
+  //   why they wait
+  test.each<[string, (response: ServerResponse) => void, string]>([
+    [
+      "another version",
+      (response) => void response.end(packageOf("another program")),
+      `refused: its SHA-256 is ${sha256Of("another program")}`,
+    ],
+    [
+      "another package",
+      (response) => void response.end(packageOf(PROGRAM, "package/lib/runtime.cjs")),
+      "refused: the archive has no dist/runtime.cjs",
+    ],
+    ["no such file", (response) => void response.writeHead(404).end("not found"), "it answers 404"],
+    ["a page for people", (response) => void response.end("<html></html>"), "Decompression failed"],
+    [
+      "an unfinished answer",
+      (response) => void response.end(packageOf(PROGRAM).subarray(0, 99)),
+      "unexpected end of file",
+    ],
+    ["a connection that ends", (response) => void response.destroy(), "fetch failed: other side closed"],
+    ["too much", (response) => void response.end(Buffer.alloc((32 << 20) + 1)), "refused: it is too large"],
+    [
+      "more than memory holds",
+      (response) => void response.end(gzipSync(Buffer.alloc(70 << 20))),
+      "Cannot create a Buffer larger than 67108864",
+    ],
+  ])("is not %s: its log says so, and it tries again", async (_title, first, reason) => {
+    answer = first;
+    const waiting = startSourced("a.tgz");
+    await expect.poll(waiting.log, { timeout: 20_000 }).toContain("next try in 1 s");
+    expect(waiting.log()).toContain(` P00  ERROR: no runtime ${SHA256} from ${url}/a.tgz: ${reason}`);
+    expect(servedFiles()).toEqual([]);
+    answer = (response) => void response.end(packageOf(PROGRAM));
+    expect(await waiting.end).toMatchObject({ code: 0, stdout: STARTED.stdout });
+  });
+
+  test("starts beside earlier ones, and without one that is gone", async () => {
+    const [older, gone] = ["older", "gone"].map(sha256Of) as [string, string];
+    answer = (response) => {
+      const path = asked.at(-1);
+      if (path === "/gone.tgz") response.writeHead(404).end();
+      else response.end(path === "/older.tgz" ? packageOf("older") : packageOf(PROGRAM));
+    };
+    const earlier = [
+      { sha256: gone, url: `${url}/gone.tgz` },
+      { sha256: older, url: `${url}/older.tgz` },
+    ];
+    const { code, stderr, stdout } = await startSourced("own.tgz", ...earlier).end;
+    expect({ code, stdout }).toEqual({ code: 0, stdout: STARTED.stdout });
+    expect(stderr).toContain(
+      `  WARN: no runtime ${gone} from ${url}/gone.tgz: it answers 404; clusters that name it get no new pods before this pod restarts`,
+    );
+    expect(servedFiles()).toEqual([`runtime-${SHA256}`, `runtime-${older}`, "runtime.cjs"].sort());
+    expect(unpackedFile(older)).toBe("older");
+  });
+
+  test("ends at once when its pod ends while it waits", async () => {
+    const waiting = started(sourceCommand([{ sha256: SHA256, url: "http://127.0.0.1:9/x" }]));
+    await expect.poll(waiting.log, { timeout: 10_000 }).toContain("next try in");
+    waiting.child.kill("SIGTERM");
+    expect((await waiting.end).code).toBe(143);
+  });
+});
+
 test("the texts are those of running pods: another text restarts every instance when the plugin is updated", () => {
   const pinned = { sha256: SHA256, url: "http://pgbackstop.cnpg-system.svc:9091", kept: "" };
   expect(startCommand(null)).toEqual([
@@ -199,5 +312,5 @@ test("the texts are those of running pods: another text restarts every instance 
     `"3735a596c1d81485ab6e9de79d44e8abd2dd351ef1c9175b1561ec6a783637b3"`,
   );
   // Kubernetes and Flux replace these.
-  expect(FETCH).not.toMatch(/\$[({]/);
+  for (const text of [FETCH, FETCH_SOURCES]) expect(text).not.toMatch(/\$[({]/);
 });
