@@ -47,6 +47,10 @@ const COMMON = {
   silence: { PB003: "a test", PB007: "a test", PB042: "a test", PB030: "a test" },
 };
 
+interface DeploymentObject extends KubernetesObject {
+  readonly spec: { readonly template: { readonly spec: { readonly containers: readonly { command: string[] }[] } } };
+}
+
 interface Content {
   readonly uid: unknown;
   readonly data: Readonly<Record<string, string>>;
@@ -238,7 +242,7 @@ describe("a changed configuration", async () => {
   });
 
   describe("a plugin that follows the package", () => {
-    const [first, second] = ["aa".repeat(32), "bb".repeat(32)];
+    const [first, second, third] = ["aa".repeat(32), "bb".repeat(32), "cc".repeat(32)];
     afterAll(() => {
       other.sha256 = "";
     });
@@ -291,6 +295,31 @@ describe("a changed configuration", async () => {
         metadata.name.startsWith("pgbackstop-program-") ? [binaryData] : [],
       );
       expect(carried).toEqual([first, second].map((sha256) => ({ [`runtime-${sha256}`]: btoa(sha256) })));
+    });
+
+    // claim: docs/kubernetes/runtime.md: a plugin that begins to fetch its runtime takes the installed one, keeps it
+    //   until it follows, fetches the one before too, and leaves ConfigMaps in place (the real provider)
+    test("begins to fetch its runtime, and keeps it until it follows", async () => {
+      await server.kubectl.runOk(["-n", "cnpg-system", "delete", "configmaps", "--all"]);
+      await updateTo(third);
+      const before = await runtimes();
+      const at = (version: number, followRuntime = false): CnpgPluginArgs => ({
+        runtimeSource: `https://npm.example.net/pgbackstop-${version}.tgz`,
+        followRuntime,
+      });
+      const listed = async (): Promise<unknown> => {
+        const [deployment] = await server.kubectl.list<DeploymentObject>("deployment", "cnpg-system");
+        return deployment?.spec.template.spec.containers[0]?.command.at(-1);
+      };
+      expect(await updateTo(first, at(1))).toEqual(["create ConfigMap", "delete ConfigMapPatch"]);
+      expect(await runtimes()).toEqual(before);
+      expect(await listed()).toBe(`${first} ${at(1).runtimeSource}`);
+      expect(await updateTo(second, at(2))).toEqual([]);
+      expect(await listed()).toBe(`${first} ${at(1).runtimeSource}`);
+      expect(await updateTo(second, at(2, true))).toContain("replace ConfigMap");
+      expect(await listed()).toBe(`${second} ${at(2).runtimeSource} ${first} ${at(1).runtimeSource}`);
+      expect(await updateTo(second, at(2, true))).toEqual([]);
+      expect(await runtimes()).toEqual(before);
     });
   });
 

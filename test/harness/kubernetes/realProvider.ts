@@ -101,7 +101,8 @@ export async function startProviderServer(
  */
 export function withoutControllers(args: pulumi.ResourceTransformArgs): pulumi.ResourceTransformResult | undefined {
   // A kept runtime is never deleted; stacks have it without annotations.
-  if (!args.type.startsWith("kubernetes:") || args.name === "pgbackstop-runtime") return undefined;
+  const isKept = args.name === "pgbackstop-runtime" && args.type.endsWith("Patch");
+  if (!args.type.startsWith("kubernetes:") || isKept) return undefined;
   const metadata = args.props["metadata"] as { annotations?: object } | undefined;
   const annotations = {
     ...metadata?.annotations,

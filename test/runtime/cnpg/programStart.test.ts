@@ -60,10 +60,10 @@ function start(
   kept: string,
   from = url,
 ): { readonly child: ChildProcess; readonly log: () => string; end: Promise<Ended> } {
-  return started(startCommand({ sha256: SHA256, url: from, kept }));
+  return runCommand(startCommand({ sha256: SHA256, url: from, kept }));
 }
 
-function started(argv: readonly string[]): ReturnType<typeof start> {
+function runCommand(argv: readonly string[]): ReturnType<typeof start> {
   const command = argv.map((part) => part.replaceAll(PATHS.run, join(folder, "run")));
   const child = spawn(command[0] ?? "", [...command.slice(1), "cnpg-instance", "--x=a b"]);
   running.push(child);
@@ -211,7 +211,7 @@ function packageOf(program: string, file = "package/dist/runtime.cjs"): Buffer {
 
 /** Starts the plugin's command, with its program from `path` of the server. */
 const startSourced = (path: string, ...earlier: readonly { sha256: string; url: string }[]): ReturnType<typeof start> =>
-  started(sourceCommand([{ sha256: SHA256, url: `${url}/${path}` }, ...earlier]));
+  runCommand(sourceCommand([{ sha256: SHA256, url: `${url}/${path}` }, ...earlier]));
 
 describe("the plugin's program", () => {
   const servedFiles = (): string[] => readdirSync(join(folder, "run")).sort();
@@ -232,7 +232,7 @@ describe("the plugin's program", () => {
     expect(servedFiles()).toEqual([`runtime-${SHA256}`, "runtime.cjs"]);
     expect(unpackedFile(SHA256)).toBe(PROGRAM);
     // The container restarts in its pod, and nobody answers.
-    expect(await started(sourceCommand([{ sha256: SHA256, url: "http://127.0.0.1:9/x" }])).end).toEqual(STARTED);
+    expect(await runCommand(sourceCommand([{ sha256: SHA256, url: "http://127.0.0.1:9/x" }])).end).toEqual(STARTED);
   });
 
   // claim: docs/kubernetes/runtime.md: the plugin's pods run only the installed runtime, whatever the URL has, and say
@@ -293,7 +293,7 @@ describe("the plugin's program", () => {
   });
 
   test("ends at once when its pod ends while it waits", async () => {
-    const waiting = started(sourceCommand([{ sha256: SHA256, url: "http://127.0.0.1:9/x" }]));
+    const waiting = runCommand(sourceCommand([{ sha256: SHA256, url: "http://127.0.0.1:9/x" }]));
     await expect.poll(waiting.log, { timeout: 10_000 }).toContain("next try in");
     waiting.child.kill("SIGTERM");
     expect((await waiting.end).code).toBe(143);
