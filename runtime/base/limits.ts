@@ -25,3 +25,13 @@ export type Limits = typeof LIMITS;
 
 /** PostgreSQL's default size of a WAL segment. It counts where nothing shows the real size. */
 export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Environment of processes that run for hours beside a server: glibc's allocator has one arena, maps larger buffers on
+ * their own, and returns free memory to the system. (mallopt(3).)
+ */
+export const SMALL_ALLOCATOR = {
+  MALLOC_ARENA_MAX: "1",
+  MALLOC_MMAP_THRESHOLD_: "262144",
+  MALLOC_TRIM_THRESHOLD_: "262144",
+} as const;

@@ -303,8 +303,9 @@ describe("a changed configuration", async () => {
       await server.kubectl.runOk(["-n", "cnpg-system", "delete", "configmaps", "--all"]);
       await updateTo(third);
       const before = await runtimes();
+      const urlOf = (version: number): string => `https://npm.example.net/pgbackstop-${version}.tgz`;
       const at = (version: number, followRuntime = false): CnpgPluginArgs => ({
-        runtimeSource: `https://npm.example.net/pgbackstop-${version}.tgz`,
+        runtimeSource: urlOf(version),
         followRuntime,
       });
       const listed = async (): Promise<unknown> => {
@@ -313,11 +314,11 @@ describe("a changed configuration", async () => {
       };
       expect(await updateTo(first, at(1))).toEqual(["create ConfigMap", "delete ConfigMapPatch"]);
       expect(await runtimes()).toEqual(before);
-      expect(await listed()).toBe(`${first} ${at(1).runtimeSource}`);
+      expect(await listed()).toBe(`${first} ${urlOf(1)}`);
       expect(await updateTo(second, at(2))).toEqual([]);
-      expect(await listed()).toBe(`${first} ${at(1).runtimeSource}`);
+      expect(await listed()).toBe(`${first} ${urlOf(1)}`);
       expect(await updateTo(second, at(2, true))).toContain("replace ConfigMap");
-      expect(await listed()).toBe(`${second} ${at(2).runtimeSource} ${first} ${at(1).runtimeSource}`);
+      expect(await listed()).toBe(`${second} ${urlOf(2)} ${first} ${urlOf(1)}`);
       expect(await updateTo(second, at(2, true))).toEqual([]);
       expect(await runtimes()).toEqual(before);
     });

@@ -5,6 +5,7 @@
  * until then commits would be without their stream, or wait for it and so never fill the segment that PostgreSQL
  * requests.
  */
+import { SMALL_ALLOCATOR } from "../../../runtime/base/limits";
 import { readOr } from "../../plan/model/deferred";
 import { slotOf } from "../../plan/model/hostDefaults";
 import type { HostPlan } from "../../plan/model/plan";
@@ -44,6 +45,7 @@ function renderService(plan: HostPlan): string {
     "[Service]",
     "Type=exec",
     `User=${plan.user}`,
+    ...Object.entries(SMALL_ALLOCATOR).map(([name, value]) => `Environment=${name}=${value}`),
     `ExecStart=${unitCommand(plan, ["agent", ...(plan.metricsListen === undefined ? [] : [`--metrics-listen=${plan.metricsListen}`])])}`,
     ...credentialLines(plan),
     ...reportLines(plan),

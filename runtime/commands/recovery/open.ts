@@ -6,6 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { fail } from "../../base/errors";
 import { given } from "../../base/given";
+import { SMALL_ALLOCATOR } from "../../base/limits";
 import type { Config } from "../../config/types";
 import { type AccountIds, becomeAccount } from "../../local/actAs";
 import { realpathSync } from "../../local/nodeFiles";
@@ -29,11 +30,7 @@ const LOCK_FD = 4;
 export const SERVING_ENVIRONMENT = {
   /** Node's default is four; each reader of the device holds one. */
   UV_THREADPOOL_SIZE: "12",
-  /** With an arena for each of these threads glibc keeps more freed memory. */
-  MALLOC_ARENA_MAX: "1",
-  /** Buffers of fetched blocks go back to the kernel when they are freed. */
-  MALLOC_MMAP_THRESHOLD_: "262144",
-  MALLOC_TRIM_THRESHOLD_: "262144",
+  ...SMALL_ALLOCATOR,
 };
 
 export const openCommand: Command = async (proc) => {

@@ -15,6 +15,7 @@ test("the agent gets the secrets from systemd, and its socket starts it", () => 
   expect(service).toContain(
     "ExecStart=/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --stanza=main --config-include-path=${CREDENTIALS_DIRECTORY} agent",
   );
+  expect(service).toContain("Environment=MALLOC_ARENA_MAX=1");
   expect(service).toContain("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
   expect(text(".socket")).toMatchInlineSnapshot(`
     "# Written by pgbackstop: changes made here by hand are undone by the next update.

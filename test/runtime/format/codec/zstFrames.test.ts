@@ -148,12 +148,12 @@ test("a file begins with the search that suited the one before it", async () => 
 });
 
 test("files that share their searches are whole, however their chunks alternate", async () => {
-  const part = text(4 * FRAME_SIZE_BYTES);
+  const block = text(4 * FRAME_SIZE_BYTES);
   const contents = [
     digests(9 * FRAME_SIZE_BYTES + 9),
     // Enough for another comparison of the searches.
-    Buffer.concat(Array.from({ length: 11 }, () => part)),
-    Buffer.concat(Array.from({ length: 11 }, () => part)),
+    Buffer.concat(Array.from({ length: 11 }, () => block)),
+    Buffer.concat(Array.from({ length: 11 }, () => block)),
     Buffer.concat([text(FRAME_SIZE_BYTES), Buffer.alloc(3 * FRAME_SIZE_BYTES), digests(FRAME_SIZE_BYTES)]),
   ];
   const property = fc.asyncProperty(

@@ -273,7 +273,7 @@ describe("files that are stored whole", () => {
     expect(other.origin.pages.missingCount).toBe(600);
   });
 
-  // claim: docs/open.md: whole files without compression, and zst of this runtime: the frame of 1 MiB with the page
+  // claim: docs/open.md: whole files without compression, and zst of this runtime: the frame with the page
   test.each([
     { compressType: "none" },
     { compressType: "zst" },
