@@ -316,6 +316,7 @@ export const ROOMS: readonly Room[] = [
       "components/plan",
       "runtime/base/given",
       "runtime/base/html",
+      "runtime/base/limits",
       "runtime/base/recoveryExit",
       "runtime/cnpg/names",
       "runtime/cnpg/programStart",

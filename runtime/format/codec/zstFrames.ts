@@ -164,7 +164,7 @@ const LEAN_PARAMS = {
   [constants.ZSTD_c_hashLog]: 13,
 };
 
-/** Handles whose last file was compressed to its end, for the next one. Each has megabytes of memory, which would wait for a collection. */
+/** Handles whose last file was compressed to its end, for the next one: their megabytes would wait for a collection. */
 const idleHandles = new Map<string, HandleCodec>();
 
 /** Collects chunks of any length into complete frames. */
