@@ -152,7 +152,7 @@ describe("worker threads", () => {
     await threads.close();
   });
 
-  // claim: docs/agent.md: threads that had no work for half a minute end…
+  // claim: docs/agent.md: threads that had no work for half a minute end
   it("end after a rest, and others start for the next job", async () => {
     const started: Worker[] = [];
     const note = (worker: Worker): void => void started.push(worker);
