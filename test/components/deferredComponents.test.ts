@@ -340,6 +340,9 @@ add("CnpgPlugin", "CnpgPluginArgs", PLUGIN, (args) => outputsOf(new all.CnpgPlug
 add("CnpgPlugin of an own image", "CnpgPluginArgs", { runtimeImage: "registry.example.net/own@sha256:1" }, (args) =>
   outputsOf(new all.CnpgPlugin("plugin", args)),
 );
+add("CnpgPlugin from a URL", "CnpgPluginArgs", { runtimeSource: "https://npm.example.net/own.tgz" }, (args) =>
+  outputsOf(new all.CnpgPlugin("plugin", args)),
+);
 add(
   "CnpgPlugin of Dalibo",
   "CnpgPluginArgs",

@@ -232,8 +232,8 @@ describe("the files of a data directory", () => {
       ["readlink:pg_link", vanish("pg_link")],
     ]);
     const first = (call: string, path: unknown): void => at.get(`${call}:${String(path).slice(data.length + 1)}`)?.();
-    vi.spyOn(fsPromises, "readdir").mockImplementation(
-      ((path: string) => (first("readdir", path), real.readdir(path))) as never,
+    vi.spyOn(fs, "readdirSync").mockImplementation(
+      ((path: string) => (first("readdir", path), realNow.readdirSync(path))) as never,
     );
     vi.spyOn(fs, "lstatSync").mockImplementation(
       ((path: string) => (first("lstat", path), realNow.lstatSync(path))) as never,
