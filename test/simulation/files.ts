@@ -26,11 +26,14 @@ interface StatOptions {
 /** Directory → name → file. A directory has null. */
 const tree = new Map<string, Map<string, File | null>>();
 const opened = new Map<number, File>();
+/** Paths of files that are being written. */
+const written = new Map<number, string>();
 let nextDescriptor = FIRST_DESCRIPTOR;
 
 export function clearFiles(): void {
   tree.clear();
   opened.clear();
+  written.clear();
   nextDescriptor = FIRST_DESCRIPTOR;
 }
 
@@ -131,6 +134,11 @@ export function overFiles(real: typeof fs): object {
       descriptor > FIRST_DESCRIPTOR
         ? readAt(descriptor, target, offset, length, position)
         : real.readSync(descriptor, target, offset, length, position),
+    writeSync: (descriptor: number, bytes: Uint8Array, ...rest: [number?, number?, number?]) =>
+      descriptor > FIRST_DESCRIPTOR
+        ? appendTo(descriptor, bytes.subarray(rest[0] ?? 0))
+        : real.writeSync(descriptor, bytes, ...rest),
+    readdirSync: (path: string) => (isOurs(path) ? namesIn(path) : real.readdirSync(path)),
     closeSync: (descriptor: number) =>
       descriptor > FIRST_DESCRIPTOR ? void opened.delete(descriptor) : real.closeSync(descriptor),
   };
@@ -144,12 +152,7 @@ export function overPromises(real: typeof promises): object {
       isOurs(path) ? look(path, options) : real.stat(path, options),
     lstat: async (path: string, options?: StatOptions) =>
       isOurs(path) ? look(path, options) : real.lstat(path, options),
-    readdir: async (path: string) => {
-      if (!isOurs(path)) return real.readdir(path);
-      const names = tree.get(path);
-      if (names === undefined) throw missing(path);
-      return [...names.keys()];
-    },
+    readdir: async (path: string) => (isOurs(path) ? namesIn(path) : real.readdir(path)),
     access: async (path: string) => (isOurs(path) ? void look(path) : real.access(path)),
     readFile: async (path: string, ...rest: never[]) => (isOurs(path) ? contentOf(path) : real.readFile(path, ...rest)),
     realpath: async (path: string) => (isOurs(path) ? path : real.realpath(path)),
@@ -169,9 +172,22 @@ export function overPromises(real: typeof promises): object {
 
 function writerOf(path: string): unknown {
   writeFile(path, "", 0, 1);
-  const add = async (bytes: Uint8Array): Promise<void> =>
-    writeFile(path, Buffer.concat([contentOf(path), bytes]), 0, 1);
-  return { writeFile: add, sync: async () => {}, close: async () => {} };
+  const fd = ++nextDescriptor;
+  written.set(fd, path);
+  return { fd, sync: async () => {}, close: async () => void written.delete(fd) };
+}
+
+function appendTo(descriptor: number, bytes: Uint8Array): number {
+  const path = written.get(descriptor);
+  if (path === undefined) throw new Error(`descriptor ${descriptor} is not open`);
+  writeFile(path, Buffer.concat([contentOf(path), bytes]), 0, 1);
+  return bytes.length;
+}
+
+function namesIn(path: string): string[] {
+  const names = tree.get(path);
+  if (names === undefined) throw missing(path);
+  return [...names.keys()];
 }
 
 function handleOf(path: string): unknown {
