@@ -34,6 +34,7 @@ import { TestBed } from "../../harness/real/testBed";
 const MAJOR = 18;
 /** Large enough for files that stream and for several super blocks. */
 const ROWS = 60_000;
+const KILLS = 25;
 
 describe("open", async () => {
   const postgres = await findWholePostgres(MAJOR);
@@ -240,6 +241,56 @@ describe("open", async () => {
     await becomesPlain(backup, sums);
     expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
   }, 300_000);
+
+  // claim: docs/open.md: killed processes of an opened…
+  test.runIf(NIGHTLY)(
+    "killed again and again while its server writes, it has every acknowledged row, and no page is wrong",
+    async () => {
+      const backup = opens("written");
+      await backup.open(["--repo=1"]);
+      const client = await backup.connect("shop");
+      await client.query("CREATE TABLE written (id int PRIMARY KEY, filler text)");
+      await client.end();
+      let acknowledged = 0;
+      for (let kill = 0; kill < KILLS; kill++) {
+        let isWriting = true;
+        const write = async (): Promise<void> => {
+          const writer = await backup.connect("shop");
+          try {
+            const next = Number((await writer.query("SELECT coalesce(max(id), 0) AS id FROM written")).rows[0]?.id) + 1;
+            for (let first = next; isWriting; first += 500) {
+              await writer.query(
+                "INSERT INTO written SELECT i, repeat(md5(i::text), 20) FROM generate_series($1::int, $1 + 499) i",
+                [first],
+              );
+              acknowledged = first + 499;
+              // Writes pages that nobody syncs.
+              await writer.query(first % 3 === 0 ? "VACUUM written" : "UPDATE written SET id = id WHERE id % 97 = 0");
+            }
+          } finally {
+            await writer.end().catch(() => {});
+          }
+        };
+        const writing = write().catch(() => {});
+        await sleep(200 + ((kill * 137) % 900));
+        process.kill(servingPid(backup), "SIGKILL");
+        await sleep((kill * 61) % 300);
+        isWriting = false;
+        await writing;
+        await backup.open(["--repo=1"]);
+        // Every row by the index too.
+        const count = await backup.value(
+          `SELECT count(*) FROM generate_series(1, ${acknowledged}) i, LATERAL (SELECT filler FROM written WHERE id = i AND filler = repeat(md5(i::text), 20) OFFSET 0) w`,
+          "shop",
+        );
+        expect(Number(count), `after kill ${kill}`).toBe(acknowledged);
+      }
+      const sums = await backup.value(TABLE_SUMS, "shop");
+      for (const line of expected.split("\n")) expect(sums).toContain(line);
+      await backup.close();
+    },
+    600_000,
+  );
 
   // claim: docs/open.md: `expire` leaves an opened backup while nothing is mounted…
   test("expire leaves what close --keep has kept, and another open has its rows", async () => {

@@ -64,9 +64,9 @@ describe("WAL that creates a tablespace", () => {
     fc.assert(property, { numRuns: 60 });
   });
 
-  test("is detected at the end of every page", () => {
+  test("is detected where one part of the segment ends that is read, and the next one begins", () => {
     const main = created("/srv/data");
-    for (let page = 2; page < LAST_PAGE; page++)
+    for (const page of [2, 30, 31, 32, 33, 62, 63, 64, 95])
       for (const beforeEnd of [8, 16, 24, 32, 48])
         expect([page, ...scanned({ beforeEnd, page }, { resourceManager: TABLESPACE, main })]).toEqual([
           page,
