@@ -200,3 +200,8 @@ function strayBytes(strays: string): Buffer {
 function mayBeStray(char: number): boolean {
   return char >= STRAY_BASE + 0x80 && char <= STRAY_BASE + 0xff;
 }
+
+/** The numbers in bytes. */
+export function viewOf({ buffer, byteLength, byteOffset }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}

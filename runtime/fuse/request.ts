@@ -4,7 +4,7 @@
  * Every request with a complete header has an answer: what cannot be decoded is refused with its number. Names are
  * checked here, so that no name can lead out of its directory.
  */
-import { textOf } from "../base/bytes";
+import { textOf, viewOf } from "../base/bytes";
 import {
   ERRNO,
   IN_HEADER_BYTES,
@@ -257,8 +257,4 @@ class Body {
   #require(at: number, sizeBytes: number): void {
     if (at + sizeBytes > this.length) throw new Refusal("EINVAL", `${ERRNO.EINVAL}: a field outside of the request`);
   }
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

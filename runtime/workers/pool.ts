@@ -162,7 +162,6 @@ class WorkerPool implements JobPool {
       }
       const { job, waiting } = this.#queue.shift() as { job: Job; waiting: Waiting };
       const id = this.#nextId++;
-      this.#threads.find((thread) => thread === hand)?.rest?.abort();
       hand.waiting.set(id, waiting);
       hand.give(id, job);
     }
@@ -267,7 +266,10 @@ function startThread(workerFile: string, start: WorkerStart): Thread {
   // A smaller start would only collect garbage while the thread starts, and long-lived objects remain anyway.
   setFlagsFromString(`--min-semi-space-size=${THREAD_NEW_SPACE_MIB_MAX / NEW_SPACE_PARTS}`);
   const worker = new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits });
-  const give = (id: number, job: Job): void =>
+  const give = (id: number, job: Job): void => {
+    thread.rest?.abort();
     worker.postMessage({ type: "job", id, job: pack(job), guarded: guardedDirectories() });
-  return { worker, waiting: new Map(), dead: false, give, rest: null };
+  };
+  const thread: Thread = { worker, waiting: new Map(), dead: false, give, rest: null };
+  return thread;
 }

@@ -6,6 +6,7 @@
  * independent blocks, and verifies all checksums. Dictionaries are refused. As in stock, data after the first frame is
  * ignored. Errors: format (29). (LZ4 frame format 1.6.1 and block format descriptions.)
  */
+import { viewOf } from "../../base/bytes";
 import { assert, type BackupError, fail } from "../../base/errors";
 import type { Codec } from "./codec";
 import { XxHash32, xxHash32 } from "./xxHash32";
@@ -161,7 +162,7 @@ class FrameWriter {
   blocks(source: Uint8Array, begin: number, end: number): Uint8Array {
     const count = Math.ceil((end - begin) / BLOCK_SIZE_BYTES);
     const target = Buffer.allocUnsafeSlow(end - begin + count * 4 + compressedMax(BLOCK_SIZE_BYTES) - BLOCK_SIZE_BYTES);
-    const view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+    const view = viewOf(source);
     this.#content?.add(source.subarray(begin, end));
     let used = 0;
     for (let blockBegin = begin; blockBegin < end; blockBegin += BLOCK_SIZE_BYTES) {
@@ -390,7 +391,7 @@ function parseHead(head: Uint8Array): FrameHead {
   if ((flags & FLAG_DICTIONARY) !== 0) throw damaged("frames with a dictionary are not supported");
   const checksum = (xxHash32(head.subarray(4, head.length - 1)) >>> 8) & 0xff;
   checkSum("header", checksum, head[head.length - 1] as number);
-  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const view = viewOf(head);
   return {
     blockSizeMax: 1 << (8 + 2 * sizeCode),
     blockChecksum: (flags & FLAG_BLOCK_CHECKSUM) !== 0,

@@ -60,7 +60,7 @@ export class XxHash32 {
   }
 
   #stripes(bytes: Uint8Array, begin: number, end: number): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = viewOf(bytes);
     const accumulators = this.#accumulators;
     let accumulator1 = accumulators[0] as number;
     let accumulator2 = accumulators[1] as number;
@@ -86,3 +86,4 @@ function round(accumulator: number, input: number): number {
 function rotate(value: number, bits: number): number {
   return (value << bits) | (value >>> (32 - bits));
 }
+import { viewOf } from "../../base/bytes";

@@ -128,20 +128,37 @@ export function zstFrames(bytes: Uint8Array, level: number): Uint8Array {
   return concatBytes([...frames, table.encode()]);
 }
 
-/** Reused for each small file: making a codec costs as much as compressing a page. */
-const keptHandles = new Map<string, HandleCodec>();
+/** Idle handles, one for each search and level. */
+class KeptHandles {
+  readonly #handles = new Map<string, HandleCodec>();
+
+  /** It is no longer here while it works, so that a failed one is not reused. */
+  take(search: Search, level: number, open: () => HandleCodec): HandleCodec {
+    const key = `${search} ${level}`;
+    const handle = this.#handles.get(key) ?? open();
+    this.#handles.delete(key);
+    return handle;
+  }
+
+  keep(search: Search, level: number, handle: HandleCodec): void {
+    const key = `${search} ${level}`;
+    if (this.#handles.has(key)) handle.close();
+    else this.#handles.set(key, handle);
+  }
+}
+
+/** Making a codec costs as much as compressing a page. */
+const handlesOfSmallFiles = new KeptHandles();
+/** Each has megabytes of memory, which would wait for a collection. */
+const handlesOfFiles = new KeptHandles();
 
 function zstFrame(content: Uint8Array, level: number, search: Search): Uint8Array {
   if (!handlesWork())
     return zstdCompressSync(content, { chunkSize: outputSizeBytes(content.length), params: zstParams(level, search) });
-  const key = `${search} ${level}`;
-  const kept = keptHandles.get(key);
-  // Removed while it works, so that a failed one is not reused.
-  keptHandles.delete(key);
-  const handle = kept ?? openHandle(level, search, (error) => error);
+  const handle = handlesOfSmallFiles.take(search, level, () => openHandle(level, search, (error) => error));
   const pieces: Uint8Array[] = [];
   for (const piece of content.length === 0 ? handle.finish() : handle.update(content)) pieces.push(Buffer.from(piece));
-  keptHandles.set(key, handle);
+  handlesOfSmallFiles.keep(search, level, handle);
   return concatBytes(pieces);
 }
 
@@ -163,9 +180,6 @@ const LEAN_PARAMS = {
   [constants.ZSTD_c_minMatch]: 7,
   [constants.ZSTD_c_hashLog]: 13,
 };
-
-/** Handles whose last file was compressed to its end, for the next one: their megabytes would wait for a collection. */
-const idleHandles = new Map<string, HandleCodec>();
 
 /** Collects chunks of any length into complete frames. */
 export class ZstFramesCompressor implements Codec {
@@ -217,8 +231,7 @@ export class ZstFramesCompressor implements Codec {
 
   close(): void {
     for (const [search, handle] of this.#handles) {
-      const key = `${search} ${this.#level}`;
-      if (this.#isWhole && !idleHandles.has(key)) idleHandles.set(key, handle);
+      if (this.#isWhole) handlesOfFiles.keep(search, this.#level, handle);
       else handle.close();
     }
     this.#handles.clear();
@@ -235,9 +248,7 @@ export class ZstFramesCompressor implements Codec {
     if (!handlesWork()) return zstFrame(content, this.#level, search);
     let handle = this.#handles.get(search);
     if (handle === undefined) {
-      const key = `${search} ${this.#level}`;
-      handle = idleHandles.get(key) ?? openHandle(this.#level, search, this.#mapError);
-      idleHandles.delete(key);
+      handle = handlesOfFiles.take(search, this.#level, () => openHandle(this.#level, search, this.#mapError));
       this.#handles.set(search, handle);
     }
     // A handle's memory has space for a whole frame.

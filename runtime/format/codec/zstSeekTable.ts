@@ -86,7 +86,4 @@ export function readSeekTable(end: Uint8Array, fileSizeBytes: number): readonly 
   }
   return beginBytes === fileSizeBytes - sizeBytes ? frames : null;
 }
-
-function viewOf({ buffer, byteLength, byteOffset }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, byteLength);
-}
+import { viewOf } from "../../base/bytes";

@@ -3,7 +3,7 @@
  * "storage/bufpage.h", "storage/itemid.h", "access/htup_details.h", "catalog/pg_class.h", "catalog/pg_namespace.h",
  * "catalog/pg_database.h".)
  */
-import { textOf } from "../../base/bytes";
+import { textOf, viewOf } from "../../base/bytes";
 
 interface PageRow {
   /** Counts from 1. */
@@ -34,7 +34,7 @@ const XMAX_LOCK_ONLY = 0x0080;
  * that PostgreSQL has marked as rolled back, which it does only when somebody reads them.
  */
 export function rowsOf(page: Uint8Array): PageRow[] {
-  const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+  const view = viewOf(page);
   const end = Math.min(view.getUint16(LOWER_OFFSET, true), page.length);
   const rows: PageRow[] = [];
   for (let at = PAGE_HEADER_SIZE_BYTES, line = 1; at + ITEM_SIZE_BYTES <= end; at += ITEM_SIZE_BYTES, line++) {
@@ -82,7 +82,7 @@ const PERSISTENCE_OFFSET = 114;
 export function parseClassRow(columns: Uint8Array, major: number): ClassRow | null {
   const shift = major >= 18 ? 4 : 0;
   if (columns.length <= KIND_OFFSET + shift) return null;
-  const view = new DataView(columns.buffer, columns.byteOffset, columns.byteLength);
+  const view = viewOf(columns);
   return {
     oid: view.getUint32(0, true),
     name: nameAt(columns, 4),
@@ -97,7 +97,7 @@ export function parseClassRow(columns: Uint8Array, major: number): ClassRow | nu
 export function parseNamedRow(columns: Uint8Array): NamedRow | null {
   if (columns.length < 4 + NAME_SIZE_BYTES) return null;
   return {
-    oid: new DataView(columns.buffer, columns.byteOffset, columns.byteLength).getUint32(0, true),
+    oid: viewOf(columns).getUint32(0, true),
     name: nameAt(columns, 4),
   };
 }
@@ -105,7 +105,7 @@ export function parseNamedRow(columns: Uint8Array): NamedRow | null {
 /** A row of pg_inherits: two oids (PostgreSQL "catalog/pg_inherits.h"); zeros when it is too short. */
 export function parseInheritance(columns: Uint8Array): { readonly child: number; readonly parent: number } {
   if (columns.length < 8) return { child: 0, parent: 0 };
-  const view = new DataView(columns.buffer, columns.byteOffset, columns.byteLength);
+  const view = viewOf(columns);
   return { child: view.getUint32(0, true), parent: view.getUint32(4, true) };
 }
 
@@ -113,7 +113,7 @@ export function parseInheritance(columns: Uint8Array): { readonly child: number;
 export function isInvalidDatabase(columns: Uint8Array, major: number): boolean {
   const offset = major < 15 ? 208 : 80;
   if (columns.length < offset + 4) return false;
-  return new DataView(columns.buffer, columns.byteOffset, columns.byteLength).getInt32(offset, true) === -2;
+  return viewOf(columns).getInt32(offset, true) === -2;
 }
 
 function nameAt(bytes: Uint8Array, begin: number): string {
@@ -130,7 +130,7 @@ const MAP_ENTRIES_MAX = 64;
  * content. (PostgreSQL "utils/cache/relmapper.c".)
  */
 export function parseFileMap(bytes: Uint8Array): ReadonlyMap<number, number> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = viewOf(bytes);
   const files = new Map<number, number>();
   if (bytes.length < 8 || view.getUint32(0, true) !== MAP_MAGIC) return files;
   const count = Math.min(view.getInt32(4, true), MAP_ENTRIES_MAX, Math.floor((bytes.length - 8) / 8));

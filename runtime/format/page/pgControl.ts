@@ -6,6 +6,7 @@
  * (26): the server may be writing, so read again after a pause. (PostgreSQL "catalog/pg_control.h"; pgBackRest 2.60
  * "postgres/interface".)
  */
+import { viewOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { crc32c } from "../codec/crc32c";
 import { checkpointShiftBytes, NEXT_XID_OFFSET } from "../wal/walCheckpoint";
@@ -80,7 +81,7 @@ type SixNumbers = readonly [number, number, number, number, number, number];
 
 /** @throws fileInvalid, versionNotSupported, checksum, format (sizes out of range) */
 export function parsePgControl(first512: Uint8Array): PgControl {
-  const view = viewOf(first512);
+  const view = checkedView(first512);
   const layout = layoutOf(view);
   const actual = crc32c(first512.subarray(0, layout.crcOffset));
   const expected = view.getUint32(layout.crcOffset, true);
@@ -110,7 +111,7 @@ export function parsePgControl(first512: Uint8Array): PgControl {
 /** The first bytes of a pg_control that only a backup reads: no server starts from it. @throws versionNotSupported */
 export function renderPgControl(control: PgControl): Uint8Array {
   const bytes = new Uint8Array(PG_CONTROL_READ_BYTES);
-  const view = viewOf(bytes);
+  const view = checkedView(bytes);
   view.setBigUint64(0, control.systemId, true);
   view.setUint32(8, control.controlVersion, true);
   view.setUint32(12, control.catalogVersion, true);
@@ -139,7 +140,7 @@ const STATE_SHUT_DOWN = 1;
 
 /** Facts of bytes that {@link parsePgControl} accepts. */
 export function upgradeFactsOf(first512: Uint8Array): UpgradeFacts {
-  const view = viewOf(first512);
+  const view = checkedView(first512);
   const { pgVersion, redoOffset } = layoutOf(view);
   // The struct begins with the redo position.
   const offset = redoOffset + NEXT_XID_OFFSET + checkpointShiftBytes(Number(pgVersion));
@@ -152,7 +153,7 @@ export function upgradeFactsOf(first512: Uint8Array): UpgradeFacts {
 /** A copy of the header (or of the whole file) with {@link INVALID_CHECKPOINT} and a matching CRC. */
 export function invalidateCheckpoint(content: Uint8Array): Uint8Array {
   const copy = new Uint8Array(content);
-  const view = viewOf(copy);
+  const view = checkedView(copy);
   const layout = layoutOf(view);
   view.setBigUint64(CHECKPOINT_OFFSET, INVALID_CHECKPOINT, true);
   view.setUint32(layout.crcOffset, crc32c(copy.subarray(0, layout.crcOffset)), true);
@@ -161,7 +162,7 @@ export function invalidateCheckpoint(content: Uint8Array): Uint8Array {
 
 /** The stored form: the first 512 bytes and zeros, 8192 bytes in all. */
 export function imageOf(first512: Uint8Array): Uint8Array {
-  viewOf(first512);
+  checkedView(first512);
   const image = new Uint8Array(PG_CONTROL_FILE_BYTES);
   image.set(first512.subarray(0, PG_CONTROL_READ_BYTES));
   return image;
@@ -195,11 +196,11 @@ function yearOf(catalogVersion: number): number {
   return Math.floor(catalogVersion / 100_000);
 }
 
-function viewOf(content: Uint8Array): DataView {
+function checkedView(content: Uint8Array): DataView {
   if (content.length < PG_CONTROL_READ_BYTES) {
     throw fail("fileInvalid", `pg_control has ${content.length} bytes, expected at least ${PG_CONTROL_READ_BYTES}`);
   }
-  return new DataView(content.buffer, content.byteOffset, content.byteLength);
+  return viewOf(content);
 }
 
 function checkPowerOfTwo(what: string, value: number, min: number, max: number): void {

@@ -2,6 +2,7 @@
  * WAL records of checkpoints. (PostgreSQL "catalog/pg_control.h", struct CheckPoint: up to 18 the offsets are the same
  * with and without the fields in padding; 19 has one more, logicalDecodingEnabled, before the next transaction number.)
  */
+import { viewOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { RESOURCE_MANAGER } from "./walRecord";
 import type { WalRecord } from "./walReader";
@@ -37,7 +38,7 @@ export function isCheckpoint({ info, resourceManager }: WalRecord): boolean {
 export function checkpointOf(main: Uint8Array, major: number): Checkpoint {
   const shift = checkpointShiftBytes(major);
   if (main.length < TIME_OFFSET + shift + 8) throw fail("format", `a checkpoint of ${main.length} bytes`);
-  const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
+  const view = viewOf(main);
   return {
     redo: view.getBigUint64(0, true),
     nextXid: view.getUint32(NEXT_XID_OFFSET + shift, true),

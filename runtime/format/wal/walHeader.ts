@@ -5,6 +5,7 @@
  * Errors: fileInvalid (28) when too short, versionNotSupported (46) for an unknown magic, format (29) without the long
  * header or with an impossible size. (PostgreSQL "access/xlog_internal.h"; pgBackRest 2.60 "postgres/interface".)
  */
+import { viewOf } from "../../base/bytes";
 import { assert, fail } from "../../base/errors";
 import { formatLsn, lsnOfSegment, parseWalName } from "./walSegment";
 
@@ -40,7 +41,7 @@ export function parseWalHeader(first512: Uint8Array): WalHeader {
   if (first512.length < WAL_HEADER_SIZE_BYTES) {
     throw fail("fileInvalid", `WAL segment has ${first512.length} bytes, expected at least ${WAL_HEADER_SIZE_BYTES}`);
   }
-  const view = new DataView(first512.buffer, first512.byteOffset, first512.byteLength);
+  const view = viewOf(first512);
   const magic = view.getUint16(0, true);
   const pgVersion = VERSIONS.get(magic);
   if (pgVersion === undefined) {

@@ -3,6 +3,7 @@
  *
  * Records without tuple data carry a page image instead.
  */
+import { viewOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { RESOURCE_MANAGER, type WalBlock, type WalContent } from "./walRecord";
 import type { WalRecord } from "./walReader";
@@ -48,7 +49,7 @@ export function parseRowChange(record: WalRecord, content: WalContent): RowChang
 }
 
 function changeOf(record: WalRecord, { blocks, main }: WalContent): RowChange | null {
-  const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
+  const view = viewOf(main);
   const operation = record.info & OPERATION_MASK;
   const first = blocks[0];
   if (record.resourceManager === RESOURCE_MANAGER.heap2) {
@@ -107,7 +108,7 @@ export function updatedColumns(
   const { data } = change.to.block;
   const sizesBytes = (change.isPrefixShared ? 2 : 0) + (change.isSuffixShared ? 2 : 0);
   if (data.length < sizesBytes + HEADER_SIZE_BYTES) return null;
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const view = viewOf(data);
   let at = 0;
   const size = (isThere: boolean): number => {
     if (!isThere) return 0;

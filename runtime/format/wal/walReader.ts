@@ -6,7 +6,7 @@
  * manager, CRC; its length never crosses a page. Bytes after a switch record in its segment are not records.
  * (PostgreSQL "access/xlog_internal.h", "access/xlogrecord.h", "xlogreader.c".)
  */
-import { concatBytes } from "../../base/bytes";
+import { concatBytes, viewOf } from "../../base/bytes";
 import { crc32c } from "../codec/crc32c";
 import { parseWalHeader, type WalHeader } from "./walHeader";
 import { formatLsn } from "./walSegment";
@@ -66,7 +66,7 @@ export class WalReader {
    */
   *read(bytes: Uint8Array): Iterable<WalRecord> {
     const header = parseWalHeader(bytes.subarray(0, 512));
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = viewOf(bytes);
     if (this.#next !== header.lsn) this.#pending = null;
     this.#next = header.lsn + BigInt(header.segmentSizeBytes);
     this.#position = header.lsn;
@@ -166,7 +166,7 @@ export class WalReader {
   }
 
   #check(bytes: Uint8Array, lsn: bigint): WalRecord | null {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = viewOf(bytes);
     if (
       crc32c(bytes.subarray(RECORD_HEADER_SIZE_BYTES), bytes.subarray(0, CRC_OFFSET)) !==
       view.getUint32(CRC_OFFSET, true)

@@ -4,6 +4,7 @@
  * Headers come first, then images and data of the blocks in order, then the main data. (PostgreSQL
  * "access/xlogrecord.h", DecodeXLogRecord of "xlogreader.c".) Errors: format (29).
  */
+import { viewOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { decompressBytes } from "../codec/compress";
 import { decompressLz4Block } from "../codec/lz4";
@@ -98,7 +99,7 @@ class Parser {
 
   constructor(bytes: Uint8Array, major: number) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = viewOf(bytes);
     this.#major = major;
   }
 

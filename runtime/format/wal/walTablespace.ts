@@ -4,7 +4,7 @@
  * restore chooses the directories of the tablespaces that a backup has. (PostgreSQL "commands/tablespace.h",
  * tblspc_redo of "commands/tablespace.c".)
  */
-import { textOf } from "../../base/bytes";
+import { textOf, viewOf } from "../../base/bytes";
 import { parseWalHeader } from "./walHeader";
 import {
   aligned,
@@ -58,10 +58,6 @@ export function findNewTablespace(segment: SegmentSource): NewTablespace | null 
   return hasCreation(segment, viewOf(head), segmentSizeBytes)
     ? firstCreation(segment.read(0, segment.sizeBytes), pgVersion)
     : null;
-}
-
-function viewOf({ buffer, byteLength, byteOffset }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, byteLength);
 }
 
 function firstCreation(segment: Uint8Array, pgVersion: string): NewTablespace | null {

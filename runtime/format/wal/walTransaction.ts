@@ -5,7 +5,7 @@
  * invalidations begin with a count. (PostgreSQL "access/xact.h", ParseCommitRecord and ParseAbortRecord of
  * "xactdesc.c"; "access/twophase.h".)
  */
-import { textOf } from "../../base/bytes";
+import { textOf, viewOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import type { RelationFile } from "./walRecord";
 
@@ -56,7 +56,7 @@ export function timestampUs(view: DataView, offset: number): bigint {
 /** Null for records of this resource manager that end no transaction. @throws format */
 export function parseTransactionEnd(main: Uint8Array, info: number, xid: number, major: number): TransactionEnd | null {
   const kind = info & KIND_MASK;
-  const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
+  const view = viewOf(main);
   try {
     if (kind === PREPARE) return parsePrepare(view, main, major);
     if (kind !== COMMIT && kind !== ABORT && kind !== COMMIT_PREPARED && kind !== ABORT_PREPARED) return null;

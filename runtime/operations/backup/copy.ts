@@ -293,12 +293,10 @@ class Copy {
     const pages = (result.pageErrors ?? []).map((range) =>
       typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`,
     );
-    const where =
+    this.#ctx.log.warn(
       pages.length === 0
         ? `page misalignment in file ${path}: file size ${result.sizeBytes} is not divisible by page size`
-        : "";
-    this.#ctx.log.warn(
-      where !== "" ? where : `invalid page checksum(s) found in file ${path} at page(s) ${pages.join(", ")}`,
+        : `invalid page checksum(s) found in file ${path} at page(s) ${pages.join(", ")}`,
     );
   }
 

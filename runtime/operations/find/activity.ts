@@ -4,6 +4,7 @@
  * Subtransactions have their own numbers; the commit record names those of its transaction. A rolled back transaction
  * is forgotten. Memory grows with the number of concurrent transactions, not with the WAL.
  */
+import { viewOf } from "../../base/bytes";
 import { fail, isError } from "../../base/errors";
 import type { ClassRow, NamedRow } from "../../format/page/heapPage";
 import { parseRowChange, type RowChange } from "../../format/wal/walHeap";
@@ -244,13 +245,13 @@ export class ActivityTracker {
     // PostgreSQL 15 split creation into two kinds.
     if ((record.info & INFO_MASK) !== (this.#major >= 15 ? 0x20 : 0x10)) return;
     const { main } = parseRecord(record, this.#major);
-    const oid = new DataView(main.buffer, main.byteOffset, main.byteLength).getUint32(0, true);
+    const oid = viewOf(main).getUint32(0, true);
     if (record.xid !== 0) this.#of(record).removedDatabases.push({ oid, lsn: record.lsn });
   }
 
   #map(record: WalRecord): void {
     const { main } = parseRecord(record, this.#major);
-    const database = new DataView(main.buffer, main.byteOffset, main.byteLength).getUint32(0, true);
+    const database = viewOf(main).getUint32(0, true);
     const replaced = this.catalogs.setFileMap(database, main.subarray(MAP_HEAD_SIZE_BYTES));
     if (record.xid !== 0) for (const file of replaced) this.#of(record).remapped.add(`${database}/${file}`);
   }
@@ -261,7 +262,7 @@ export class ActivityTracker {
 
   /** After a crash no record ends the lost transactions. */
   #forgetBefore(main: Uint8Array): void {
-    const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
+    const view = viewOf(main);
     const oldest = view.getUint32(OLDEST_RUNNING_OFFSET, true);
     this.#wholeFromXid ??= view.getUint32(NEXT_XID_OFFSET, true);
     for (const activity of this.#running.values()) if (isBefore(activity.xid, oldest)) this.#rollBack(activity);

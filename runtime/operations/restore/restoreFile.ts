@@ -30,7 +30,7 @@ import { sha1Hex } from "../../base/hash";
 import type { BlockSource } from "../../format/repository/blockSource";
 import { decryptBytes } from "../../format/codec/cipher";
 import { decompressInto } from "../../format/codec/compress";
-import { EarlyFlush } from "../../local/earlyFlush";
+import { EarlyFlush } from "../../local/fileWriter";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { EarlyFlush } from "../../../runtime/local/earlyFlush";
+import { EarlyFlush } from "../../../runtime/local/fileWriter";
 
 const PART = 64 * 1024 * 1024;
 
