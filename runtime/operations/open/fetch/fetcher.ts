@@ -12,6 +12,7 @@
  */
 import type { Context } from "../../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../../base/errors";
+import { LONG_FRAME_SIZE_BYTES } from "../../../format/codec/zstFrames";
 import type { ManifestFile } from "../../../format/repository/manifest";
 import { openBlockFile } from "../../../repository/blockReader";
 import type { Repository } from "../../../repository/repository";
@@ -308,8 +309,8 @@ export class Fetcher implements Fetch {
 const PREFETCHES_AT_ONCE = 8;
 /** Each takes some 0.2 MiB for a segment of 1 GiB. */
 const MAPS_MAX = 128;
-/** Content of a frame, in pages. */
-const FRAME_PAGES = 128;
+/** Content of the longest frames that ours writes, in pages: a reader that goes on asks behind the last one. */
+const FRAME_PAGES = LONG_FRAME_SIZE_BYTES / PAGE_BYTES;
 /** A reader that goes through the file streams after as many frames. */
 const FRAMED_IN_ROW_MAX = 8;
 

@@ -21,8 +21,10 @@ import { fillProven, type PageCheck, type PageFacts } from "./wholeFetch";
 /** The table of a segment of 1 GiB, and the padding of encryption. */
 const TAIL_SIZE_BYTES = 16 * 1024;
 const PLAIN_FRAME_BYTES = 1024 * 1024;
-/** Frames that one request gets. */
-const FRAMES_AT_ONCE = 4;
+/** Content that one request gets, unless a frame has more. */
+const CONTENT_AT_ONCE_BYTES = 4 * 1024 * 1024;
+/** What has larger frames, of another program, is read from its start: it would fill the memory. */
+const FRAME_BYTES_MAX = 8 * 1024 * 1024;
 const PADDING_MAX = 16;
 
 /** A stored file whose frames can be read alone. */
@@ -48,6 +50,7 @@ export class FramedFile {
     const file = new FramedFile(repo, source, head && new PartDecryptor(head, cipherPass ?? "", raw));
     file.frames = compressType === "none" ? plainFrames(contentSizeBytes) : await file.#readTable();
     const last = file.frames.at(-1);
+    if (file.frames.some((frame) => Math.max(frame.sizeBytes, frame.contentSizeBytes) > FRAME_BYTES_MAX)) return null;
     return last?.contentBeginBytes === contentSizeBytes - (last?.contentSizeBytes ?? 0) ? file : null;
   }
 
@@ -119,7 +122,11 @@ export async function fetchFrames(
   );
   for (let begin = 0; begin < wanted.length; ) {
     let end = begin + 1;
-    while (end < wanted.length && end - begin < FRAMES_AT_ONCE && isNext(wanted[end - 1], wanted[end])) end++;
+    let sizeBytes = wanted[begin]?.contentSizeBytes ?? 0;
+    for (let next = wanted[end]; next !== undefined && isNext(wanted[end - 1], next); next = wanted[++end]) {
+      sizeBytes += next.contentSizeBytes;
+      if (sizeBytes > CONTENT_AT_ONCE_BYTES) break;
+    }
     const frames = wanted.slice(begin, end);
     begin = end;
     const at = frames[0]?.contentBeginBytes ?? 0;

@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { encryptBytes } from "../../../../../runtime/format/codec/cipher";
+import { EMPTY_BYTES } from "../../../../../runtime/base/bytes";
 import { compressBytes } from "../../../../../runtime/format/codec/compress";
+import { LONG_FRAME_SIZE_BYTES } from "../../../../../runtime/format/codec/zstFrames";
+import { ZstSeekTable } from "../../../../../runtime/format/codec/zstSeekTable";
 import type { ManifestFile } from "../../../../../runtime/format/repository/manifest";
 import { pageChecksum } from "../../../../../runtime/format/page/pageChecksum";
 import { sha1Hex } from "../../../../../runtime/base/hash";
@@ -201,9 +204,8 @@ describe("files that are stored whole", () => {
   const PAGES = { pageSizeBytes: PAGE_BYTES, dataChecksums: true };
 
   /** Pages with right checksums of their own. */
-  function relation(): Buffer {
-    const bytes = Buffer.from(sampleBytes(SIZE));
-    for (let page = 0; page < SIZE / PAGE_BYTES; page++) {
+  function relation(bytes = Buffer.from(sampleBytes(SIZE))): Buffer {
+    for (let page = 0; page < bytes.length / PAGE_BYTES; page++) {
       const content = bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
       content.writeUInt16LE(PAGE_BYTES, 14);
       content.writeUInt16LE(pageChecksum(content, page), 8);
@@ -380,6 +382,45 @@ describe("files that are stored whole", () => {
     await joined;
     expect(readAll(target, [5, 5]).equals(bytes.subarray(5 * PAGE_BYTES, 6 * PAGE_BYTES))).toBe(true);
     expect(joined).toBeDefined();
+  });
+
+  /** In frames of this content each. */
+  function framesOf(bytes: Uint8Array, frameSizeBytes: number): Stored {
+    const table = new ZstSeekTable();
+    const frames: Uint8Array[] = [];
+    for (let begin = 0; begin < bytes.length; begin += frameSizeBytes) {
+      const content = bytes.subarray(begin, begin + frameSizeBytes);
+      const frame = zstdCompressSync(content);
+      table.add(frame.length, content.length);
+      frames.push(frame);
+    }
+    const file = Buffer.concat([...frames, table.encode()]);
+    const { repo, source, storage } = stored(EMPTY_BYTES, { compressType: "zst" });
+    storage.files.set("file", { bytes: file, modifiedAtMs: 1 });
+    return { repo, source: { ...source, sizeRepoBytes: file.length }, storage };
+  }
+
+  test("a reader that goes through a file of long frames gets the rest of it by one request", async () => {
+    const FRAMES = 20;
+    const bytes = relation(Buffer.alloc(FRAMES * LONG_FRAME_SIZE_BYTES));
+    const { repo, source, storage } = framesOf(bytes, LONG_FRAME_SIZE_BYTES);
+    const target = targetOf(rowOf(bytes));
+    const fetcher = fetcherOf(repo, source, target);
+    const reads = vi.spyOn(storage, "read");
+    const missing = (): PageRun | undefined => target.origin.pages.missingRuns(0, target.origin.pages.count - 1)[0];
+    for (let run = missing(); run !== undefined; run = missing())
+      await fetcher.pages(target.file, target.origin, [[run[0], run[0]]]);
+    expect(reads.mock.calls.length).toBeLessThan(FRAMES - 5);
+    expect(sha1Hex(readAll(target, [0, target.origin.pages.count - 1]))).toBe(sha1Hex(bytes));
+  });
+
+  test("frames that would fill the memory are not read alone", async () => {
+    const bytes = Buffer.alloc(18 * 1024 * 1024);
+    for (const frameSizeBytes of [LONG_FRAME_SIZE_BYTES, 9 * 1024 * 1024]) {
+      const { repo, source } = framesOf(bytes, frameSizeBytes);
+      const framed = await FramedFile.open(repo, source, bytes.length);
+      expect(framed === null).toBe(frameSizeBytes > LONG_FRAME_SIZE_BYTES);
+    }
   });
 
   test("a file in blocks that another repository holds whole streams once, however many parts are asked for", async () => {
