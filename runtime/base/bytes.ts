@@ -28,6 +28,17 @@ export function freeMemory({ buffer, length }: Uint8Array): void {
   buffer.transfer(0);
 }
 
+/** Buffers whose bytes never change again: what was computed from them stays right. */
+const settled = new WeakSet<ArrayBufferLike>();
+
+export function settle({ buffer }: Uint8Array): void {
+  settled.add(buffer);
+}
+
+export function isSettled({ buffer }: Uint8Array): boolean {
+  return settled.has(buffer);
+}
+
 /** The whole stream in memory. @throws fileInvalid when it is larger than `limitBytes`. */
 export async function collect(source: ByteStream, limitBytes: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];

@@ -7,7 +7,7 @@
  * stays responsive. Without it only the compression runs in other threads.
  */
 import { createHash } from "node:crypto";
-import { type ByteStream, collect, streamOf } from "../../base/bytes";
+import { type ByteStream, collect, settle, streamOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { compress, type CompressSpec } from "../../format/codec/compress";
@@ -122,6 +122,7 @@ export class WalPreparer {
     const cluster = this.#check(name, head, sizeBytes);
     const facts = { name, sizeBytes, sha1, cluster, fileId };
     if (contents === null) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
+    for (const piece of contents.flat()) settle(piece);
     return {
       ...facts,
       packed: async (spec) => {

@@ -11,7 +11,7 @@ import { isUtf8 } from "node:buffer";
 import { createHash, type Hash } from "node:crypto";
 import { Readable } from "node:stream";
 import type { buildConnector, Pool } from "undici";
-import { type ByteStream, concatBytes, textOf } from "../../base/bytes";
+import { type ByteStream, concatBytes, isSettled, textOf } from "../../base/bytes";
 import { type Clock, orAborted } from "../../base/clock";
 import { type BackupError, fail, isError } from "../../base/errors";
 import type { Random } from "../../base/random";
@@ -240,11 +240,18 @@ export class StoreHttp<F extends RequestFacts> {
   }
 }
 
+type Digests = Pick<StoreBody, "md5" | "sha256Hex">;
+
+/** Digests of settled bodies, for the other repositories that get the same bytes. The key is the first chunk's buffer. */
+const digestsOfSettled = new WeakMap<ArrayBufferLike, { readonly chunks: readonly Uint8Array[]; digests: Digests }>();
+
 /** Hashes a body while it is assembled. Most services answer with its MD5. */
 export class BodyHash {
   readonly #sha256: Hash | null;
   readonly #md5 = createHash("md5");
   readonly #sendsMd5: boolean;
+  /** Not hashed yet; null after other bytes. */
+  #settled: Uint8Array[] | null = [];
 
   constructor(digests: { readonly sendsMd5: boolean; readonly sha256: boolean }) {
     this.#sha256 = digests.sha256 ? createHash("sha256") : null;
@@ -252,14 +259,47 @@ export class BodyHash {
   }
 
   add(chunk: Uint8Array): void {
-    this.#sha256?.update(chunk);
-    this.#md5.update(chunk);
+    if (this.#settled !== null && isSettled(chunk)) return void this.#settled.push(chunk);
+    this.#hashSettled();
+    this.#update(chunk);
   }
 
   finish(chunks: readonly Uint8Array[], sizeBytes: number): StoreBody {
-    const body = { chunks, sizeBytes, md5: this.#md5.digest(), sendsMd5: this.#sendsMd5 };
-    return this.#sha256 === null ? body : { ...body, sha256Hex: this.#sha256.digest("hex") };
+    return { chunks, sizeBytes, ...this.#digests(), sendsMd5: this.#sendsMd5 };
   }
+
+  #digests(): Digests {
+    const chunks = this.#settled ?? [];
+    const key = chunks[0]?.buffer;
+    const known = key === undefined ? undefined : digestsOfSettled.get(key);
+    const hasSha256 = this.#sha256 === null || known?.digests.sha256Hex !== undefined;
+    if (known !== undefined && hasSha256 && isSame(known.chunks, chunks)) return known.digests;
+    this.#hashSettled();
+    const md5 = this.#md5.digest();
+    const digests = this.#sha256 === null ? { md5 } : { md5, sha256Hex: this.#sha256.digest("hex") };
+    if (key !== undefined) digestsOfSettled.set(key, { chunks, digests });
+    return digests;
+  }
+
+  #hashSettled(): void {
+    for (const chunk of this.#settled ?? []) this.#update(chunk);
+    this.#settled = null;
+  }
+
+  #update(chunk: Uint8Array): void {
+    this.#sha256?.update(chunk);
+    this.#md5.update(chunk);
+  }
+}
+
+function isSame(left: readonly Uint8Array[], right: readonly Uint8Array[]): boolean {
+  return (
+    left.length === right.length &&
+    left.every((chunk, index) => {
+      const other = right[index];
+      return chunk.buffer === other?.buffer && chunk.byteOffset === other.byteOffset && chunk.length === other.length;
+    })
+  );
 }
 
 /** A body of one piece. */
