@@ -113,6 +113,8 @@ export const TIERS: readonly Tier[] = [
         "`test/interop/faults/badInput.test.ts`: faults of configuration and repositories, with their messages",
       "test/interop/restore/drill.test.ts":
         "`test/hosts/drill.test.ts` and `test/kubernetes/drill.test.ts`: drills, and what they detect",
+      "test/interop/restore/openVersions.test.ts":
+        "`test/interop/restore/open.test.ts`: the same forms with PostgreSQL 18",
       "test/interop/restore/pitr.test.ts":
         "`test/interop/restore/restoreOptions.test.ts`: each kind of target; `test/interop/restore/find.test.ts`: targets by transactions",
       "test/interop/wal/patroni.test.ts":

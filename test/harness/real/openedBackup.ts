@@ -1,12 +1,15 @@
 /** Opens a bed's backup as root, and reads what the opened server holds. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, lstatSync } from "node:fs";
+import { basename, join } from "node:path";
 import { Client } from "pg";
+import { expect } from "vitest";
+import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { findWholePostgres, type PostgresBinaries } from "../../../tools/parts/postgres/postgres";
-import { run, type RunResult, start, type Started, type StartOptions } from "../../../tools/parts/process";
+import { run, type RunResult, start, type Started, type StartOptions, waitFor } from "../../../tools/parts/process";
+import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { isRoot } from "../../../tools/parts/users";
 import { skipped } from "./interopParts";
-import { requireOk, type TestBed } from "./testBed";
+import { requireOk, TestBed } from "./testBed";
 
 /** What is missing to mount by FUSE; null if nothing is. */
 export function fuseMissing(): string | null {
@@ -60,6 +63,36 @@ export class OpenedBackup {
     return requireOk("close", await this.run(["close", ...args]));
   }
 
+  /** Every page is on this machine. */
+  async untilWhole(): Promise<void> {
+    await waitFor("everything", 60_000, async () =>
+      (await this.#bed.ours(["status"])).stdout.includes(`in ${this.at}: everything is here`) ? true : null,
+    );
+  }
+
+  /** A plain directory starts without FUSE, has these rows, and each page of it has a right checksum. */
+  async becomesPlain(sums: string): Promise<void> {
+    await this.untilWhole();
+    const dataPath = join(this.#bed.folder, "side", basename(this.at));
+    const moved = await this.close([`--move-to=${dataPath}`, `--tablespace-map-all=${dataPath}-spaces`]);
+    expect(moved.stdout).toContain(`pg_ctl -D ${dataPath} start`);
+    expect(lstatSync(join(dataPath, "pg_wal")).isDirectory()).toBe(true);
+    const { binaries } = this.#bed.cluster;
+    const plain = TestCluster.adopt({ binaries, dataPath });
+    try {
+      await plain.start();
+      expect(await plain.value(TABLE_SUMS, [], "shop")).toBe(sums);
+      expect(await plain.value("SHOW archive_mode")).toBe("off");
+      await plain.stop();
+      const checked = await run(join(binaries.folder, "pg_checksums"), ["--check", "-D", dataPath], {
+        user: plain.user,
+      });
+      expect(checked.stdout).toMatch(/Bad checksums: +0$/m);
+    } finally {
+      await plain.remove();
+    }
+  }
+
   async connect(database: string): Promise<Client> {
     const client = new Client({ host: this.folder, port: 5499, user: this.#bed.cluster.superuser, database });
     client.on("error", () => {});
@@ -86,3 +119,65 @@ export const TABLE_SUMS = `
       false, true, '')))[1]::text AS line
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('information_schema', 'pg_toast', 'pg_catalog')) lines`;
+
+export interface BedWithForms {
+  readonly bed: TestBed;
+  /** {@link TABLE_SUMS} of the database `shop` at the restore point `before`. */
+  readonly atPoint: string;
+  /** The same at the end of the archive. */
+  readonly expected: string;
+}
+
+/** Large enough for files that stream and for several super blocks. */
+const ROWS = 60_000;
+
+/** A database of some kinds of files, and chains of backups in each form: of ours in repo1 to 3, of stock's in 4 and 5. */
+export async function bedWithForms(binaries: PostgresBinaries, stock: StockPgbackrest): Promise<BedWithForms> {
+  const bed = await TestBed.create({
+    binaries,
+    repos: [
+      { compressType: "zst", options: { bundle: "y", block: "y" } },
+      { compressType: "lz4", encrypted: true, options: { bundle: "y", block: "y" } },
+      { compressType: "zst", encrypted: true },
+      { compressType: "zst", options: { bundle: "y", block: "y" } },
+      { compressType: "gz" },
+    ],
+  });
+  try {
+    return { bed, ...(await fillWithForms(bed, stock)) };
+  } catch (error) {
+    await bed.remove();
+    throw error;
+  }
+}
+
+async function fillWithForms(bed: TestBed, stock: StockPgbackrest): Promise<Omit<BedWithForms, "bed">> {
+  const { cluster } = bed;
+  await bed.startWithStanza();
+  await cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
+  await cluster.sql("CREATE DATABASE shop");
+  await cluster.sql("CREATE TABLE orders (id int PRIMARY KEY, filler text)", [], "shop");
+  await cluster.sql("CREATE TABLE placed (id int) TABLESPACE space", [], "shop");
+  const insert = "INSERT INTO orders SELECT i, repeat(md5(i::text), 8) FROM generate_series($1::int, $2::int) i";
+  await cluster.sql(insert, [1, ROWS], "shop");
+  await cluster.sql("INSERT INTO placed SELECT generate_series(1, 1000)", [], "shop");
+  // Recovery brings no page of it: all come from the backup.
+  await cluster.sql(
+    "CREATE TABLE still AS SELECT i, md5(i::text) AS filler FROM generate_series(1, 30000) i",
+    [],
+    "shop",
+  );
+  await cluster.sql("VACUUM (FREEZE, ANALYZE) still", [], "shop");
+  await bed.oursOk(["backup", "--type=full", "--repos=1,2,3"]);
+  for (const repo of [4, 5]) await bed.stockOk(stock, ["backup", "--type=full", `--repo=${repo}`]);
+  await cluster.sql("UPDATE orders SET filler = repeat('u', 200) WHERE id % 7 = 0 AND id < 20000", [], "shop");
+  await bed.oursOk(["backup", "--type=diff", "--repos=1,2,3"]);
+  for (const repo of [4, 5]) await bed.stockOk(stock, ["backup", "--type=incr", `--repo=${repo}`]);
+  await cluster.sql("DELETE FROM orders WHERE id % 11 = 0 AND id > 30000", [], "shop");
+  await bed.oursOk(["backup", "--type=incr", "--repos=1,2,3"]);
+  const atPoint = await cluster.value(TABLE_SUMS, [], "shop");
+  await cluster.sql("SELECT pg_create_restore_point('before')");
+  await cluster.sql(insert, [ROWS + 1, ROWS + 3000], "shop");
+  await bed.archiveAll();
+  return { atPoint, expected: await cluster.value(TABLE_SUMS, [], "shop") };
+}

@@ -19,21 +19,18 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { findProcess } from "../../../runtime/operations/open/openLocation";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
-import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { pidsWith, run, type RunResult, sleep, start, waitFor } from "../../../tools/parts/process";
 import { skipped } from "../../harness/real/interopParts";
-import { fuseMissing, OpenedBackup, TABLE_SUMS } from "../../harness/real/openedBackup";
-import { TestBed } from "../../harness/real/testBed";
+import { bedWithForms, fuseMissing, OpenedBackup, TABLE_SUMS } from "../../harness/real/openedBackup";
+import type { TestBed } from "../../harness/real/testBed";
 
 const MAJOR = 18;
-/** Large enough for files that stream and for several super blocks. */
-const ROWS = 60_000;
 const KILLS = 25;
 
 describe("open", async () => {
@@ -53,58 +50,8 @@ describe("open", async () => {
     return made;
   };
 
-  const untilWhole = async ({ at }: OpenedBackup): Promise<void> => {
-    await waitFor("everything", 60_000, async () =>
-      (await bed.ours(["status"])).stdout.includes(`in ${at}: everything is here`) ? true : null,
-    );
-  };
-  const becomesPlain = async (backup: OpenedBackup, sums: string): Promise<void> => {
-    await untilWhole(backup);
-    const plain = join(bed.folder, "side", basename(backup.at));
-    const moved = await backup.close([`--move-to=${plain}`, `--tablespace-map-all=${plain}-spaces`]);
-    expect(moved.stdout).toContain(`pg_ctl -D ${plain} start`);
-    await expectPlain(bed, plain, sums);
-  };
-
   beforeAll(async () => {
-    bed = await TestBed.create({
-      binaries: postgres.binaries,
-      repos: [
-        { compressType: "zst", options: { bundle: "y", block: "y" } },
-        { compressType: "lz4", encrypted: true, options: { bundle: "y", block: "y" } },
-        { compressType: "zst", encrypted: true },
-        { compressType: "zst", options: { bundle: "y", block: "y" } },
-        { compressType: "gz" },
-      ],
-    });
-    const { cluster } = bed;
-    await bed.startWithStanza();
-    await cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
-    await cluster.sql("CREATE DATABASE shop");
-    await cluster.sql("CREATE TABLE orders (id int PRIMARY KEY, filler text)", [], "shop");
-    await cluster.sql("CREATE TABLE placed (id int) TABLESPACE space", [], "shop");
-    const insert = "INSERT INTO orders SELECT i, repeat(md5(i::text), 8) FROM generate_series($1::int, $2::int) i";
-    await cluster.sql(insert, [1, ROWS], "shop");
-    await cluster.sql("INSERT INTO placed SELECT generate_series(1, 1000)", [], "shop");
-    // Recovery brings no page of it: all come from the backup.
-    await cluster.sql(
-      "CREATE TABLE still AS SELECT i, md5(i::text) AS filler FROM generate_series(1, 30000) i",
-      [],
-      "shop",
-    );
-    await cluster.sql("VACUUM (FREEZE, ANALYZE) still", [], "shop");
-    await bed.oursOk(["backup", "--type=full", "--repos=1,2,3"]);
-    for (const repo of [4, 5]) await bed.stockOk(stock.pgbackrest, ["backup", "--type=full", `--repo=${repo}`]);
-    await cluster.sql("UPDATE orders SET filler = repeat('u', 200) WHERE id % 7 = 0 AND id < 20000", [], "shop");
-    await bed.oursOk(["backup", "--type=diff", "--repos=1,2,3"]);
-    for (const repo of [4, 5]) await bed.stockOk(stock.pgbackrest, ["backup", "--type=incr", `--repo=${repo}`]);
-    await cluster.sql("DELETE FROM orders WHERE id % 11 = 0 AND id > 30000", [], "shop");
-    await bed.oursOk(["backup", "--type=incr", "--repos=1,2,3"]);
-    atPoint = await cluster.value(TABLE_SUMS, [], "shop");
-    await cluster.sql("SELECT pg_create_restore_point('before')");
-    await cluster.sql(insert, [ROWS + 1, ROWS + 3000], "shop");
-    await bed.archiveAll();
-    expected = await cluster.value(TABLE_SUMS, [], "shop");
+    ({ bed, atPoint, expected } = await bedWithForms(postgres.binaries, stock.pgbackrest));
   }, 600_000);
   afterAll(async () => {
     for (const each of opened) if (existsSync(each.folder)) await each.run(["close"]).catch(() => {});
@@ -125,7 +72,7 @@ describe("open", async () => {
       process.stderr.write(`open: ${form}: ${/answered after [\d.]+ s/.exec(stdout)?.[0]}\n`);
       expect(await backup.value(TABLE_SUMS, "shop")).toBe(expected);
       expect(await backup.value("SHOW archive_mode")).toBe("off");
-      if (isWhole) await becomesPlain(backup, expected);
+      if (isWhole) await backup.becomesPlain(expected);
       else await backup.close();
       expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
     },
@@ -224,7 +171,7 @@ describe("open", async () => {
     }
     expect(await backup.value("SELECT count(*) FROM orders WHERE filler = 'new'", "shop")).toBe("899");
     // The intention of the first open counts.
-    await untilWhole(backup);
+    await backup.untilWhole();
     expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).toContain("everything is here");
     // Nobody has read this table here.
     const still = join(backup.at, await backup.value("SELECT pg_relation_filepath('still')", "shop"));
@@ -238,7 +185,7 @@ describe("open", async () => {
     const refused = await backup.run(["close", `--move-to=${join(bed.folder, "side", "never")}`]);
     expect(`${refused.stdout}${refused.stderr}`).toMatch(/unable to move files to .*it is not empty/);
     expect(await backup.value("SELECT count(*) FROM kept3", "shop")).toBe("3000");
-    await becomesPlain(backup, sums);
+    await backup.becomesPlain(sums);
     expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
   }, 300_000);
 
@@ -531,22 +478,6 @@ PATH=\${PATH#*:} exec ${name} "$@"
     expect(`${nothing.stdout}${nothing.stderr}`).toContain("nothing is open");
   }, 300_000);
 });
-
-/** It starts without FUSE, has these rows, and each page of it has a right checksum. */
-async function expectPlain({ cluster: { binaries } }: TestBed, dataPath: string, sums: string): Promise<void> {
-  expect(lstatSync(join(dataPath, "pg_wal")).isDirectory()).toBe(true);
-  const plain = TestCluster.adopt({ binaries, dataPath });
-  try {
-    await plain.start();
-    expect(await plain.value(TABLE_SUMS, [], "shop")).toBe(sums);
-    expect(await plain.value("SHOW archive_mode")).toBe("off");
-    await plain.stop();
-    const checked = await run(join(binaries.folder, "pg_checksums"), ["--check", "-D", dataPath], { user: plain.user });
-    expect(checked.stdout).toMatch(/Bad checksums: +0$/m);
-  } finally {
-    await plain.remove();
-  }
-}
 
 function outputOf({ stderr, stdout }: RunResult): string {
   return `${stdout}${stderr}`;
