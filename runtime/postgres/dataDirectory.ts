@@ -167,7 +167,7 @@ class Walk {
     const byName = <T extends { name: string }>(rows: T[]): T[] =>
       rows.sort((left, right) => compareBytes(left.name, right.name));
     return {
-      files: sortedByName(this.#withoutUnlogged()),
+      files: FileRows.of(sortedByName(this.#withoutUnlogged())),
       sources: this.#sources,
       paths: byName(this.#paths),
       links: byName(this.#links),

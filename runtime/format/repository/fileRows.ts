@@ -1,38 +1,35 @@
 /**
- * Many rows of `[target:file]` in little memory: 80 bytes and the base name, where an object with its texts takes 400.
- * Rows without a checksum, as of files that are not copied yet, take half of it.
+ * Many rows of `[target:file]` in little memory: 76 bytes and the base name, where an object with its texts takes 400.
+ * Rows of files that are not copied yet take 20 and the base name, and the lists of several repositories share these.
  *
- * The numbers and checksums of a row are one record of fixed size, outside V8's heap, where they are neither moved nor
+ * The numbers and checksums of a row are records of fixed size, outside V8's heap, where they are neither moved nor
  * searched by the garbage collection. Texts that many rows share are stored once. A row of unusual form stays an
  * object. Each access to another row makes a new object: keep none of them.
  */
-import { compareBytes, countBefore } from "../../base/bytes";
+import { compareBytes } from "../../base/bytes";
 import { completeRow, type FileRow } from "./manifestFile";
 import type { FileList, FileView, ManifestFile, OwnerName, RowDefaults } from "./manifestRows";
 
 const ROWS_AT_ONCE = 1024;
 const TEXT_SIZE_BYTES = 64 * 1024;
-/** Positions in a record of fields with four bytes. */
-const FIELD = {
-  size: 0,
-  sizeRepo: 1,
-  modifiedAt: 2,
-  rights: 3,
-  reference: 4,
-  bundleId: 5,
-  bundleOffset: 6,
-  directory: 7,
-  baseName: 8,
-  flags: 9,
-} as const;
-const RECORD_FIELDS = 10;
+/** What a file has by itself: positions in a record of fields with four bytes. */
+const SOURCE = { size: 0, modifiedAt: 1, rights: 2, directory: 3, baseName: 4 } as const;
+const SOURCE_FIELDS = 5;
+/** How it is stored. All zeros are a file that is not copied yet. */
+const STORED = { sizeRepo: 0, bundleId: 1, bundleOffset: 2, flags: 3 } as const;
+const STORED_FIELDS = 4;
 const SHA1_SIZE_BYTES = 20;
 /** That of the content and that of the stored bytes. */
 const SHA1S_SIZE_BYTES = 2 * SHA1_SIZE_BYTES;
 const SHA1_DIGITS = 2 * SHA1_SIZE_BYTES;
-/** The lowest bits hold the length of the base name. */
-const BASE_NAME_LENGTH_MAX = 255;
-const FLAG = { sha1: 0x100, sha1Repo: 0x200, checksumPage: 0x400, pagesValid: 0x800, block: 0x1000 } as const;
+/** The lowest bits of the directory hold the length of the base name. */
+const BASE_NAME_LENGTH_BITS = 8;
+const BASE_NAME_LENGTH_MAX = 2 ** BASE_NAME_LENGTH_BITS - 1;
+const DIRECTORIES_MAX = 0xff_ffff;
+const FLAG = { copied: 1, sha1: 2, sha1Repo: 4, checksumPage: 8, pagesValid: 16, block: 32 } as const;
+/** The other bits of the flags hold the reference. */
+const REFERENCE_UNIT = 64;
+const REFERENCES_MAX = 0x3ff_ffff;
 const ASCII_MAX = 0x7f;
 const SLASH = "/";
 
@@ -40,7 +37,9 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Rights = Mutable<Pick<FileRow, "mode" | "user" | "group">>;
 
 interface Chunk {
-  readonly fields: Uint32Array;
+  readonly source: Uint32Array;
+  /** Null until a row is copied. */
+  stored: Uint32Array | null;
   /** Checksums; null until a row has one. */
   sha1s: Buffer | null;
 }
@@ -88,13 +87,9 @@ abstract class RowList implements FileList {
 
 export class FileRows extends RowList {
   readonly #chunks: Chunk[] = [];
-  readonly #shared: Shared = {
-    texts: [],
-    rights: [],
-    references: new Texts(),
-    directories: new Texts(),
-    blocks: new Map(),
-  };
+  /** Rows of the same files in the same order, whose names and sources this list shares. */
+  readonly #base: FileRows | null;
+  readonly #shared: Shared;
   #textFilledBytes = TEXT_SIZE_BYTES;
   readonly #rightsByKey = new Map<string, number>();
   #lastRights = 0;
@@ -103,6 +98,23 @@ export class FileRows extends RowList {
   #length = 0;
   #isSorted = true;
   #lastName = "";
+
+  /** The first rows that are added to a list with a base are those of its files, in their order. */
+  constructor(base: FileRows | null = null) {
+    super();
+    this.#base = base;
+    const own = { references: new Texts(), blocks: new Map() };
+    this.#shared =
+      base === null ? { texts: [], rights: [], directories: new Texts(), ...own } : { ...base.#shared, ...own };
+  }
+
+  /** The rows of a list, in records of their own if it only refers to them. */
+  static of(files: FileList): FileRows {
+    if (files instanceof FileRows) return files;
+    const rows = new FileRows();
+    for (const file of files) rows.add(file);
+    return rows;
+  }
 
   get length(): number {
     return this.#length;
@@ -143,7 +155,7 @@ export class FileRows extends RowList {
   nameAt(index: number): string {
     const whole = this.#whole.get(index);
     if (whole !== undefined) return whole.name;
-    return nameIn(this.#chunkOf(index).fields, beginOf(index), this.#shared);
+    return nameIn(this.#chunkOf(index).source, sourceBeginOf(index), this.#shared);
   }
 
   /** Its position. A row without mode or owner needs {@link complete}. */
@@ -163,8 +175,11 @@ export class FileRows extends RowList {
 
   #addRecord(): number {
     const index = this.#length++;
-    if (index % ROWS_AT_ONCE === 0)
-      this.#chunks.push({ fields: new Uint32Array(ROWS_AT_ONCE * RECORD_FIELDS), sha1s: null });
+    if (index % ROWS_AT_ONCE === 0) {
+      const shared = this.#base === null ? undefined : this.#base.#chunks[index / ROWS_AT_ONCE];
+      const source = shared?.source ?? new Uint32Array(ROWS_AT_ONCE * SOURCE_FIELDS);
+      this.#chunks.push({ source, stored: null, sha1s: null });
+    }
     return index;
   }
 
@@ -186,7 +201,7 @@ export class FileRows extends RowList {
       if (mode === undefined || user === undefined || group === undefined) incomplete.add(index);
     for (let index = 0; incomplete.size > 0 && index < this.#length; index++) {
       if (this.#whole.has(index)) continue;
-      const rights = this.#chunkOf(index).fields[beginOf(index) + FIELD.rights] as number;
+      const rights = this.#chunkOf(index).source[sourceBeginOf(index) + SOURCE.rights] as number;
       if (!incomplete.delete(rights)) continue;
       const { mode, user, group } = completeRow(this.at(index) as FileRow, defaults, name);
       this.#shared.rights[rights] = { mode, user, group };
@@ -202,30 +217,62 @@ export class FileRows extends RowList {
 
   /** False for a row that does not fit into a record. `hasName` keeps the record's name. */
   #pack(index: number, row: FileRow, hasName: boolean): boolean {
-    const { name, sizeBytes, sizeRepoBytes, sha1, sha1Repo, modifiedAtS, reference, bundle, block, checksumPage } = row;
     if (row.sizeOriginalBytes !== undefined || row.pageErrors !== undefined) return false;
-    if (!fitsField(sizeBytes) || !fitsField(sizeRepoBytes) || !fitsField(modifiedAtS)) return false;
-    if (bundle !== undefined && !(bundle.id > 0 && fitsField(bundle.id) && fitsField(bundle.offsetBytes))) return false;
+    const { source } = this.#chunkOf(index);
+    const isPacked =
+      this.#base === null
+        ? this.#packSource(source, sourceBeginOf(index), row, hasName)
+        : index < this.#base.length && this.#isSource(source, sourceBeginOf(index), row);
+    return isPacked && this.#packStored(index, row);
+  }
+
+  /** True if the shared record has what the row has. */
+  #isSource(source: Uint32Array, begin: number, { mode, modifiedAtS, sizeBytes, user, group }: FileRow): boolean {
+    const rights = this.#shared.rights[source[begin + SOURCE.rights] as number];
+    return (
+      source[begin + SOURCE.size] === sizeBytes &&
+      source[begin + SOURCE.modifiedAt] === modifiedAtS &&
+      rights !== undefined &&
+      rights.mode === mode &&
+      rights.user === user &&
+      rights.group === group &&
+      source[begin + SOURCE.directory] !== 0
+    );
+  }
+
+  #packSource(source: Uint32Array, begin: number, row: FileRow, hasName: boolean): boolean {
+    const { name, sizeBytes, modifiedAtS } = row;
+    if (!fitsField(sizeBytes) || !fitsField(modifiedAtS)) return false;
     const directoryLength = name.lastIndexOf(SLASH) + 1;
+    if (!hasName) {
+      const baseName = this.#addText(name, directoryLength);
+      const directory = this.#shared.directories.add(name, directoryLength);
+      if (baseName === null || directory > DIRECTORIES_MAX) return false;
+      source[begin + SOURCE.baseName] = baseName;
+      source[begin + SOURCE.directory] = directory * 2 ** BASE_NAME_LENGTH_BITS + name.length - directoryLength;
+    }
+    source[begin + SOURCE.size] = sizeBytes;
+    source[begin + SOURCE.modifiedAt] = modifiedAtS;
+    source[begin + SOURCE.rights] = this.#rightsOf(row);
+    return true;
+  }
+
+  #packStored(index: number, row: FileRow): boolean {
+    const { sizeBytes, sizeRepoBytes, sha1, sha1Repo, reference, bundle, block, checksumPage } = row;
+    if (!fitsField(sizeRepoBytes)) return false;
+    if (bundle !== undefined && !(bundle.id > 0 && fitsField(bundle.id) && fitsField(bundle.offsetBytes))) return false;
     const chunk = this.#chunkOf(index);
-    const { fields } = chunk;
-    const begin = beginOf(index);
+    const isUncopied =
+      sizeRepoBytes === sizeBytes &&
+      sha1 === "" &&
+      [sha1Repo, reference, bundle, block, checksumPage].every((value) => value === undefined);
+    if (isUncopied && chunk.stored === null) return true;
     const sha1At = sha1sBeginOf(index);
     if (sha1 !== "" && !writeSha1(sha1sOf(chunk), sha1At, sha1)) return false;
     if (sha1Repo !== undefined && !writeSha1(sha1sOf(chunk), sha1At + SHA1_SIZE_BYTES, sha1Repo)) return false;
-    const baseName = hasName ? (fields[begin + FIELD.baseName] as number) : this.#addText(name, directoryLength);
-    if (baseName === null) return false;
-    fields[begin + FIELD.size] = sizeBytes;
-    fields[begin + FIELD.sizeRepo] = sizeRepoBytes;
-    fields[begin + FIELD.modifiedAt] = modifiedAtS;
-    fields[begin + FIELD.rights] = this.#rightsOf(row);
-    fields[begin + FIELD.reference] =
-      reference === undefined ? 0 : this.#shared.references.add(reference, reference.length);
-    fields[begin + FIELD.bundleId] = bundle?.id ?? 0;
-    fields[begin + FIELD.bundleOffset] = bundle?.offsetBytes ?? 0;
-    fields[begin + FIELD.directory] = this.#shared.directories.add(name, directoryLength);
-    fields[begin + FIELD.baseName] = baseName;
-    let flags = name.length - directoryLength;
+    const referenceNo = reference === undefined ? 0 : this.#shared.references.add(reference, reference.length);
+    if (referenceNo > REFERENCES_MAX) return false;
+    let flags = isUncopied ? 0 : FLAG.copied;
     if (sha1 !== "") flags |= FLAG.sha1;
     if (sha1Repo !== undefined) flags |= FLAG.sha1Repo;
     if (checksumPage !== undefined) flags |= checksumPage ? FLAG.checksumPage | FLAG.pagesValid : FLAG.checksumPage;
@@ -233,7 +280,12 @@ export class FileRows extends RowList {
       this.#shared.blocks.set(index, block);
       flags |= FLAG.block;
     }
-    fields[begin + FIELD.flags] = flags;
+    const stored = (chunk.stored ??= new Uint32Array(ROWS_AT_ONCE * STORED_FIELDS));
+    const begin = storedBeginOf(index);
+    stored[begin + STORED.sizeRepo] = sizeRepoBytes;
+    stored[begin + STORED.bundleId] = bundle?.id ?? 0;
+    stored[begin + STORED.bundleOffset] = bundle?.offsetBytes ?? 0;
+    stored[begin + STORED.flags] = referenceNo * REFERENCE_UNIT + flags;
     return true;
   }
 
@@ -282,46 +334,44 @@ interface Shared {
   readonly blocks: Map<number, NonNullable<ManifestFile["block"]>>;
 }
 
-function nameIn(fields: Uint32Array, begin: number, { texts, directories }: Shared): string {
-  const baseName = fields[begin + FIELD.baseName] as number;
+function nameIn(source: Uint32Array, begin: number, { texts, directories }: Shared): string {
+  const baseName = source[begin + SOURCE.baseName] as number;
+  const directory = source[begin + SOURCE.directory] as number;
   const at = baseName % TEXT_SIZE_BYTES;
-  const end = at + ((fields[begin + FIELD.flags] as number) & BASE_NAME_LENGTH_MAX);
   const text = texts[Math.floor(baseName / TEXT_SIZE_BYTES)] as Buffer;
-  return `${directories.at(fields[begin + FIELD.directory] as number)}${text.toString("latin1", at, end)}`;
+  const base = text.toString("latin1", at, at + (directory & BASE_NAME_LENGTH_MAX));
+  return `${directories.at(directory >>> BASE_NAME_LENGTH_BITS)}${base}`;
 }
 
 /** Reads a record. */
 class RecordView implements FileView {
   #chunk: Chunk;
   #index: number;
-  #begin: number;
   #digits = "";
   readonly #shared: Shared;
 
   constructor(chunk: Chunk, index: number, shared: Shared) {
     this.#chunk = chunk;
     this.#index = index;
-    this.#begin = beginOf(index);
     this.#shared = shared;
   }
 
   move(chunk: Chunk, index: number): void {
     this.#chunk = chunk;
     this.#index = index;
-    this.#begin = beginOf(index);
     this.#digits = "";
   }
 
   get name(): string {
-    return nameIn(this.#chunk.fields, this.#begin, this.#shared);
+    return nameIn(this.#chunk.source, sourceBeginOf(this.#index), this.#shared);
   }
 
   get sizeBytes(): number {
-    return this.#field(FIELD.size);
+    return this.#source(SOURCE.size);
   }
 
   get sizeRepoBytes(): number {
-    return this.#field(FIELD.sizeRepo);
+    return this.#has(FLAG.copied) ? this.#stored(STORED.sizeRepo) : this.sizeBytes;
   }
 
   get sha1(): string {
@@ -333,7 +383,7 @@ class RecordView implements FileView {
   }
 
   get modifiedAtS(): number {
-    return this.#field(FIELD.modifiedAt);
+    return this.#source(SOURCE.modifiedAt);
   }
 
   get mode(): number {
@@ -349,13 +399,13 @@ class RecordView implements FileView {
   }
 
   get reference(): string | undefined {
-    const reference = this.#field(FIELD.reference);
+    const reference = Math.floor(this.#stored(STORED.flags) / REFERENCE_UNIT);
     return reference === 0 ? undefined : this.#shared.references.at(reference);
   }
 
   get bundle(): ManifestFile["bundle"] {
-    const id = this.#field(FIELD.bundleId);
-    return id === 0 ? undefined : { id, offsetBytes: this.#field(FIELD.bundleOffset) };
+    const id = this.#stored(STORED.bundleId);
+    return id === 0 ? undefined : { id, offsetBytes: this.#stored(STORED.bundleOffset) };
   }
 
   get block(): ManifestFile["block"] {
@@ -399,15 +449,19 @@ class RecordView implements FileView {
   }
 
   get #rights(): ManifestFile {
-    return this.#shared.rights[this.#field(FIELD.rights)] as ManifestFile;
+    return this.#shared.rights[this.#source(SOURCE.rights)] as ManifestFile;
   }
 
-  #field(position: number): number {
-    return this.#chunk.fields[this.#begin + position] as number;
+  #source(position: number): number {
+    return this.#chunk.source[sourceBeginOf(this.#index) + position] as number;
+  }
+
+  #stored(position: number): number {
+    return this.#chunk.stored?.[storedBeginOf(this.#index) + position] ?? 0;
   }
 
   #has(flag: number): boolean {
-    return (this.#field(FIELD.flags) & flag) !== 0;
+    return (this.#stored(STORED.flags) & flag) !== 0;
   }
 
   /** Both by one call, which costs more than its work. */
@@ -479,8 +533,7 @@ export function filesWhere(files: FileList, isWanted: (file: FileView) => boolea
     if (isWanted(file)) order[count++] = index;
     index++;
   }
-  const isSorted = files instanceof RowList && files.isSorted;
-  return count === index ? files : new SomeRows(files, order.slice(0, count), isSorted);
+  return count === index ? files : new SomeRows(files, order.slice(0, count), isSorted(files));
 }
 
 /** Ascending by `keyOf`; equal ones keep their order. */
@@ -502,11 +555,16 @@ export function sortedBy(files: FileList, keyOf: (file: FileView) => number): Fi
 
 /** Ascending by name. */
 export function sortedByName(files: FileList): FileList {
-  if (files instanceof RowList && files.isSorted) return files;
+  if (isSorted(files)) return files;
   // An array: its sort is quick where most names ascend already.
   const order = Array.from({ length: files.length }, (_, index) => index);
   order.sort((left, right) => compareBytes(nameAt(files, left), nameAt(files, right)));
   return new SomeRows(files, Uint32Array.from(order), true);
+}
+
+/** True if the names are known to ascend by their bytes. */
+export function isSorted(files: FileList): boolean {
+  return files instanceof RowList && files.isSorted;
 }
 
 /** One of {@link viewsOf}. */
@@ -518,86 +576,12 @@ export function nameAt(files: FileList, index: number): string {
   return files instanceof RowList ? files.nameAt(index) : (files.at(index) as ManifestFile).name;
 }
 
-/**
- * Finds rows by name: a map of a million names would take ten times as much memory. Names that are asked for in the
- * order of the rows are found without a search.
- */
-export class NameIndex {
-  readonly #length: number;
-  readonly #nameAt: (index: number) => string;
-  /** Positions from 1 by the hash of their names; half of the slots are free. */
-  #slots: Uint32Array | null = null;
-  #last = -1;
-  #lastName: string | null = null;
-  /** Searches by halves before the hashes of all names are worth their time; none if the names do not ascend. */
-  #searchesLeft: number;
-
-  /** No name may occur twice. `isSorted` if they ascend by their bytes. */
-  constructor(length: number, nameOf: (index: number) => string, isSorted: boolean) {
-    this.#length = length;
-    this.#nameAt = nameOf;
-    this.#searchesLeft = isSorted ? Math.ceil(length / SEARCH_COST) : 0;
-  }
-
-  static of(files: FileList): NameIndex {
-    return new NameIndex(files.length, (index) => nameAt(files, index), files instanceof RowList && files.isSorted);
-  }
-
-  /** -1 for an unknown name. */
-  find(name: string): number {
-    if (name === this.#lastName) return this.#last;
-    const index = this.#findOther(name);
-    if (index !== -1) {
-      this.#last = index;
-      this.#lastName = name;
-    }
-    return index;
-  }
-
-  #findOther(name: string): number {
-    for (let index = this.#last; index < Math.min(this.#last + NEAR, this.#length); index++)
-      if (index >= 0 && this.#nameAt(index) === name) return index;
-    return this.#slots === null && this.#searchesLeft-- > 0 ? this.#search(name) : this.#lookUp(name);
-  }
-
-  #search(name: string): number {
-    const index = countBefore(this.#length, (at) => compareBytes(this.#nameAt(at), name) < 0);
-    return index < this.#length && this.#nameAt(index) === name ? index : -1;
-  }
-
-  #lookUp(name: string): number {
-    this.#slots ??= this.#slotsOfAll();
-    return (this.#slots[this.#slotOf(name, this.#slots)] as number) - 1;
-  }
-
-  #slotsOfAll(): Uint32Array {
-    const slots = new Uint32Array(2 ** Math.ceil(Math.log2(this.#length + 1) + 1));
-    for (let index = 0; index < this.#length; index++) slots[this.#slotOf(this.#nameAt(index), slots)] = index + 1;
-    return slots;
-  }
-
-  /** Where the name is, or would be. */
-  #slotOf(name: string, slots: Uint32Array): number {
-    const mask = slots.length - 1;
-    let hash = HASH_BASIS;
-    for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), HASH_PRIME);
-    for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
-      const index = slots[slot] as number;
-      if (index === 0 || this.#nameAt(index - 1) === name) return slot;
-    }
-  }
+function sourceBeginOf(index: number): number {
+  return (index % ROWS_AT_ONCE) * SOURCE_FIELDS;
 }
 
-/** Rows to look at before a search: the last one that was found, and the next ones. */
-const NEAR = 3;
-/** A search takes as long as the hashes of so many names. */
-const SEARCH_COST = 64;
-/** FNV-1a. */
-const HASH_BASIS = 0x811c9dc5;
-const HASH_PRIME = 0x01000193;
-
-function beginOf(index: number): number {
-  return (index % ROWS_AT_ONCE) * RECORD_FIELDS;
+function storedBeginOf(index: number): number {
+  return (index % ROWS_AT_ONCE) * STORED_FIELDS;
 }
 
 function sha1sBeginOf(index: number): number {

@@ -10,7 +10,8 @@
 import { TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { NameIndex, viewAt, viewsOf } from "../../format/repository/fileRows";
+import { viewAt, viewsOf } from "../../format/repository/fileRows";
+import { NameIndex } from "../../format/repository/nameIndex";
 import type { FileList, FileView, Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 import { CONTROL_FILE } from "../restore/restorePlan";

@@ -2,7 +2,8 @@
 import { compareBytes } from "../../base/bytes";
 import { assert } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
-import { FileRows, inOrder, NameIndex, viewsOf } from "../../format/repository/fileRows";
+import { FileRows, inOrder, viewsOf } from "../../format/repository/fileRows";
+import { NameIndex } from "../../format/repository/nameIndex";
 import type { FileList, ManifestFile } from "../../format/repository/manifest";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 
@@ -17,17 +18,20 @@ const KINDS = [undefined, "keep", "compare"] as const;
 
 export class PlannedFiles {
   readonly #files: FileList;
-  readonly #rows = new FileRows();
+  /** They share what the scan knows of each file. */
+  readonly #rows: FileRows;
   readonly #index: NameIndex;
   /** Indexes into {@link KINDS}, by position. */
   readonly #kinds: Uint8Array;
 
   /** `files` ascend by name. Null copies a file. */
   constructor(files: FileList, choiceOf: (file: ScannedFile) => Choice | null) {
-    this.#files = files;
-    this.#index = NameIndex.of(files);
+    const base = FileRows.of(files);
+    this.#files = base;
+    this.#rows = new FileRows(base);
+    this.#index = NameIndex.of(base);
     this.#kinds = new Uint8Array(files.length);
-    for (const file of viewsOf(files)) {
+    for (const file of viewsOf(base)) {
       const choice = choiceOf(file);
       const index = this.#rows.add(choice?.row ?? uncopied(file));
       this.#kinds[index] = KINDS.indexOf(choice?.kind);

@@ -11,7 +11,7 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { type BackupInfo, type BackupInfoEntry, isSameBackup } from "../../format/repository/backupInfo";
-import { NameIndex } from "../../format/repository/fileRows";
+import { NameIndex } from "../../format/repository/nameIndex";
 import type { FileList, Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";

@@ -4,13 +4,13 @@ import {
   FileRows,
   filesWhere,
   inOrder,
-  NameIndex,
   nameAt,
   sortedBy,
   sortedByName,
   sortedViews,
   viewsOf,
 } from "../../../../runtime/format/repository/fileRows";
+import { NameIndex } from "../../../../runtime/format/repository/nameIndex";
 import { compareBytes } from "../../../../runtime/base/bytes";
 import type { FileView, ManifestFile } from "../../../../runtime/format/repository/manifest";
 import { errorOf } from "../vectors";
@@ -94,6 +94,26 @@ describe("rows in records", () => {
         expect([...made]).toStrictEqual(files.with(index, replaced));
         made.replace(index, files[index] as ManifestFile);
         expect([...made]).toStrictEqual(files);
+      }),
+    );
+  });
+
+  it("of several lists share what they have in common, and keep what differs", () => {
+    const other = fc.tuple(fc.nat(), row);
+    fc.assert(
+      fc.property(rows, fc.array(other, { maxLength: 8 }), fc.array(row, { maxLength: 3 }), (files, others, more) => {
+        const base = FileRows.of(files);
+        const lists = [new FileRows(base), new FileRows(base)] as const;
+        for (const list of lists) for (const file of [...files, ...more]) list.add(file);
+        const expected = [...files, ...more];
+        for (const [pick, made] of files.length === 0 ? [] : others) {
+          const index = pick % files.length;
+          expected[index] = { ...made, name: (files[index] as ManifestFile).name };
+          lists[0].replace(index, expected[index]);
+        }
+        expect([...lists[0]]).toStrictEqual(expected);
+        expect([...lists[1]]).toStrictEqual([...files, ...more]);
+        expect([...base]).toStrictEqual(files);
       }),
     );
   });
