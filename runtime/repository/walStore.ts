@@ -11,6 +11,7 @@ import { type ByteStream, limited } from "../base/bytes";
 import { isError } from "../base/errors";
 import { Measured } from "../base/hash";
 import { LIMITS } from "../base/limits";
+import { mapParallel } from "../base/parallel";
 import { type CompressType, extensionOf, typeOfName } from "../format/codec/compress";
 import { encrypt, encryptBytes } from "../format/codec/cipher";
 import { archiveIdPath, archivePath, walPath } from "../format/repository/repoPath";
@@ -100,6 +101,39 @@ export async function* listWal(repo: Repository, archiveId: string, directory?: 
     const stored = storedWalOf(entry);
     if (stored !== null) yield stored;
   }
+}
+
+/** Directories that {@link listWalInTurn} lists at once: hides a store's latency. */
+const DIRECTORIES_AT_ONCE = 4;
+const DIRECTORY_NAME = /^[0-9A-F]{16}$/;
+
+/**
+ * The same in lists of a few directories, all files of one in the same list: memory holds the names of one list. Lists,
+ * and files in them, ascend by their names; timeline histories come first.
+ */
+export async function* listWalInTurn(repo: Repository, archiveId: string): AsyncIterable<readonly StoredWal[]> {
+  const histories: StoredWal[] = [];
+  const directories: string[] = [];
+  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
+    const name = basename(entry.path);
+    if (entry.type === "directory" && DIRECTORY_NAME.test(name)) directories.push(name);
+    const stored = storedWalOf(entry);
+    if (stored !== null) histories.push(stored);
+  }
+  yield histories.sort(byFileName);
+  directories.sort();
+  for (let next = 0; next < directories.length; next += DIRECTORIES_AT_ONCE) {
+    const some = directories.slice(next, next + DIRECTORIES_AT_ONCE);
+    const files: StoredWal[] = [];
+    await mapParallel(some, DIRECTORIES_AT_ONCE, async (directory) => {
+      for await (const stored of listWal(repo, archiveId, directory)) files.push(stored);
+    });
+    yield files.sort(byFileName);
+  }
+}
+
+function byFileName(left: StoredWal, right: StoredWal): number {
+  return left.fileName < right.fileName ? -1 : 1;
 }
 
 /** Archive ids (`15-1`) with a directory. */

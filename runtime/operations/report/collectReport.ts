@@ -5,15 +5,17 @@ import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf, type ArchiveInfo, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
-import { segmentSizeOf } from "../../format/wal/walSegment";
+import { SegmentNumbers } from "../../format/wal/segmentNumbers";
+import { SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
+import { listWalInTurn } from "../../repository/walStore";
 import type { DrillRecord } from "../drill/record";
 import { type DumpSurvey, hasDumps } from "../dump/surveyDumps";
 import type { StatusReport } from "../info/status";
 import { archivedSegmentSize } from "../verify/archivedSize";
-import { findNewestTimeline, walNeeds } from "../verify/verify";
+import { walNeeds } from "../verify/gaps";
+import { findNewestTimeline } from "../verify/verify";
 import { type Coverage, coverageOf } from "./coverage";
 import type {
   ReportedBackup,
@@ -40,7 +42,10 @@ interface Held extends Pick<ReportedRepo, "backups" | "newestWalS" | "walBytes">
 
 const NOTHING: Held = { backups: [], windows: [], gaps: [], walBytes: 0 };
 
-/** Lists every WAL file: a request for each thousand. An unreadable repository has its trouble, and nothing else. */
+/**
+ * Lists every WAL file: a request for each directory of 256 segments. An unreadable repository has its trouble, and
+ * nothing else.
+ */
 export async function collectReport(input: ReportInput): Promise<ReportedDatabase> {
   const { costOf, drills, host, objectives, repos, status } = input;
   const results = await perRepo(repos, (repo) => heldBy(repo, status.nowS * 1000));
@@ -72,21 +77,50 @@ export async function collectReport(input: ReportInput): Promise<ReportedDatabas
 async function heldBy(repo: Repository, nowMs: number): Promise<Held> {
   const info = await loadBackupInfo(repo);
   const archive = await loadArchiveInfo(repo);
-  const wal: StoredWal[] = [];
-  let walBytes = 0;
-  const archiveId = archiveIdOf(currentHistory(archive));
-  for await (const stored of listWal(repo, archiveId)) {
-    wal.push(stored);
-    walBytes += stored.sizeRepoBytes;
-  }
-  const newestMs = wal
-    .filter(({ name }) => isWhole(name))
-    .reduce((newest, each) => Math.max(newest, each.modifiedAtMs), 0);
+  const wal = await lookThrough(repo, info, archive);
+  const { newestMs } = wal;
   return {
     backups: info.backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS).map(backupOf),
     ...(await coverage(repo, info, archive, wal, nowMs)),
     ...(newestMs === 0 ? {} : { newestWalS: Math.floor(newestMs / 1000) }),
-    walBytes,
+    walBytes: wal.sizeBytes,
+  };
+}
+
+interface ListedWal {
+  readonly sizeBytes: number;
+  /** When the newest complete segment was stored; 0 if there is none. */
+  readonly newestMs: number;
+  /** When each complete segment was stored. */
+  readonly storedAtS: SegmentNumbers;
+  readonly newestHistory: string;
+  readonly segmentSizeBytes: number;
+}
+
+/** The WAL of the current cluster. */
+async function lookThrough(repo: Repository, info: BackupInfo, archive: ArchiveInfo): Promise<ListedWal> {
+  const current = currentHistory(archive);
+  const storedAtS = new SegmentNumbers();
+  let [newestHistory, newestMs, sizeBytes] = ["", 0, 0];
+  let segmentSizeBytes = segmentSizeOf(info.backups.filter(({ dbId }) => dbId === current.id));
+  for await (const files of listWalInTurn(repo, archiveIdOf(current))) {
+    const segments = files.filter(({ name }) => SEGMENT_NAME.test(name));
+    segmentSizeBytes ??= await archivedSegmentSize(repo, current, segments, archive.cipherPass ?? null);
+    for (const { name, sizeRepoBytes } of files) {
+      sizeBytes += sizeRepoBytes;
+      if (name.endsWith(".history") && name > newestHistory) newestHistory = name;
+    }
+    for (const { modifiedAtMs, name } of segments) {
+      storedAtS.set(name, Math.floor(modifiedAtMs / 1000));
+      newestMs = Math.max(newestMs, modifiedAtMs);
+    }
+  }
+  return {
+    sizeBytes,
+    newestMs,
+    storedAtS,
+    newestHistory,
+    segmentSizeBytes: segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES,
   };
 }
 
@@ -94,29 +128,21 @@ function storedBytes({ backups, walBytes }: Held): number {
   return backups.reduce((sum, backup) => sum + backup.storedBytes, walBytes);
 }
 
-function isWhole(name: string): boolean {
-  return isSegment(name) && !name.endsWith(".partial");
-}
-
 async function coverage(
   repo: Repository,
   info: BackupInfo,
   archive: ArchiveInfo,
-  wal: readonly StoredWal[],
+  { newestHistory, segmentSizeBytes, storedAtS }: ListedWal,
   nowMs: number,
 ): Promise<Coverage> {
   const current = currentHistory(archive);
-  const pass = archive.cipherPass ?? null;
   const backups = info.backups.filter(({ dbId }) => dbId === current.id);
-  const segments = wal.filter(({ name }) => isWhole(name)).toSorted((left, right) => (left.name < right.name ? -1 : 1));
-  const shown = segmentSizeOf(backups) ?? (await archivedSegmentSize(repo, current, segments, pass));
-  const histories = wal.map(({ name }) => name).filter((name) => name.endsWith(".history"));
   return coverageOf({
     backups,
-    storedAtS: new Map(segments.map(({ modifiedAtMs, name }) => [name, Math.floor(modifiedAtMs / 1000)])),
-    newest: await findNewestTimeline(repo, archiveIdOf(current), histories.toSorted().at(-1) ?? "", pass),
+    storedAtS,
+    newest: await findNewestTimeline(repo, archiveIdOf(current), newestHistory, archive.cipherPass ?? null),
     trimmed: new Set(walNeeds(backups, current.id, repo, info.backups, nowMs).alone.map(([start]) => start)),
-    segmentSizeBytes: shown ?? WAL_SEGMENT_SIZE_BYTES,
+    segmentSizeBytes,
   });
 }
 

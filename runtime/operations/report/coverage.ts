@@ -3,7 +3,9 @@
  * names and times of the stored segments; `verify` reads their content. Pure.
  */
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import { SegmentNumbers } from "../../format/wal/segmentNumbers";
 import { nextSegment, previousSegment, segmentOfLsn, timelineOf } from "../../format/wal/walSegment";
+import { runsOf } from "../verify/gaps";
 import type { TimelinePath } from "../verify/path";
 import type { ReportedBackup, ReportedGap, ReportedWindow } from "./reportFields";
 
@@ -11,7 +13,7 @@ export interface CoverageInput {
   /** Those of one cluster. */
   readonly backups: readonly Pick<BackupInfoEntry, "archiveStart" | "archiveStop" | "stoppedAtS">[];
   /** When each complete segment was stored. */
-  readonly storedAtS: ReadonlyMap<string, number>;
+  readonly storedAtS: Pick<SegmentNumbers, "get" | "has" | "keys">;
   readonly newest: TimelinePath | null;
   /** First segments of backups that keep no other WAL than their own: what follows is no gap. */
   readonly trimmed: ReadonlySet<string>;
@@ -41,7 +43,7 @@ export function isRestorable(
 }
 
 export function coverageOf(input: CoverageInput): Coverage {
-  const runs = new Map<string, Run>();
+  const runs = new Runs();
   const windows: ReportedWindow[] = [];
   const online = input.backups.flatMap(({ archiveStart, archiveStop, stoppedAtS }) => {
     if (archiveStart !== null && archiveStop !== null) return [{ archiveStart, archiveStop, stoppedAtS }];
@@ -56,7 +58,7 @@ export function coverageOf(input: CoverageInput): Coverage {
     // Without its own WAL it cannot become consistent.
     if (runs.get(archiveStop) === run) windows.push({ fromS: stoppedAtS, toS: Math.max(stoppedAtS, run.endS) });
   }
-  return { windows: joined(windows), gaps: gapsOf([...new Set(runs.values())], input) };
+  return { windows: joined(windows), gaps: gapsOf(runs.all(), input) };
 }
 
 type Backup = { readonly archiveStart: string };
@@ -65,23 +67,56 @@ function byStart(left: Backup, right: Backup): number {
   return left.archiveStart < right.archiveStart ? -1 : 1;
 }
 
+/** The run of each segment that was visited. */
+class Runs {
+  readonly #runs: Run[] = [];
+  readonly #positions = new SegmentNumbers();
+
+  all(): readonly Run[] {
+    return [...new Set(this.#runs)];
+  }
+
+  get(segment: string): Run | undefined {
+    const position = this.#positions.get(segment);
+    return position === undefined ? undefined : this.#runs[position];
+  }
+
+  /** For segments that are {@link visit}ed from now on. */
+  begin(run: Run): void {
+    this.#runs.push(run);
+  }
+
+  visit(segment: string): void {
+    this.#positions.set(segment, this.#runs.length - 1);
+  }
+
+  /** The run that was begun last goes on as `run`. */
+  join(run: Run): void {
+    this.#runs[this.#runs.length - 1] = run;
+  }
+}
+
 /** Marks every segment of the run, so that each is visited once however many backups are in it. */
 function runFrom(
   start: string,
   next: (segment: string) => string,
   { storedAtS }: CoverageInput,
-  runs: Map<string, Run>,
+  runs: Runs,
 ): Run | undefined {
-  const visited: string[] = [];
-  let current = start;
-  let endS = 0;
-  while (storedAtS.has(current) && !runs.has(current)) {
-    visited.push(current);
-    endS = Math.max(endS, storedAtS.get(current) ?? 0);
-    current = next(current);
+  const known = runs.get(start);
+  if (known !== undefined || !storedAtS.has(start)) return known;
+  const run: Run = { endS: 0, missing: start, isGapless: false };
+  runs.begin(run);
+  for (let current = start; storedAtS.has(current); current = run.missing) {
+    const reached = runs.get(current);
+    if (reached !== undefined) {
+      runs.join(reached);
+      return reached;
+    }
+    runs.visit(current);
+    run.endS = Math.max(run.endS, storedAtS.get(current) ?? 0);
+    run.missing = next(current);
   }
-  const run = runs.get(current) ?? (visited.length === 0 ? undefined : { endS, missing: current, isGapless: false });
-  if (run !== undefined) for (const segment of visited) runs.set(segment, run);
   return run;
 }
 
@@ -118,10 +153,10 @@ function followerOf({
 /** Where newer WAL is stored behind the first missing segment. */
 function gapsOf(runs: readonly Run[], { newest, segmentSizeBytes, storedAtS }: CoverageInput): ReportedGap[] {
   const timelines = newest === null ? [] : [...newest.ancestors.map(({ timeline }) => timeline), newest.timeline];
-  const names = [...storedAtS.keys()].toSorted();
+  const firsts = runsOf(storedAtS.keys(), segmentSizeBytes).map(([first]) => first);
   return runs.flatMap(({ endS, isGapless, missing }) => {
     const own = timelineOf(missing);
-    const after = names.find(
+    const after = firsts.find(
       (name) =>
         name > missing &&
         (timelineOf(name) === own || (timelines.includes(own) && timelines.includes(timelineOf(name)))),

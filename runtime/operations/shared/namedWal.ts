@@ -73,17 +73,23 @@ function labelProblem(name: string, text: string): string | null {
     : `it does not begin in segment ${segment}`;
 }
 
-/** Names with different content in several repositories, one line each. Pure; `named` by repository: SHA-1 by name. */
+/** SHA-1 by name. */
+export type NamedContents = Pick<ReadonlyMap<string, string>, "get" | "has"> & { keys(): Iterable<string> };
+
+/** Names with different content in several repositories, one line each. Pure; `named` by repository. */
 export function differingNames(
-  named: ReadonlyMap<number, ReadonlyMap<string, string>>,
+  named: ReadonlyMap<number, NamedContents>,
 ): { readonly repoIndexes: readonly number[]; readonly text: string }[] {
-  const names = new Set([...named.values()].flatMap((own) => [...own.keys()]));
-  return [...names].sort().flatMap((name) => {
-    const holders = [...named].filter(([, own]) => own.has(name));
-    const contents = new Set(holders.map(([, own]) => own.get(name)));
-    const repoIndexes = holders.map(([key]) => key);
-    return contents.size < 2
-      ? []
-      : [{ repoIndexes, text: `${name} differs between ${repoIndexes.map((key) => `repo${key}`).join(", ")}` }];
+  const holdersOf = (name: string): [number, NamedContents][] => [...named].filter(([, own]) => own.has(name));
+  const names = new Set<string>();
+  for (const own of named.values()) {
+    for (const name of own.keys()) {
+      const sha1 = own.get(name);
+      if (holdersOf(name).some(([, other]) => other.get(name) !== sha1)) names.add(name);
+    }
+  }
+  return [...names].sort().map((name) => {
+    const repoIndexes = holdersOf(name).map(([key]) => key);
+    return { repoIndexes, text: `${name} differs between ${repoIndexes.map((key) => `repo${key}`).join(", ")}` };
   });
 }

@@ -2,12 +2,14 @@
 import { nullOn } from "../../base/errors";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
-import { lsnOfSegment, parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
+import { SegmentNumbers } from "../../format/wal/segmentNumbers";
+import { lsnOfSegment, parseWalName, SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { isSegment, listWal } from "../../repository/walStore";
+import { listWalInTurn } from "../../repository/walStore";
+import { gapsOf, runsOf, walNeeds } from "../verify/gaps";
 import { countHistories, findMissingHistories } from "../verify/histories";
-import { findNewestTimeline, gapsOf, walNeeds } from "../verify/verify";
+import { findNewestTimeline } from "../verify/verify";
 
 export interface WalSurvey {
   readonly segmentCount: number;
@@ -30,21 +32,27 @@ export async function surveyWal(
   const archiveId = archiveIdOf(current);
   const own = backups.filter(({ dbId }) => dbId === current.id);
   const walSegmentSizeBytes = segmentSizeOf(own) ?? localSegmentSizeBytes;
-  const names: string[] = [];
+  const segments = new SegmentNumbers();
   const histories: string[] = [];
+  let segmentCount = 0;
   let sizeBytes = 0;
-  for await (const stored of listWal(repo, archiveId)) {
-    sizeBytes += stored.sizeRepoBytes;
-    if (stored.name.endsWith(".history")) histories.push(stored.name);
-    if (isSegment(stored.name) && !stored.name.endsWith(".partial")) names.push(stored.name);
+  for await (const files of listWalInTurn(repo, archiveId)) {
+    for (const { name, sizeRepoBytes } of files) {
+      sizeBytes += sizeRepoBytes;
+      if (name.endsWith(".history")) histories.push(name);
+      if (!SEGMENT_NAME.test(name)) continue;
+      segments.set(name, 0);
+      segmentCount++;
+    }
   }
   const newest = histories.sort().at(-1) ?? "";
   const timeline = await findNewestTimeline(repo, archiveId, newest, archiveInfo.cipherPass ?? null);
   const needs = walNeeds(backups, current.id, repo, backups, nowMs);
-  const gaps = gapsOf(names, needs, timeline, walSegmentSizeBytes);
-  const missing = await findMissingHistories(repo, archiveId, [...names, ...histories], needs.gapless);
+  const runs = runsOf(segments.keys(), walSegmentSizeBytes);
+  const gaps = gapsOf(runs, needs, timeline, walSegmentSizeBytes);
+  const missing = await findMissingHistories(repo, archiveId, [...runs.flat(), ...histories], needs.gapless);
   const gapCount = gaps.reduce((sum, [from, to]) => sum + segmentsBetween(from, to, walSegmentSizeBytes) + 1, 0);
-  return { segmentCount: names.length, sizeBytes, gapCount: gapCount + countHistories(missing) };
+  return { segmentCount, sizeBytes, gapCount: gapCount + countHistories(missing) };
 }
 
 /** Number of segments from one to a later one, whatever their timelines; 0 when it is not later. Pure. */

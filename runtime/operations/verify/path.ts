@@ -19,11 +19,11 @@ export interface TimelinePath {
 /**
  * First and last segment on each timeline that the backups of `needed` must pass; empty for backups that are not on the
  * path. Pure.
- * @param names of the stored complete segments
+ * @param stored runs of complete segments, ascending
  */
 export function pathRanges(
   needed: readonly WalRange[],
-  names: readonly string[],
+  stored: readonly WalRange[],
   { timeline, ancestors }: TimelinePath,
   walSegmentSizeBytes: number,
 ): WalRange[] {
@@ -32,7 +32,7 @@ export function pathRanges(
   // content.
   const lastOf = ({ timeline: own, lsn }: TimelineAncestor): string | null =>
     lsn < size ? null : segmentOfLsn(own, lsn - size, walSegmentSizeBytes);
-  const newest = names.filter((name) => parseWalName(name)?.timeline === timeline).sort()[0];
+  const [newest] = stored.find(([begin]) => parseWalName(begin)?.timeline === timeline) ?? [];
   return needed.flatMap(([start, stop]) => {
     const first = ancestors.findIndex((ancestor) => ancestor.timeline === parseWalName(start)?.timeline);
     const left = ancestors[first];

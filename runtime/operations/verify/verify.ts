@@ -8,7 +8,6 @@
  * needed by a backup, is an error and is named ("pgbackrest-format" 19; stock reports ok with segments missing). So is
  * one that a backup needs to reach the timeline of a failover, and the history of a timeline after the oldest backup's.
  */
-import { countBefore } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
@@ -19,21 +18,23 @@ import { typeOfName } from "../../format/codec/compress";
 import type { Manifest } from "../../format/repository/manifest";
 import { walPath } from "../../format/repository/repoPath";
 import { parseHistory } from "../../format/wal/timeline";
-import { nextSegment, segmentSizeOf } from "../../format/wal/walSegment";
+import { SegmentNumbers } from "../../format/wal/segmentNumbers";
+import { SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
-import { planKept, trimmedLabels } from "../expire/archivePlan";
+import { isSegment, listWalInTurn, type StoredWal } from "../../repository/walStore";
 import type { JobPool } from "../shared/jobs";
-import { readNamed } from "../shared/namedWal";
+import { type NamedContents, readNamed } from "../shared/namedWal";
 import { readHistory } from "../restore/timelines";
 import { type StreamCounts, verifyStream } from "../stream/survey";
 import { archivedSegmentSize } from "./archivedSize";
 import { findDamagedCopies } from "./damagedCopies";
 import { type ArchiveEnd, ArchiveEnds } from "./ends";
+import { gapsOf, runsOf, walNeeds, type WalNeeds } from "./gaps";
 import { findMissingHistories, historyProblem, timelineOf } from "./histories";
 import { filesOfNobody, findOrphans } from "./orphans";
-import { type TimelinePath, pathRanges, type WalRange } from "./path";
+import { NamedSha1s } from "./namedSha1s";
+import type { TimelinePath, WalRange } from "./path";
 import { Tally, type VerifyCounts } from "./tally";
 import { type BackupVerdict, verifyBackups } from "./verifyBackups";
 import { type DumpVerdict, verifyDumps } from "./verifyDumps";
@@ -67,12 +68,10 @@ export interface Verdict {
    * SHA-1 of each complete segment (by its name) and of each readable history and backup label, by
    * `<version>-<system id>/<name>`, for comparison with other repositories.
    */
-  readonly named: ReadonlyMap<string, string>;
+  readonly named: NamedContents;
   /** Where each archive ends, by `<version>-<system id>`, for comparison with other repositories. */
   readonly ends: ReadonlyMap<string, ArchiveEnd>;
 }
-
-const GAP_SEGMENTS_MAX = 1_000_000;
 
 export interface VerifyOptions {
   /** Only this backup, its references and its WAL. */
@@ -199,42 +198,15 @@ interface ArchivesInput {
 
 /** The archive of each history id. */
 async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict[]> {
-  const { repo, pool, archiveInfo, entries, isSingle, listed, nowMs, sizes } = input;
+  const { repo, archiveInfo, entries, isSingle, listed, nowMs } = input;
   const pass = archiveInfo.cipherPass ?? null;
   const verdicts: ArchiveVerdict[] = [];
   for (const entry of archiveInfo.history) {
     const archiveId = archiveIdOf(entry);
     const needs = walNeeds(entries, entry.id, repo, listed, nowMs);
-    const needed = [...needs.alone, ...needs.gapless];
     // A single offline backup, or one of another history id, needs no WAL here.
-    if (isSingle && needed.length === 0) continue;
-    const segments: StoredWal[] = [];
-    const histories: string[] = [];
-    for await (const stored of listWal(repo, archiveId)) {
-      if (stored.name.endsWith(".history")) histories.push(stored.name);
-      if (isSegment(stored.name)) {
-        segments.push(stored);
-        named.add(entry, stored);
-      } else if (!isSingle) await named.read(entry, stored);
-    }
-    segments.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
-    const size = sizes.get(entry.id) ?? (await archivedSegmentSize(repo, entry, segments, pass));
-    sizes.set(entry.id, size);
-    const isNeeded = ({ name }: StoredWal): boolean => needed.some(([start, stop]) => name >= start && name <= stop);
-    const names = segments.map((stored) => stored.name);
-    const archive = {
-      repo,
-      pool,
-      wal: isSingle ? segments.filter(isNeeded) : segments,
-      names,
-      archiveId,
-      pass,
-      needs,
-      newest: await findNewestTimeline(repo, archiveId, histories.sort().at(-1) ?? "", pass),
-      missingHistories: await findMissingHistories(repo, archiveId, [...names, ...histories], needs.gapless),
-      walSegmentSizeBytes: size ?? input.walSegmentSizeBytes,
-    };
-    verdicts.push(await verifyArchive(archive, problems));
+    if (isSingle && needs.alone.length + needs.gapless.length === 0) continue;
+    verdicts.push(await verifyArchive({ ...input, entry, archiveId, pass, needs }, named, problems));
   }
   return verdicts;
 }
@@ -244,7 +216,7 @@ class NamedFiles {
   readonly #repo: Repository;
   readonly #pass: string | null;
   readonly #problems: string[];
-  readonly #sha1s = new Map<string, string>();
+  readonly #sha1s = new NamedSha1s();
   readonly #ends: ArchiveEnds;
   #isOk = true;
 
@@ -256,7 +228,7 @@ class NamedFiles {
   }
 
   /** As {@link Verdict.named}. */
-  get sha1s(): ReadonlyMap<string, string> {
+  get sha1s(): NamedSha1s {
     return this.#sha1s;
   }
 
@@ -274,21 +246,17 @@ class NamedFiles {
   add(entry: ArchiveHistoryEntry, stored: StoredWal): void {
     const { name, sha1 } = stored;
     if (sha1 === null || name.endsWith(".partial")) return;
-    this.#sha1s.set(keyOf(entry, name), sha1);
+    this.#sha1s.add(clusterOf(entry), name, sha1);
     this.#ends.add(clusterOf(entry), stored);
   }
 
   async read(entry: ArchiveHistoryEntry, stored: StoredWal): Promise<void> {
     const archiveId = archiveIdOf(entry);
     const { sha1, problem } = await readNamed(this.#repo, archiveId, stored, this.#pass);
-    if (problem === null) this.#sha1s.set(keyOf(entry, stored.name), sha1);
+    if (problem === null) this.#sha1s.add(clusterOf(entry), stored.name, sha1);
     else this.#problems.push(`damaged file '${archiveId}/${stored.name}': ${problem}`);
     this.#isOk &&= problem === null;
   }
-}
-
-function keyOf(entry: ArchiveHistoryEntry, name: string): string {
-  return `${clusterOf(entry)}/${name}`;
 }
 
 function clusterOf({ pgVersion, systemId }: ArchiveHistoryEntry): string {
@@ -330,19 +298,11 @@ class Orphans {
   }
 }
 
-interface ArchiveInput {
-  readonly repo: Repository;
-  readonly pool: JobPool;
-  /** WAL files to read. */
-  readonly wal: readonly StoredWal[];
-  /** All stored names, for gaps. */
-  readonly names: readonly string[];
+interface ArchiveInput extends ArchivesInput {
+  readonly entry: ArchiveHistoryEntry;
   readonly archiveId: string;
   readonly pass: string | null;
   readonly needs: WalNeeds;
-  readonly newest: TimelinePath | null;
-  readonly missingHistories: readonly WalRange[];
-  readonly walSegmentSizeBytes: number;
 }
 
 /**
@@ -362,9 +322,53 @@ export async function findNewestTimeline(
   return nullOn(load(), "crypto", "format", "checksum", "fileInvalid");
 }
 
-async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {
-  const { repo, pool, wal, names, archiveId, pass, needs, newest, missingHistories, walSegmentSizeBytes } = input;
+async function verifyArchive(input: ArchiveInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict> {
+  const { repo, entry, archiveId, isSingle, needs, pass, sizes } = input;
   const tally = new Tally(problems);
+  const complete = new SegmentNumbers();
+  const histories: string[] = [];
+  /** A name of each timeline. */
+  const timelines = new Map<number, string>();
+  const needed = [...needs.alone, ...needs.gapless];
+  const isNeeded = ({ name }: StoredWal): boolean => needed.some(([start, stop]) => name >= start && name <= stop);
+  for await (const files of listWalInTurn(repo, archiveId)) {
+    const segments = files.filter(({ name }) => isSegment(name));
+    for (const stored of files) {
+      timelines.set(timelineOf(stored.name), stored.name);
+      if (stored.name.endsWith(".history")) histories.push(stored.name);
+      if (SEGMENT_NAME.test(stored.name)) complete.set(stored.name, 0);
+      if (isSegment(stored.name)) named.add(entry, stored);
+      else if (!isSingle) await named.read(entry, stored);
+    }
+    sizes.set(entry.id, sizes.get(entry.id) ?? (await archivedSegmentSize(repo, entry, segments, pass)));
+    await verifySegments(input, isSingle ? segments.filter(isNeeded) : segments, tally);
+  }
+  const walSegmentSizeBytes = segmentSizeIn(input);
+  const newest = await findNewestTimeline(repo, archiveId, histories.sort().at(-1) ?? "", pass);
+  const gaps = gapsOf(runsOf(complete.keys(), walSegmentSizeBytes), needs, newest, walSegmentSizeBytes);
+  for (const [from, to] of gaps)
+    problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
+  const names = [...timelines.values(), ...histories];
+  const missingHistories = await findMissingHistories(repo, archiveId, names, needs.gapless);
+  problems.push(...missingHistories.map((range) => historyProblem(archiveId, range)));
+  return {
+    archiveId,
+    counts: tally.counts(),
+    gaps,
+    gaplessFrom: needs.from,
+    missingHistories,
+    segmentSizeBytes: walSegmentSizeBytes,
+  };
+}
+
+function segmentSizeIn({ entry, sizes, walSegmentSizeBytes }: ArchiveInput): number {
+  return sizes.get(entry.id) ?? walSegmentSizeBytes;
+}
+
+/** `wal` has all files of each segment's name, ascending. */
+async function verifySegments(input: ArchiveInput, wal: readonly StoredWal[], tally: Tally): Promise<void> {
+  const { repo, archiveId, pass, pool } = input;
+  const sizeBytes = segmentSizeIn(input);
   const duplicates = new Set(
     wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name),
   );
@@ -380,156 +384,9 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
         path: walPath(repo.stanza, archiveId, stored.fileName),
         range: null,
         unpack: { cipherPass: pass, compressType: typeOfName(stored.fileName), raw: false },
-        sizeBytes: walSegmentSizeBytes,
+        sizeBytes,
         sha1: stored.sha1 ?? "",
       }),
     );
   });
-  const whole = names.filter((name) => !name.endsWith(".partial"));
-  const gaps = gapsOf(whole, needs, newest, walSegmentSizeBytes);
-  for (const [from, to] of gaps)
-    problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
-  problems.push(...missingHistories.map((range) => historyProblem(archiveId, range)));
-  return {
-    archiveId,
-    counts: tally.counts(),
-    gaps,
-    gaplessFrom: needs.from,
-    missingHistories,
-    segmentSizeBytes: walSegmentSizeBytes,
-  };
-}
-
-/** The gaps of {@link findGaps}, and those on the path to the newest timeline, outside trimmed WAL. Pure. */
-export function gapsOf(
-  names: readonly string[],
-  { alone, from, gapless }: WalNeeds,
-  newest: TimelinePath | null,
-  walSegmentSizeBytes: number,
-): readonly WalRange[] {
-  const sorted = names.toSorted();
-  const own = new Map(
-    alone.flatMap(([start, stop]) =>
-      gapsBetween(start, stop, sorted, walSegmentSizeBytes).map((gap) => [gap.join(), gap] as const),
-    ),
-  );
-  // Without it the newest segments alone would count as an archive without a backup.
-  if (gapless.length === 0 && alone.length > 0) return [...own.values()];
-  const kept = from === null ? sorted : sorted.slice(firstAt(sorted, from));
-  const onPath = newest === null ? [] : pathRanges(gapless, kept, newest, walSegmentSizeBytes);
-  return [...own.values(), ...findGaps(kept, [...gapless, ...onPath], walSegmentSizeBytes)];
-}
-
-/**
- * Missing runs of segments, ascending, per timeline: from the first segment that a backup there needs (or the first
- * stored one) to the newest one that is stored or that a backup needs. A later timeline begins wherever its fork was. A
- * timeline older than every backup's is useless; its remains wait for expire. Pure.
- */
-export function findGaps(
-  names: readonly string[],
-  needed: readonly WalRange[],
-  walSegmentSizeBytes: number,
-): WalRange[] {
-  const stored = byTimeline(new Set(names), (name) => name);
-  const rangesOf = byTimeline(needed, ([start]) => start);
-  const oldest = [...rangesOf.keys()].reduce((least, timeline) => Math.min(least, timeline), Number.POSITIVE_INFINITY);
-  return [...new Set([...stored.keys(), ...rangesOf.keys()])]
-    .filter((timeline) => needed.length === 0 || timeline >= oldest)
-    .sort((left, right) => left - right)
-    .flatMap((timeline) => {
-      const own = (stored.get(timeline) ?? []).sort();
-      const ranges = rangesOf.get(timeline) ?? [];
-      const starts = ranges.map(([start]) => start).sort();
-      const ends = [...own.slice(-1), ...ranges.map(([, stop]) => stop)].sort();
-      const first = starts[0] ?? own[0];
-      const last = ends.at(-1);
-      return first === undefined || last === undefined ? [] : gapsBetween(first, last, own, walSegmentSizeBytes);
-    });
-}
-
-function byTimeline<T>(items: Iterable<T>, nameOf: (item: T) => string): ReadonlyMap<number, T[]> {
-  const groups = new Map<number, T[]>();
-  for (const item of items) {
-    const timeline = timelineOf(nameOf(item));
-    const group = groups.get(timeline);
-    if (group === undefined) groups.set(timeline, [item]);
-    else group.push(item);
-  }
-  return groups;
-}
-
-/** @param stored ascending */
-function gapsBetween(first: string, last: string, stored: readonly string[], walSegmentSizeBytes: number): WalRange[] {
-  const gaps: WalRange[] = [];
-  let expected = first;
-  const meet = (name: string): void => {
-    if (expected < name) gaps.push([expected, lastBefore(name, expected, walSegmentSizeBytes)]);
-    expected = nextSegment(name, walSegmentSizeBytes);
-  };
-  for (let index = firstAt(stored, first); index < stored.length; index++) {
-    const name = stored[index] as string;
-    if (name > last) break;
-    meet(name);
-  }
-  // A guard after the last one makes a gap at the end count too.
-  meet(nextSegment(last, walSegmentSizeBytes));
-  return gaps;
-}
-
-/** The index of the first name that is not before `from`. */
-function firstAt(sorted: readonly string[], from: string): number {
-  return countBefore(sorted.length, (index) => (sorted[index] as string) < from);
-}
-
-/** The segment before `name`, counted from `from`. */
-function lastBefore(name: string, from: string, walSegmentSizeBytes: number): string {
-  let current = from;
-  for (let count = 0; count < GAP_SEGMENTS_MAX; count++) {
-    const next = nextSegment(current, walSegmentSizeBytes);
-    if (next >= name) return current;
-    current = next;
-  }
-  return current;
-}
-
-/** WAL ranges of every online backup of one history id. */
-function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
-  return entries.flatMap((entry) =>
-    entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null
-      ? [[entry.archiveStart, entry.archiveStop] as const]
-      : [],
-  );
-}
-
-/** What the backups of one history id need, by the WAL that the repository means to keep. */
-export interface WalNeeds {
-  /** Ranges of backups that keep all WAL after them. */
-  readonly gapless: readonly WalRange[];
-  /** Ranges of backups that retention keeps no more WAL for. */
-  readonly alone: readonly WalRange[];
-  /** Where gapless WAL begins; null if nothing is trimmed. */
-  readonly from: string | null;
-}
-
-/** @param listed all backups of the repository: the rule counts them */
-export function walNeeds(
-  entries: readonly BackupInfoEntry[],
-  historyId: number,
-  { retention }: Repository,
-  listed: readonly BackupInfoEntry[],
-  nowMs: number,
-): WalNeeds {
-  const plan = planKept(listed, historyId, retention, { nowS: Math.floor(nowMs / 1000), pauses: [] });
-  const trimmed = trimmedLabels(listed, historyId, retention, nowMs);
-  return {
-    gapless: neededRanges(
-      entries.filter(({ label }) => !trimmed.has(label)),
-      historyId,
-    ),
-    alone: neededRanges(
-      entries.filter(({ label }) => trimmed.has(label)),
-      historyId,
-    ),
-    from: plan?.gaplessFrom ?? null,
-  };
 }

@@ -2,7 +2,15 @@ import { describe, expect, it } from "vitest";
 import { collect, streamOf } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { type CompressType, compressBytes } from "../../../runtime/format/codec/compress";
-import { findWal, isSegment, listArchiveIds, listWal, openWal, putWal } from "../../../runtime/repository/walStore";
+import {
+  findWal,
+  isSegment,
+  listArchiveIds,
+  listWal,
+  listWalInTurn,
+  openWal,
+  putWal,
+} from "../../../runtime/repository/walStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
 import { MemoryStorage } from "../../harness/doubles/storages";
@@ -158,5 +166,22 @@ describe("the WAL archive", () => {
       `${walName(4097)}-${sha1Hex(walBytes(4097))}`,
     ]);
     expect(await listArchiveIds(repo)).toEqual(["14-2", "15-1"]);
+  });
+
+  it("is listed a few directories at a time, in the order of its names, after the histories", async () => {
+    const repo = repository(1);
+    const directories = [0, 1, 2, 3, 4, 5];
+    const nos = directories.flatMap((directory) => [2, 1, 9].map((no) => 4096 * directory + no));
+    for (const no of nos.toReversed()) await put(repo, walName(no), walBytes(no));
+    for (const timeline of [3, 2]) await put(repo, `0000000${timeline}.history`, walBytes(timeline));
+    await repo.storage.put("archive/demo/15-1/other/x", Buffer.from("x"));
+    const lists: string[][] = [];
+    for await (const list of listWalInTurn(repo, "15-1")) lists.push(list.map(({ name }) => name));
+    expect(lists.map((list) => list.length)).toEqual([2, 12, 6]);
+    expect(lists.flat()).toEqual([
+      "00000002.history",
+      "00000003.history",
+      ...nos.toSorted((left, right) => left - right).map((no) => walName(no)),
+    ]);
   });
 });

@@ -1,5 +1,6 @@
 import * as fc from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
+import { SegmentNumbers } from "../../../../runtime/format/wal/segmentNumbers";
 import { parseHistory } from "../../../../runtime/format/wal/timeline";
 import { nextSegment, segmentRange } from "../../../../runtime/format/wal/walSegment";
 import { coverageOf, type CoverageInput } from "../../../../runtime/operations/report/coverage";
@@ -8,13 +9,23 @@ const SIZE = 16 * 1024 * 1024;
 const name = (timeline: number, number: number): string =>
   `${[timeline, 0, number].map((part) => part.toString(16).toUpperCase().padStart(8, "0")).join("")}`;
 /** Each segment was stored a minute after the one before. */
-const stored = (names: readonly string[]): ReadonlyMap<string, number> =>
-  new Map(names.map((each) => [each, 60 * Number.parseInt(each.slice(16), 16)]));
+const stored = (names: readonly string[]): SegmentNumbers => {
+  const numbers = new SegmentNumbers();
+  for (const each of names) numbers.set(each, 60 * Number.parseInt(each.slice(16), 16));
+  return numbers;
+};
 const backup = (start: string, stop: string, stoppedAtS: number): CoverageInput["backups"][number] => {
   return { archiveStart: start, archiveStop: stop, stoppedAtS };
 };
 const input = (over: Partial<CoverageInput>): CoverageInput => {
-  return { backups: [], storedAtS: new Map(), newest: null, trimmed: new Set(), segmentSizeBytes: SIZE, ...over };
+  return {
+    backups: [],
+    storedAtS: new SegmentNumbers(),
+    newest: null,
+    trimmed: new Set(),
+    segmentSizeBytes: SIZE,
+    ...over,
+  };
 };
 const range = (timeline: number, first: number, last: number): string[] =>
   segmentRange(name(timeline, first), name(timeline, last), SIZE);

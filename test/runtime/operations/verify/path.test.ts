@@ -1,6 +1,6 @@
 // claim: README.md: `verify` detects gaps in…
 import { describe, expect, it } from "vitest";
-import { findGaps } from "../../../../runtime/operations/verify/verify";
+import { findGaps, runsOf } from "../../../../runtime/operations/verify/gaps";
 import type { WalRange } from "../../../../runtime/operations/verify/path";
 import { pathRanges } from "../../../../runtime/operations/verify/path";
 import { WAL_SIZE_BYTES, walName } from "../../repository/support";
@@ -20,8 +20,9 @@ const WHOLE = [...names(1, 3, 4, 5), ...names(2, 6, 7, 8), ...names(3, 9, 10)];
 
 /** The WAL gaps of a recovery from these backups to now. */
 function gaps(stored: readonly string[], ...needed: readonly WalRange[]): string[] {
-  const ranges = pathRanges(needed, stored, NEWEST, WAL_SIZE_BYTES);
-  return findGaps(stored, [...needed, ...ranges], WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
+  const runs = runsOf(stored.toSorted(), WAL_SIZE_BYTES);
+  const ranges = pathRanges(needed, runs, NEWEST, WAL_SIZE_BYTES);
+  return findGaps(runs, [...needed, ...ranges], WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
 }
 
 describe("the path to the newest timeline", () => {
