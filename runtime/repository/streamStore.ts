@@ -4,9 +4,9 @@
  * one.
  */
 import { basename } from "node:path";
-import { collect, streamOf } from "../base/bytes";
+import { collect, freeMemory, streamOf } from "../base/bytes";
 import type { Context } from "../base/context";
-import { sha1Hex } from "../base/hash";
+import { Measured } from "../base/hash";
 import { compress, decompress } from "../format/codec/compress";
 import { streamPath } from "../format/repository/repoPath";
 import {
@@ -20,7 +20,7 @@ import {
   segmentSizeOf,
   type StreamChunk,
 } from "../format/wal/streamChunk";
-import { readFile, type Repository, writeFile } from "./repository";
+import { readFile, type Repository, seal } from "./repository";
 
 /** Location and key of the chunks. */
 export interface StreamArchive {
@@ -36,9 +36,6 @@ export interface StreamOrigin {
 
 /** Errors of {@link readChunk} about the chunk itself: another chunk may hold the same bytes. */
 export const PIECE_FAULTS = ["checksum", "crypto", "fileInvalid", "fileMissing", "format"] as const;
-
-/** Bytes that compression may add to incompressible content. */
-const OVERHEAD_BYTES = 1024 * 1024;
 
 /** Chunks of one segment, or of all; unordered. */
 export async function listChunks(repo: Repository, archiveId: string, segment?: string): Promise<StreamChunk[]> {
@@ -60,19 +57,24 @@ export async function putChunk(
   origin: StreamOrigin,
   ctx: Pick<Context, "random">,
 ): Promise<void> {
-  const plain = Buffer.concat(wal);
   const compressType = repo.compress.type === "bz2" ? "none" : repo.compress.type;
-  const stored = await collect(
-    compress(streamOf(plain), { ...repo.compress, type: compressType }),
-    plain.length + OVERHEAD_BYTES,
-  );
+  const measured = new Measured();
+  for (const part of wal) measured.add(part);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of compress(streamOf(...wal), { ...repo.compress, type: compressType })) pieces.push(piece);
   const head = {
     ...expectedHead(chunk, origin.segmentSizeBytes),
     systemId: origin.systemId,
-    sha1: sha1Hex(plain),
+    sha1: measured.result().sha1,
     compressType,
   };
-  await writeFile(repo, pathOf(repo, archiveId, chunk), joinChunk(head, stored), pass, ctx);
+  const content = joinChunk(head, ...pieces);
+  // Chunks follow each other: what V8 has not collected yet would be several times their size.
+  if (compressType !== "none") pieces.forEach(freeMemory);
+  const stored = seal(content, pass, ctx);
+  if (stored !== content) freeMemory(content);
+  await repo.storage.put(pathOf(repo, archiveId, chunk), stored);
+  freeMemory(stored);
 }
 
 /** A chunk's WAL. @throws fileMissing, fileInvalid, checksum, crypto */

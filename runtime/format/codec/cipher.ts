@@ -7,7 +7,7 @@
  * repository format 6. (pgBackRest 2.60 "common/crypto/cipherBlock"; OpenSSL EVP_BytesToKey.)
  */
 import { type Cipheriv, createCipheriv, createDecipheriv, createHash, type Decipheriv } from "node:crypto";
-import { type ByteStream, concatBytes, utf8 } from "../../base/bytes";
+import { type ByteStream, concatBytes, freeMemory, utf8 } from "../../base/bytes";
 import { assert, type BackupError, fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { Codec } from "./codec";
@@ -102,7 +102,10 @@ export class Decryptor implements Codec {
 
 export function encryptBytes(bytes: Uint8Array, pass: string, salt: Uint8Array, raw = false): Uint8Array {
   const cipher = createCipher(pass, salt);
-  return concatBytes([envelopeHead(salt, raw), cipher.update(bytes), cipher.final()]);
+  const body = cipher.update(bytes);
+  const sealed = concatBytes([envelopeHead(salt, raw), body, cipher.final()]);
+  freeMemory(body);
+  return sealed;
 }
 
 export function decryptBytes(bytes: Uint8Array, pass: string, raw = false): Uint8Array {

@@ -16,7 +16,7 @@
  */
 import { promisify } from "node:util";
 import { constants, createZstdCompress, zstdCompress, zstdCompressSync, type ZstdOptions } from "node:zlib";
-import { type ByteStream, concatBytes, EMPTY_BYTES } from "../../base/bytes";
+import { type ByteStream, concatBytes, EMPTY_BYTES, freeMemory } from "../../base/bytes";
 import { assert } from "../../base/errors";
 import type { Codec } from "./codec";
 import { HandleCodec, handlesWork } from "./zlibCodec";
@@ -258,6 +258,16 @@ export class ZstFramesCompressor implements Codec {
   }
 }
 
+/** A copy of a frame that fills little of the memory that was made for it; the rest would stay with each frame. */
+function fitted(frame: Buffer, memoryBytes: number): Uint8Array {
+  const { buffer } = frame;
+  if (buffer.byteLength !== memoryBytes || frame.length > memoryBytes / 2) return frame;
+  const copy = Buffer.allocUnsafeSlow(frame.length);
+  frame.copy(copy);
+  freeMemory(new Uint8Array(buffer));
+  return copy;
+}
+
 /** The same frames of a stream, compressed in Node's thread pool: the calling thread stays free. */
 export async function* zstFramesStream(source: ByteStream, level: number): ByteStream {
   let parts: Uint8Array[] = [];
@@ -267,14 +277,18 @@ export async function* zstFramesStream(source: ByteStream, level: number): ByteS
   const compressFrame = promisify<Uint8Array, ZstdOptions, Buffer>(zstdCompress);
   const frame = async (): Promise<Uint8Array> => {
     const content = concatBytes(parts);
+    const isOwn = parts.length > 1;
     parts = [];
     gatheredBytes = 0;
     const sizes = { chunkSize: outputSizeBytes(content.length), pledgedSrcSize: content.length };
     const next = searches.next(content);
     let step = next.next();
     while (step.done !== true)
-      step = next.next(await compressFrame(content, { ...sizes, params: zstParams(level, step.value) }));
+      step = next.next(
+        fitted(await compressFrame(content, { ...sizes, params: zstParams(level, step.value) }), sizes.chunkSize),
+      );
     table.add(step.value.length, content.length);
+    if (isOwn) freeMemory(content);
     return step.value;
   };
   for await (const chunk of source) {

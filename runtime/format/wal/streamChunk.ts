@@ -170,6 +170,6 @@ export function bySession(chunks: readonly StreamChunk[]): StreamChunk[][] {
 }
 
 /** A chunk's content: its header and the stored WAL. */
-export function joinChunk(head: ChunkHead, stored: Uint8Array): Uint8Array {
-  return concatBytes([renderChunkHead(head), stored]);
+export function joinChunk(head: ChunkHead, ...stored: readonly Uint8Array[]): Uint8Array {
+  return concatBytes([renderChunkHead(head), ...stored]);
 }
