@@ -6,6 +6,7 @@ import { copyFileSync, createReadStream, mkdirSync, readdirSync, rmSync, statSyn
 import { createHash } from "node:crypto";
 import { cpus, totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { SMALL_ALLOCATOR } from "../../runtime/base/limits";
 import { build } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
 import { findStockPgbackrest, type StockPgbackrest } from "../parts/debian/pgbackrest";
@@ -30,6 +31,8 @@ export interface BedOptions {
   readonly repoOptions?: Readonly<Record<string, string>>;
   /** Interval of memory samples. */
   readonly sampleMs?: number;
+  /** Ours has the environment of its units. */
+  readonly inUnit?: boolean;
 }
 
 export interface Parts {
@@ -271,7 +274,8 @@ export class Bed {
 
   #measure(program: Program, argv: readonly string[], sampleMs: number): Promise<Cost> {
     const [command = "", ...args] = argv;
-    return measure(command, args, { user: this.cluster.user, cwd: join(this.folder, program), sampleMs });
+    const env = program === "ours" && this.options.inUnit === true ? SMALL_ALLOCATOR : {};
+    return measure(command, args, { user: this.cluster.user, cwd: join(this.folder, program), env, sampleMs });
   }
 
   /** Into one repository or both; for both, stock takes two backups in sequence. */

@@ -10,7 +10,7 @@ import type { HostPlan } from "../../plan/model/plan";
 import { FIND_VERB } from "./commandLine";
 import { hostCredentials } from "./systemdCredentials";
 import { madeFile, type RenderedFile } from "./renderedFile";
-import { UNIT_HEAD } from "../units/unit";
+import { ALLOCATOR_LINES, ALLOCATOR_VARIABLES, UNIT_HEAD } from "../units/unit";
 
 const VERBS_OF_ROOT = commandsWith((row) => row.root === true).join(" | ");
 
@@ -37,6 +37,7 @@ ${what}
 set -u
 ${FIND_VERB}
 case $verb in '' | help | version) exec ${bareArgv(plan).map(shellArgument).join(" ")} "$@" ;; esac
+export ${ALLOCATOR_VARIABLES.join(" ")}
 ${lines}
 case $verb in ${VERBS_OF_ROOT}) exec "$@" ;; esac
 if [ "$(id -un)" = ${user} ]; then exec "$@"; fi
@@ -89,7 +90,7 @@ trap 'signal=1; systemctl stop --no-block "$unit.service"' HUP INT TERM
 # With the descriptor of the caller: what runs in the background reads nothing otherwise.
 exec 3<&0
 systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=exec --working-directory=/ -p User="$user" -p UMask=0027 \\
-  ${[...credentials, `-- ${program}${include} "$@" <&3 &`].join(" \\\n  ")}
+  ${[...ALLOCATOR_LINES.map((line) => `-p ${line}`), ...credentials, `-- ${program}${include} "$@" <&3 &`].join(" \\\n  ")}
 pid=$!
 code=0
 wait "$pid" || code=$?

@@ -5,7 +5,6 @@
  * until then commits would be without their stream, or wait for it and so never fill the segment that PostgreSQL
  * requests.
  */
-import { SMALL_ALLOCATOR } from "../../../runtime/base/limits";
 import { readOr } from "../../plan/model/deferred";
 import { slotOf } from "../../plan/model/hostDefaults";
 import type { HostPlan } from "../../plan/model/plan";
@@ -13,7 +12,7 @@ import { agentSocket } from "../host/commandLine";
 import { credentialLines, reportLines, unitCommand } from "../host/systemdCredentials";
 import { serverUnit } from "./containerRights";
 import { hardening } from "./hardening";
-import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
+import { ALLOCATOR_LINES, madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 /** Empty without an agent, or if only drills get the keys. */
 export function agentUnits(plan: HostPlan): Unit[] {
@@ -45,7 +44,7 @@ function renderService(plan: HostPlan): string {
     "[Service]",
     "Type=exec",
     `User=${plan.user}`,
-    ...Object.entries(SMALL_ALLOCATOR).map(([name, value]) => `Environment=${name}=${value}`),
+    ...ALLOCATOR_LINES,
     `ExecStart=${unitCommand(plan, ["agent", ...(plan.metricsListen === undefined ? [] : [`--metrics-listen=${plan.metricsListen}`])])}`,
     ...credentialLines(plan),
     ...reportLines(plan),

@@ -7,7 +7,7 @@ import { onFailureLines } from "./failedUnits";
 import { serverUnit } from "./containerRights";
 import { hardening } from "./hardening";
 import { eventLines } from "./eventUnits";
-import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
+import { ALLOCATOR_LINES, madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 interface Job {
   /** `full backup`. */
@@ -84,6 +84,7 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     "[Service]",
     "Type=oneshot",
     `User=${mounts ? "root" : plan.user}`,
+    ...ALLOCATOR_LINES,
     `ExecStart=${command}`,
     ...credentialLines(plan),
     `TimeoutStartSec=${time.deadlineSeconds}`,

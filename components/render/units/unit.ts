@@ -1,4 +1,5 @@
 /** A host's units: pure data, which converging installs. */
+import { SMALL_ALLOCATOR } from "../../../runtime/base/limits";
 import { fields } from "../../plan/model/deferred";
 import { madeFile, type RenderedFile } from "../host/renderedFile";
 
@@ -39,6 +40,10 @@ export function unitFile(directory: string, unit: Unit): RenderedFile {
 
 /** First line of every unit. */
 export const UNIT_HEAD = "# Written by pgbackstop: changes made here by hand are undone by the next update.";
+
+/** Without them, each thread of a backup would keep the memory that it has used. */
+export const ALLOCATOR_VARIABLES = Object.entries(SMALL_ALLOCATOR).map(([name, value]) => `${name}=${value}`);
+export const ALLOCATOR_LINES = ALLOCATOR_VARIABLES.map((variable) => `Environment=${variable}`);
 
 export function unitText(lines: readonly string[]): string {
   return `${lines.join("\n")}\n`;

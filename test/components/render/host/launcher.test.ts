@@ -44,6 +44,7 @@ test("root's verb is a unit with the keys and the caller's arguments, input and 
   const lines = stdout.split("\n");
   expect(lines).toContain("--pipe");
   expect(lines).toContain("User=postgres");
+  expect(lines).toContain("Environment=MALLOC_ARENA_MAX=1");
   expect(lines).toContain(`LoadCredential=repo2.conf:${folder}/credentials/repo2.conf`);
   expect(lines.slice(lines.indexOf("--"))).toEqual([
     "--",

@@ -92,6 +92,9 @@ test("a schedule is a service and a timer", () => {
     [Service]
     Type=oneshot
     User=postgres
+    Environment=MALLOC_ARENA_MAX=1
+    Environment=MALLOC_MMAP_THRESHOLD_=262144
+    Environment=MALLOC_TRIM_THRESHOLD_=262144
     ExecStart=/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --config-include-path=/etc/pgbackstop/conf.d --stanza=main backup --type=full
     TimeoutStartSec=86400
     Nice=10
