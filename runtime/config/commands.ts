@@ -273,7 +273,11 @@ const ROWS = {
     ["repositories", "copy", "write"],
     ["own", "writes", "remembered", "limited"],
   ),
-  verify: row("verify the content of the repositories", ["repositories", "copy"], ["writes", "remembered", "limited"]),
+  verify: row(
+    "verify the content of the repositories",
+    ["repositories", "copy"],
+    ["writes", "remembered", "idleMain", "limited"],
+  ),
   version: row("show the version", []),
 } satisfies Readonly<Record<string, CommandRow>>;
 

@@ -222,7 +222,7 @@ class WorkerPool implements JobPool {
  */
 const THREAD_HEAP_MIB_MAX = 64;
 /** Little outlives a job; by default each thread holds 48 MiB of new space. */
-const THREAD_NEW_SPACE_MIB_MAX = 12;
+const THREAD_NEW_SPACE_MIB_MAX = 6;
 /** V8 counts new space as three semi-spaces. */
 const NEW_SPACE_PARTS = 3;
 /**
@@ -233,7 +233,7 @@ const LARGE_HEAP_BYTES = 20 * 1024 * 1024;
 /** For such a heap; a smaller one is left to V8, which is faster. */
 const GARBAGE_PERCENT = 30;
 /** New space of this size works as well as the 64 MiB that it would grow to: rows of files do not stay in it. */
-const NEW_SPACE_BYTES = 8 * 1024 * 1024;
+const NEW_SPACE_BYTES = 4 * 1024 * 1024;
 
 /** Checks this thread's heap after each collection, and limits the growth of a large one. */
 function watchHeap(): PerformanceObserver {
