@@ -62,7 +62,7 @@ export class Bucket {
     this.lastPath = path;
     this.#forget(path);
     const print = crc32(bytes, crc32(path));
-    const file = { bytes: Uint8Array.from(bytes), modifiedAtMs, print };
+    const file = { bytes: new Uint8Array(bytes), modifiedAtMs, print };
     this.files.set(path, file);
     this.state ^= print;
     this.version++;
@@ -156,8 +156,7 @@ export class SimStorage implements Storage {
       if (options.recursive === true || slash === -1) result.set(filePath, infoOf(filePath, file));
       else result.set(child, { path: child, type: "directory", sizeBytes: 0, modifiedAtMs: 0 });
     }
-    const sorted = [...names].sort();
-    const hidden = fault?.kind === "hide" ? sorted[fault.pick % Math.max(1, sorted.length)] : undefined;
+    const hidden = fault?.kind === "hide" ? [...names].sort()[fault.pick % Math.max(1, names.size)] : undefined;
     const listed = [...result.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
     if (fault?.kind === "short") return listed.slice(0, Math.floor(listed.length / 2));
     return hidden === undefined
@@ -186,7 +185,7 @@ export class SimStorage implements Storage {
   }
 
   async #put(path: string, bytes: Uint8Array, issuedAtMs: number): Promise<void> {
-    const copy = Uint8Array.from(bytes);
+    const copy = new Uint8Array(bytes);
     await this.#call("put", path, "write", (fault) => this.#putNow(path, copy, fault), issuedAtMs);
   }
 
@@ -226,7 +225,7 @@ export class SimStorage implements Storage {
   }
 
   async #create(path: string, bytes: Uint8Array): Promise<boolean> {
-    const copy = Uint8Array.from(bytes);
+    const copy = new Uint8Array(bytes);
     return this.#call("create", path, "write", (fault) => {
       if (this.#bucket.files.has(path)) return false;
       this.#putNow(path, copy, fault);
@@ -235,7 +234,7 @@ export class SimStorage implements Storage {
   }
 
   async #replace(path: string, bytes: Uint8Array, version: string): Promise<boolean> {
-    const copy = Uint8Array.from(bytes);
+    const copy = new Uint8Array(bytes);
     return this.#call("replace", path, "write", (fault) => {
       if (String(this.#bucket.files.get(path)?.print) !== version) return false;
       this.#putNow(path, copy, fault);

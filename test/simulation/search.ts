@@ -2,7 +2,7 @@
  * Searches for a schedule that breaks a promise: at random by a seed, or systematically with one or two disturbances at
  * every step. Then shrinks the schedule as far as possible.
  */
-import type { Candidate, Choice, Chooser, Fault, FaultKind } from "./engine";
+import type { Call, Candidate, Choice, Chooser, Fault, FaultKind } from "./engine";
 import { faultText, type TraceLine } from "./engine";
 import type { Guard } from "./weak";
 import type { Scenario } from "./host";
@@ -165,7 +165,14 @@ export async function play(
   off: readonly Guard[],
   isTraced = false,
 ): Promise<Outcome> {
-  return new World(scenario, off).play(chooser, isTraced);
+  const { stackTraceLimit } = Error;
+  // A run throws hundreds of errors, and a violation is played again with a trace.
+  if (!isTraced) Error.stackTraceLimit = 0;
+  try {
+    return await new World(scenario, off).play(chooser, isTraced);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 export const ALL_KINDS: readonly FaultKind[] = [
@@ -201,7 +208,7 @@ export async function trySystematic(
   }: { readonly depth: 1 | 2; readonly stride?: number; readonly kinds?: readonly FaultKind[] },
 ): Promise<Violation | null> {
   const choicesOf = (choices: readonly Choice[]): ReturnType<typeof findChoices> =>
-    findChoices(scenario, choices, kinds, off, figures);
+    findChoices(scenario, choices, choices.length < depth ? kinds : [], off, figures);
   const first = await choicesOf([]);
   if (first.violation !== null) return shrink(scenario, [], off);
   for (const [point, one] of first.candidates.entries()) {
@@ -251,12 +258,14 @@ async function findChoices(
   figures: Figures,
 ): Promise<{ readonly candidates: readonly Choice[]; readonly violation: string | null }> {
   const candidates: Choice[] = [];
+  const faultsOf = (call: Call["kind"]): readonly Fault[] =>
+    kinds.length === 0 ? [] : faultsFor(call).filter(({ kind }) => kinds.includes(kind));
+  const faults = { read: faultsOf("read"), list: faultsOf("list"), write: faultsOf("write") };
   const last = choices.at(-1);
   let isAfter = last === undefined;
   const replay = new Replay(choices, ({ process, call }) => {
     if (isAfter)
-      for (const fault of faultsFor(call.kind).filter(({ kind }) => kinds.includes(kind)))
-        candidates.push({ who: process.name, at: process.count, fault });
+      for (const fault of faults[call.kind]) candidates.push({ who: process.name, at: process.count, fault });
     if (last !== undefined && process.name === last.who && process.count === last.at) isAfter = true;
   });
   const outcome = await play(scenario, replay, off);
@@ -264,7 +273,7 @@ async function findChoices(
   return { candidates, violation: outcome.violation };
 }
 
-function faultsFor(call: "read" | "list" | "write"): Fault[] {
+function faultsFor(call: Call["kind"]): Fault[] {
   const faults: Fault[] = [
     { kind: "pause", ms: null },
     { kind: "pause", ms: HOUR_MS },

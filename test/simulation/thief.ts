@@ -3,9 +3,9 @@
  * another server's program.
  */
 import { walPath } from "../../runtime/format/repository/repoPath";
-import { STANZA, walBytes, walName } from "../runtime/repository/support";
+import { STANZA, walName } from "../runtime/repository/support";
 import { type Bucket, sha1Of, type StoredFile } from "./bucket";
-import { type Shared, TWIN_AT, WAL_SIZE_BYTES } from "./host";
+import { type Shared, shortWalBytes, TWIN_AT } from "./host";
 
 /**
  * The newest segment, or with `file` a data file of the newest backup: it vanishes, is `empty`, is cut to its first
@@ -52,7 +52,7 @@ export function plant(world: Shared, bucket: Bucket, isFar: boolean): string {
 /** Its header fits its name, and its records are not this server's. */
 function plantSegment(world: Shared, bucket: Bucket, name: string): void {
   const [log = 0, segment = 0] = [8, 16].map((at) => Number.parseInt(name.slice(at, at + 8), 16));
-  const bytes = walBytes(SEGMENTS_OF_LOG * log + segment).subarray(0, WAL_SIZE_BYTES);
+  const bytes = shortWalBytes(SEGMENTS_OF_LOG * log + segment);
   bytes.set(Buffer.from("thief"), TWIN_AT);
   const path = walPath(STANZA, "15-1", `${name}-${sha1Of(bytes)}`);
   world.truth.harm(bucket, path);

@@ -37,6 +37,33 @@ const STORED_WAL = /^archive\/.*\/([0-9A-F]{24})-[0-9a-f]{40}/;
 const DATA_FILE = /^backup\/[^/]+\/([^/]+)\/(?:pg_data|bundle)\//;
 const RELATION = /^pg_data\/base\//;
 const contents = new WeakMap<StoredFile, string>();
+/** Names of WAL segments by the path of a file in an archive; null for other files. */
+const walNames = new Map<string, string | null>();
+
+/** What a file says, by its text: runs that differ in one fault write the same ones again. */
+class Parsed<T> {
+  static readonly #TEXTS_MAX = 5000;
+  readonly #known = new Map<string, T | null>();
+  readonly #parse: (text: string, name: string) => T;
+
+  constructor(parse: (text: string, name: string) => T) {
+    this.#parse = parse;
+  }
+
+  /** Null for what cannot be read. `name` is for messages only. */
+  of({ bytes }: StoredFile, name: string): T | null {
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+    const known = this.#known.get(text);
+    if (known !== undefined) return known;
+    if (this.#known.size >= Parsed.#TEXTS_MAX) this.#known.clear();
+    const value = nullOnError(() => this.#parse(text, name));
+    this.#known.set(text, value);
+    return value;
+  }
+}
+
+const backupInfos = new Parsed(parseBackupInfo);
+const allManifests = new Parsed(parseManifest);
 
 export class Truth {
   readonly #buckets: readonly Bucket[];
@@ -262,7 +289,7 @@ export class Truth {
       if (file === undefined) continue;
       const known = this.#infos.get(bucket.key);
       if (known?.file === file) return known.value;
-      const value = nullOnError(() => parseBackupInfo(Buffer.from(file.bytes).toString(), candidate));
+      const value = backupInfos.of(file, candidate);
       if (value === null) continue;
       this.#infos.set(bucket.key, { file, value });
       return value;
@@ -319,7 +346,7 @@ export class Truth {
       return null;
     let known = this.#manifests.get(id);
     if (known?.file !== file) {
-      const value = nullOnError(() => parseManifest(Buffer.from(file.bytes).toString(), label));
+      const value = allManifests.of(file, label);
       if (value === null) return "its manifest is unreadable";
       known = { file, value };
       this.#manifests.set(id, known);
@@ -374,8 +401,8 @@ export class Truth {
 
   #checkWal(bucket: Bucket): string | null {
     for (const [path, file] of bucket.files) {
-      const name = STORED_WAL.exec(path)?.[1];
-      if (name === undefined || bucket.foreign.has(file)) continue;
+      const name = walNameOf(path);
+      if (name === null || bucket.foreign.has(file)) continue;
       if (this.#written.get(name)?.has(sha1OfStored(file)) !== true)
         return `${path} has other bytes than the server wrote`;
     }
@@ -390,6 +417,15 @@ export class Truth {
     }
     return null;
   }
+}
+
+function walNameOf(path: string): string | null {
+  if (!path.startsWith("archive/")) return null;
+  const known = walNames.get(path);
+  if (known !== undefined) return known;
+  const name = STORED_WAL.exec(path)?.[1] ?? null;
+  walNames.set(path, name);
+  return name;
 }
 
 function nullOnError<T>(work: () => T): T | null {
