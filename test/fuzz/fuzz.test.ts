@@ -10,14 +10,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../runtime/repository/support";
-import { fuzz, type Target } from "./fuzzer";
+import { fuzz, RUNS, type Target } from "./fuzzer";
 import { FORMAT_TARGETS, localTargets, WAL_TARGETS } from "./targets";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 16);
-const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (NIGHTLY ? 600 : 5));
 
-const TAKES_MAX = 40;
+const TAKES_MAX = 4000;
 
 const folder = mkdtempSync(join(tmpdir(), "pgb-fuzz-"));
 const names = localTargets(folder).map((target) => target.name);
@@ -25,10 +24,7 @@ rmSync(folder, { recursive: true });
 
 async function check(target: Target): Promise<void> {
   const runs = Math.ceil(RUNS * (target.share ?? 1));
-  const { findings, features, accepted, kept } = await fuzz(target, SEED, {
-    runs,
-    takesMax: NIGHTLY ? 100 * TAKES_MAX : TAKES_MAX,
-  });
+  const { findings, features, accepted, kept } = await fuzz(target, SEED, { runs, takesMax: TAKES_MAX });
   if (NIGHTLY)
     process.stdout.write(
       `${target.name}: ${runs} runs, ${features} features, ${kept} inputs kept, ${accepted} accepted, ${findings.length} findings\n`,

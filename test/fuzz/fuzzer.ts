@@ -3,12 +3,15 @@
  * number of times.
  *
  * V8 counts coverage (`Profiler.takePreciseCoverage` of node:inspector), so sources run unmodified. Reading the counts
- * costs a millisecond, so inputs run in batches. If a batch reaches something new, the search halves it to find the
+ * costs milliseconds, so inputs run in batches. If a batch reaches something new, the search halves it to find the
  * inputs. A seed determines the random numbers, and the number of runs is fixed.
+ *
+ * Short runs, as by day, end with their first batch, for which nothing is learned: they count no coverage.
  */
 import { Session } from "node:inspector";
 import { Worker } from "node:worker_threads";
 import { isError, type ErrorKind } from "../../runtime/base/errors";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 export interface Target {
   readonly name: string;
@@ -44,7 +47,10 @@ export interface FuzzResult {
   readonly accepted: number;
 }
 
+/** Inputs of each target. */
+export const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (NIGHTLY ? 600 : 5));
 const BATCH_SIZE = 64;
+const IS_GUIDED = RUNS > BATCH_SIZE;
 const FINDINGS_MAX = 5;
 /** One input takes microseconds. What takes this long twice is slow: once, the machine may have paused. */
 const RUN_MS_MAX = 2000;
@@ -95,7 +101,7 @@ export async function fuzz(
     for (let done = 0; done < runs && findings.size < FINDINGS_MAX; done += BATCH_SIZE) {
       const batch = Array.from({ length: BATCH_SIZE }, () => mutated(corpus, target, random));
       for (const input of batch) await execute(input);
-      if (coverage.takes < takesMax && coverage.take(false)) await search(batch);
+      if (IS_GUIDED && coverage.takes < takesMax && coverage.take(false)) await search(batch);
     }
   } finally {
     watchdog.end();
@@ -253,13 +259,16 @@ interface ScriptCoverage {
 }
 
 /**
- * Starts with this module and never stops. V8 counts a function's blocks only if it compiled the function while
- * counting, and it compiles a function at its first call. So import this file before calling the parsers.
+ * Starts with this module and never stops: V8 then runs no optimized code, so this process must have no other tests. It
+ * counts a function's blocks only if it compiled the function while counting, and it compiles a function at its first
+ * call. So import this file before calling the parsers.
  */
 const session = new Session();
-session.connect();
-session.post("Profiler.enable");
-session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+if (IS_GUIDED) {
+  session.connect();
+  session.post("Profiler.enable");
+  session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+}
 
 /** The parts of the product's sources that ran for one target, with counts in powers of two. */
 class Coverage {
@@ -274,8 +283,12 @@ class Coverage {
     return this.#seen.size;
   }
 
-  /** Returns true if something new ran since the last call. Remembers it only with `keep`. */
+  /**
+   * Returns true if something new ran since the last call. Remembers it only with `keep`. Without coverage every input
+   * counts as new.
+   */
   take(keep: boolean): boolean {
+    if (!IS_GUIDED) return true;
     let isNew = false;
     this.takes++;
     session.post("Profiler.takePreciseCoverage", (error, { result }) => {

@@ -70,6 +70,8 @@ export const TIERS: readonly Tier[] = [
       "test/components/host/postgresSettings.test.ts",
       "test/components/repositories/cloudRepositories.test.ts",
       "test/components/upgrade.test.ts",
+      // Counts coverage at night.
+      "test/fuzz/fuzz.test.ts",
       "test/runtime/postgres/dataDirectory.test.ts",
     ],
     inMemory: true,
