@@ -8,9 +8,8 @@ import { Socket } from "node:net";
 import { availableParallelism, hostname, userInfo } from "node:os";
 import { createInterface } from "node:readline/promises";
 import { text as textFrom } from "node:stream/consumers";
-import type { Duplex } from "node:stream";
 import { basename } from "node:path";
-import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import { isMainThread } from "node:worker_threads";
 import { utf8 } from "./base/bytes";
 import { systemClock } from "./base/clock";
 import type { Context } from "./base/context";
@@ -33,8 +32,9 @@ import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
 import { exactArguments, exactDirectory, exactEnvironment, nodeAsCalled, setOwnPriority } from "./local/ownProcess";
 import { openToAppend } from "./local/trust";
-import { openRepositories, RealProcess } from "./process/realProcess";
-import { openServed, type StorageProcesses } from "./storage/open";
+import { RealProcess } from "./process/realProcess";
+import { CHANNEL_FD, STORAGE_PROCESS, storageProcesses } from "./process/storageProcesses";
+import { openServed } from "./storage/open";
 import { S3_QUIRKS } from "./storage/s3/quirks";
 import { serveStorage } from "./storage/process/serve";
 import { OTLP_NAMES } from "./metrics/otlpTarget";
@@ -42,7 +42,6 @@ import { VERSION } from "./version";
 import { leaveStaying } from "./stay/leave";
 import { type Caller, isServedVerb, socketOf } from "./stay/place";
 import { type ServedCall, serveStaying, type StayOptions } from "./stay/serveStaying";
-import { serveJobs } from "./workers/worker";
 
 /** How long an aborted command may take to end. */
 const ABORT_GRACE_MS = 10_000;
@@ -53,9 +52,6 @@ const LONG_ABORT_GRACE_MS = 10 * 60_000;
  * until another one wakes it. A backup must not wait for that.
  */
 const STIR_MS = 1000;
-/** First argument of a storage process; its name follows. */
-const STORAGE_PROCESS = "storage-process";
-const CHANNEL_FD = 3;
 /** The first descriptor that systemd passes (sd_listen_fds). */
 const LISTEN_FD = 3;
 /**
@@ -495,22 +491,7 @@ function workerContext(): Context {
   return { clock: systemClock, random: systemRandom, log: silentLog, signal: new AbortController().signal };
 }
 
-/** Nothing of this process but the channel: a storage process that hangs must hold no lock, pipe or secret of it. */
-const STORAGE_PROCESSES: StorageProcesses = {
-  version: VERSION,
-  start: (name) => {
-    const child = spawn(process.execPath, [__filename, STORAGE_PROCESS, name], {
-      cwd: "/",
-      env: {},
-      stdio: ["ignore", "ignore", "ignore", "pipe"],
-    });
-    child.unref();
-    // The channel ends too.
-    child.on("error", () => {});
-    const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-    return { channel: child.stdio[CHANNEL_FD] as Duplex, exited, kill: () => void child.kill("SIGKILL") };
-  },
-};
+const STORAGE_PROCESSES = storageProcesses(process.execPath, __filename);
 
 /** Ends with its channel only: a signal to the whole group must not end calls that the command still waits for. */
 async function serveAsStorageProcess(name: string): Promise<void> {
@@ -631,13 +612,7 @@ if (isMainThread && process.argv[2] === STAYING_PROCESS) {
     process.stderr.write(`${String(error)}\n`);
     process.exit(ERRORS.unhandled);
   });
-} else if (parentPort !== null) {
-  serveJobs(
-    parentPort,
-    workerData,
-    ({ stanza, repos, ioTimeoutMs, rates }) =>
-      openRepositories(stanza, repos, ioTimeoutMs, workerContext(), { processes: STORAGE_PROCESSES, rates }),
-    workerContext(),
-    VERSION,
-  );
+} else {
+  // Only where this file is the whole program: start.ts runs that one at once.
+  void import("./jobThread.js");
 }

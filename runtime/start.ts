@@ -1,11 +1,13 @@
 /**
- * The head of the bundle, which Node runs first. The program, and packages that only some commands need, follow as
- * named comments (tools/parts/build/build.ts). V8 skips a comment immediately, but scans every function of a program,
- * in each process and each worker thread.
+ * The head of the bundle, which Node runs first. The program follows in named texts, as comments
+ * (tools/parts/build/build.ts): V8 skips a comment immediately, but scans every function of a program, in each process
+ * and each worker thread. A process loads the texts that its command needs. The one that every process needs comes as
+ * it is, as does that of threads; the others, and packages that only some commands need, are compressed, because each
+ * process and each thread reads the whole file.
  *
  * V8's compiled code is cached next to the file as `<file>.compiled`, as Python does; where that is not writable, each
  * start compiles the program. The cache counts only if the program's owner or the current user owns it and no one else
- * can write it. The checksum is ours, because V8 does not detect damage.
+ * can write it. The checksums are ours, because V8 does not detect damage.
  *
  * `module.enableCompileCache` is as fast (processor time of a start: 66 ms with this, 69 with it, 96 with neither), but
  * does not cover the file that calls it: the head would first have to unpack another file into a directory that only
@@ -28,7 +30,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { compileFunction, Script } from "node:vm";
-import { isMainThread } from "node:worker_threads";
+import { isMainThread, threadId } from "node:worker_threads";
 import { canRunRuntime } from "./base/nodeVersion";
 import { exitCodeFor, GUARD_VARIABLE } from "./base/recoveryExit";
 import { askStaying } from "./stay/askStaying";
@@ -40,10 +42,14 @@ const UNHANDLED_CODE = 124;
 // Before anything that can fail.
 if (isMainThread && process.argv.includes("archive-get")) guardRecovery();
 
-/** Digest of the program's text. The build defines this and the next constant. */
+/** Digest of the program's texts. The build defines this and the next constants. */
 declare const PROGRAM_DIGEST: string;
 /** Position (bytes before the end of the file) and size of each text. */
 declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, sizeBytes: number]>>;
+/** The text of each module of the program. */
+declare const MODULES: Readonly<Record<string, string>>;
+/** Texts that are not compressed. */
+declare const PLAIN: readonly string[];
 
 /** Exit code of stock's RuntimeError. */
 const RUNTIME_ERROR_CODE = 122;
@@ -61,6 +67,8 @@ const DIGEST_BYTES = 32;
 /** Open while the program runs: an update replaces the file, and a server loads packages later. */
 const PROGRAM_FD = openSync(__filename, "r");
 const STARTED = fstatSync(PROGRAM_FD);
+/** False once a text was compiled. */
+let isAllCompiled = true;
 /** Group and others. */
 const WRITABLE_BY_OTHERS = 0o022;
 
@@ -94,25 +102,56 @@ function refuseNode(): void {
   process.exitCode = RUNTIME_ERROR_CODE;
 }
 
-/** The program is a function that sees this file's own module, and loads packages through an additional parameter. */
-function loadProgram(): (...args: unknown[]) => void {
-  const compiled = readCompiled();
-  const script = new Script(readText("program"), {
-    filename: __filename,
+interface Module {
+  exports: object;
+}
+
+type ModuleBody = (exports: object, require: typeof requireFrom, module: Module) => void;
+
+const bodies = new Map<string, ModuleBody>();
+const modules = new Map<string, Module>();
+/** Loaded texts of the program. */
+const scripts = new Map<string, Script>();
+
+/** What a module of the program requires: another one, or one of Node. */
+function requireFrom(name: string): unknown {
+  return name in MODULES ? loadModule(name) : requireOnUse(name);
+}
+
+function loadModule(name: string): object {
+  const known = modules.get(name);
+  if (known !== undefined) return known.exports;
+  if (!bodies.has(name)) loadText(MODULES[name] ?? "");
+  const module = { exports: {} };
+  modules.set(name, module);
+  bodies.get(name)?.(module.exports, requireFrom, module);
+  return module.exports;
+}
+
+/** A text is a function of what all its modules see besides their own, and returns their bodies. */
+function loadText(name: string): void {
+  const compiled = readCompiled(name);
+  const script = new Script(PLAIN.includes(name) ? readText(name) : unpackText(name), {
+    filename: `${__filename}/${name}`,
     ...(compiled === null ? {} : { cachedData: compiled }),
   });
   compiled?.buffer.transfer(0);
-  if (isMainThread && (compiled === null || script.cachedDataRejected === true))
-    process.once("exit", () => keepCompiled(script));
-  return script.runInThisContext() as ReturnType<typeof loadProgram>;
+  if (scripts.size === 0) process.once("exit", keepCompiled);
+  scripts.set(name, script);
+  isAllCompiled &&= compiled !== null && script.cachedDataRejected !== true;
+  const makeBodies = script.runInThisContext() as (...args: unknown[]) => Record<string, ModuleBody>;
+  for (const [module, body] of Object.entries(makeBodies(__filename, __dirname, loadPackage))) bodies.set(module, body);
 }
 
 /** Runs a package as the body of a module, with Node's own `require`: packages also call what a module exports. */
 function loadPackage(name: string, exports_: unknown, _require: unknown, ...args: unknown[]): void {
+  compileFunction(unpackText(name), MODULE_PARAMETERS, { filename: name })(exports_, require, ...args);
+}
+
+function unpackText(name: string): string {
   // The program loads it at its first use, as other modules of Node.
   const { zstdDecompressSync } = requireOnUse("node:zlib") as typeof import("node:zlib");
-  const text = zstdDecompressSync(Buffer.from(readText(name), "base64")).toString("latin1");
-  compileFunction(text, MODULE_PARAMETERS, { filename: name })(exports_, require, ...args);
+  return zstdDecompressSync(Buffer.from(readText(name), "base64")).toString("latin1");
 }
 
 /**
@@ -155,18 +194,34 @@ function readText(name: string): string {
   return text;
 }
 
-/** Null without code for this program and this Node. */
-function readCompiled(): Buffer<ArrayBuffer> | null {
+/** Texts in the cache, by the program's digest: position and size of their code, which follows. */
+interface CompiledHead {
+  readonly program: string;
+  readonly texts: Readonly<Record<string, readonly [position: number, sizeBytes: number]>>;
+}
+
+const HEAD_BYTES = 4096;
+
+/** Null without code for this text and this Node. */
+function readCompiled(name: string): Buffer<ArrayBuffer> | null {
+  return withCompiled((fd, { texts }) => {
+    const [position, sizeBytes] = texts[name] ?? [0, 0];
+    const bytes = readAt(fd, position, sizeBytes);
+    const compiled = bytes.subarray(DIGEST_BYTES);
+    return digestOf(name, compiled).equals(bytes.subarray(0, DIGEST_BYTES)) ? compiled : null;
+  });
+}
+
+/** Null if the cache cannot be trusted or read. */
+function withCompiled<T>(use: (fd: number, head: CompiledHead) => T): T | null {
   let fd: number | undefined;
   try {
     fd = openSync(COMPILED_FILE, "r");
-    const { uid, mode, size } = fstatSync(fd);
+    const { uid, mode } = fstatSync(fd);
     const isTrusted = uid === process.geteuid?.() || uid === statSync(__filename).uid;
     if (!isTrusted || (mode & WRITABLE_BY_OTHERS) !== 0) return null;
-    const bytes = Buffer.allocUnsafeSlow(size);
-    readSync(fd, bytes, 0, size, 0);
-    const compiled = bytes.subarray(DIGEST_BYTES);
-    return digestOf(compiled).equals(bytes.subarray(0, DIGEST_BYTES)) ? compiled : null;
+    const head = JSON.parse(readAt(fd, 0, HEAD_BYTES).toString("latin1")) as CompiledHead;
+    return head.program === PROGRAM_DIGEST ? use(fd, head) : null;
   } catch {
     return null;
   } finally {
@@ -174,14 +229,38 @@ function readCompiled(): Buffer<ArrayBuffer> | null {
   }
 }
 
-/** With all code that the run compiled. A full disk or a read-only directory is no error. */
-function keepCompiled(script: Script): void {
-  const aside = `${COMPILED_FILE}.${process.pid}`;
+function readAt(fd: number, position: number, sizeBytes: number): Buffer<ArrayBuffer> {
+  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+  return bytes.subarray(0, readSync(fd, bytes, 0, sizeBytes, position));
+}
+
+/**
+ * With all code that the run compiled, and the code of texts that only other commands load. A full disk or a read-only
+ * directory is no error.
+ */
+function keepCompiled(): void {
+  if (isAllCompiled) return;
+  const aside = `${COMPILED_FILE}.${process.pid}.${threadId}`;
   let fd: number | undefined;
   try {
     fd = openSync(aside, "wx", 0o644);
-    const compiled = script.createCachedData();
-    writeFileSync(fd, Buffer.concat([digestOf(compiled), compiled]));
+    const others = withCompiled((from, { texts }) =>
+      Object.entries(texts).flatMap(([name, at]) => (scripts.has(name) ? [] : [[name, readAt(from, ...at)] as const])),
+    );
+    const own = [...scripts].map(([name, script]) => {
+      const compiled = script.createCachedData();
+      return [name, Buffer.concat([digestOf(name, compiled), compiled])] as const;
+    });
+    let end = HEAD_BYTES;
+    const all = [...(others ?? []), ...own];
+    const texts = Object.fromEntries(
+      all.map(([name, { length }]) => {
+        end += length;
+        return [name, [end - length, length]] as const;
+      }),
+    );
+    const head = JSON.stringify({ program: PROGRAM_DIGEST, texts } satisfies CompiledHead).padEnd(HEAD_BYTES);
+    writeFileSync(fd, Buffer.concat([Buffer.from(head), ...all.map(([, bytes]) => bytes)]));
     renameSync(aside, COMPILED_FILE);
   } catch {
     if (fd !== undefined) rmSync(aside, { force: true });
@@ -190,16 +269,16 @@ function keepCompiled(script: Script): void {
   }
 }
 
-/** Digest of code for this program, this Node and this family of processors. */
-function digestOf(compiled: Buffer): Buffer {
+/** Digest of code for this text, this Node and this family of processors. */
+function digestOf(name: string, compiled: Buffer): Buffer {
   return createHash("sha256")
-    .update(`${PROGRAM_DIGEST} ${process.version} ${process.arch}\n`)
+    .update(`${PROGRAM_DIGEST} ${name} ${process.version} ${process.arch}\n`)
     .update(compiled)
     .digest();
 }
 
 function runProgram(): void {
-  loadProgram()(exports, requireOnUse, module, __filename, __dirname, loadPackage);
+  loadModule(isMainThread ? "./main.js" : "./jobThread.js");
 }
 
 /** The socket of a process that an earlier call has left; null for any other call. */

@@ -1,11 +1,10 @@
 /** The {@link CommandProcess} of a real process: opens each resource on first use and closes all of them at the end. */
 import { spawn } from "node:child_process";
 import { readFile, readFileSync, statSync } from "../local/nodeFiles";
-import { type Clock, sharedClock } from "../base/clock";
 import type { Context } from "../base/context";
 import { printable } from "../base/printable";
 import type { Log } from "../base/log";
-import { assert, type BackupError, ERRORS, fail, toBackupError } from "../base/errors";
+import { assert, ERRORS, fail } from "../base/errors";
 import { given } from "../base/given";
 import type {
   BackgroundDetails,
@@ -17,9 +16,7 @@ import type {
   Terminal,
 } from "./commandProcess";
 import { COMMAND_TABLE } from "../config/commands";
-import { rateAtOf } from "../config/hours/limitRate";
 import type { Config, PgConfig, RepoConfig } from "../config/types";
-import { BLOCK_DEFAULTS } from "../format/repository/blockSize";
 import { type MissingWalStore, openMissingWal } from "../local/missingWal";
 import { acquireLock, type LockFile, type LockKind } from "../local/lockFile";
 import { lockDomain } from "../local/lockDomain";
@@ -31,7 +28,6 @@ import { type Environment, showUnit } from "../local/systemdUnit";
 import { type ProgramEnd, runProgram } from "../local/program";
 import { loadUserNames, type UserNames } from "../local/users";
 import type { ServerCandidate } from "../operations/backup/chooseServers";
-import { retentionOf } from "../operations/expire/repoRetention";
 import { inlinePool, type Job, type JobPool, runJob } from "../operations/shared/jobs";
 import { type ContainerServer, ServerContainer } from "../postgres/container/serverContainer";
 import { loadControlFile } from "../postgres/controlFile";
@@ -41,12 +37,10 @@ import { WalStream } from "../postgres/walStream";
 import { LEASE_TIMES } from "../repository/lease";
 import { type LeaseParts, Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
-import { limitedStorage } from "../storage/limitedStorage";
-import { newRateState, RateLimit } from "../storage/rateLimit";
-import { findMountedOwner, mayHang, type OpenDeps, openStorage, type StorageProcesses } from "../storage/open";
-import type { Storage } from "../storage/storage";
-import { unusableStorage } from "../storage/unusable";
+import { newRateState } from "../storage/rateLimit";
+import { findMountedOwner, mayHang, type StorageProcesses } from "../storage/open";
 import { workerPool } from "../workers/pool";
+import { openRepositories } from "./openRepositories";
 
 export interface ProcessFacts
   extends OwnProcess,
@@ -85,69 +79,6 @@ interface Known {
 const SOON_TIMEOUT_MS = 5000;
 /** Longer than between the segments of a busy server, so that threads start for a burst and not for each segment. */
 const THREAD_REST_MS = 30_000;
-
-/** How repositories are opened. */
-interface Opening {
-  /** Absent: every directory is used directly. */
-  readonly processes?: StorageProcesses;
-  /** State of each limit by the repository's key, shared by the threads of a process; one without has no limit. */
-  readonly rates?: Readonly<Record<number, SharedArrayBuffer>>;
-  /** Clock of the limits, which all threads share. Default: {@link sharedClock}. */
-  readonly clock?: Clock;
-  /** True in a server: only some of its work is under the limit. */
-  readonly serves?: boolean;
-}
-
-/**
- * Opens repositories as configured, also in worker threads. No I/O with them yet. One that cannot be opened (its
- * authorities are missing) fails its first use like a dead one: the others go on.
- */
-export function openRepositories(
-  stanza: string,
-  repos: readonly RepoConfig[],
-  ioTimeoutMs: number,
-  ctx: Context,
-  { clock = sharedClock, processes, rates = {}, serves = false }: Opening = {},
-): Repository[] {
-  const storageOf = (config: RepoConfig): Pick<Repository, "storage" | "limitedStorage"> => {
-    const storage = openOrUnusable(config, {
-      clock: ctx.clock,
-      random: ctx.random,
-      signal: ctx.signal,
-      ioTimeoutMs,
-      readFile: (path) => readFileSync(path),
-      ...(processes === undefined ? {} : { processes }),
-    });
-    const [rate, { limitRate }] = [rates[config.key], config];
-    if (rate === undefined || limitRate === undefined) return { storage };
-    const limited = limitedStorage(storage, new RateLimit(rateAtOf(limitRate), rate, clock), ctx.signal);
-    return serves ? { storage, limitedStorage: limited } : { storage: limited };
-  };
-  return repos.map((config) => ({
-    key: config.key,
-    name: `repo${config.key}`,
-    stanza,
-    ...storageOf(config),
-    cipherType: config.cipherType,
-    cipherPass: config.cipherPass?.reveal() ?? null,
-    compress: { type: config.compressType, level: config.compressLevel },
-    bundle: config.bundle ? { sizeBytes: config.bundleSizeBytes, limitBytes: config.bundleLimitBytes } : null,
-    block: config.block === undefined ? null : { ...BLOCK_DEFAULTS, ...config.block },
-    hardLinks: config.hardlink,
-    latestLink: config.symlink,
-    retention: retentionOf(config),
-  }));
-}
-
-function openOrUnusable(config: RepoConfig, deps: OpenDeps): Storage {
-  const unusable = (error: BackupError): Storage => unusableStorage(`repo${config.key}`, error);
-  if (config.unusable !== undefined) return unusable(config.unusable);
-  try {
-    return openStorage(config, deps);
-  } catch (error) {
-    return unusable(toBackupError(error));
-  }
-}
 
 export class RealProcess implements CommandProcess {
   readonly config: Config;

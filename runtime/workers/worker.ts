@@ -1,4 +1,7 @@
-/** The worker thread's side of the pool: opens the repositories once and runs jobs until it is closed. */
+/**
+ * The worker thread's side of the pool: runs jobs until it is closed. It opens the repositories with the first job that
+ * uses one: the threads of an agent only pack WAL, and storages would take megabytes in each.
+ */
 import type { MessagePort } from "node:worker_threads";
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
@@ -17,23 +20,30 @@ import { pack, unpack } from "../base/transfer";
 export function serveJobs(
   port: MessagePort,
   workerData: unknown,
-  open: (start: WorkerStart) => readonly Repository[],
+  open: (start: WorkerStart) => Promise<readonly Repository[]>,
   ctx: Context,
   version: string,
 ): void {
   const start = unpack(workerData) as WorkerStart;
   requireOneBundle(start.version, version);
-  const repos = open(start);
-  const byKey = new Map(repos.map((repo) => [repo.key, repo]));
+  let opened: ReturnType<typeof open> | undefined;
+  const reposFor = async (job: Job): Promise<ReadonlyMap<number, Repository>> => {
+    if (job.kind === "packWal") return new Map();
+    opened ??= open(start);
+    return new Map((await opened).map((repo) => [repo.key, repo]));
+  };
+  const close = async (): Promise<void> =>
+    void (await Promise.all((await (opened ?? [])).map((repo) => repo.storage.close())));
+  const run = async (job: Job): ReturnType<typeof runJob> => runJob(job, await reposFor(job), ctx);
   const answer = (message: FromWorker, moved: ArrayBuffer[] = []): void => port.postMessage(message, moved);
   port.on("message", (message: ToWorker) => {
     if (message.type === "close") {
-      void Promise.all(repos.map((repo) => repo.storage.close())).finally(() => port.close());
+      void close().finally(() => port.close());
       return;
     }
     guardLinks(message.guarded);
     const job = unpack(message.job) as Job;
-    runJob(job, byKey, ctx).then(
+    run(job).then(
       // Compressed WAL is transferred without a copy.
       (value) =>
         answer(

@@ -149,15 +149,32 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "runtime/base",
       "runtime/config",
-      "runtime/format",
       "runtime/local",
       "runtime/operations",
       "runtime/postgres",
+      "runtime/process/openRepositories",
       "runtime/repository",
       "runtime/storage",
       "runtime/workers",
     ],
     mayImportTypes: ["runtime/process/commandProcess"],
+  },
+  {
+    prefix: "runtime/process/openRepositories",
+    mayImport: [
+      "runtime/base",
+      "runtime/config",
+      "runtime/format/repository/blockSize",
+      "runtime/local/nodeFiles",
+      "runtime/operations/expire/repoRetention",
+      "runtime/storage",
+    ],
+    mayImportTypes: ["runtime/repository"],
+  },
+  {
+    prefix: "runtime/process/storageProcesses",
+    mayImport: ["runtime/version"],
+    mayImportTypes: ["runtime/storage/open"],
   },
   {
     prefix: "runtime/metrics",
@@ -272,6 +289,11 @@ export const ROOMS: readonly Room[] = [
     prefix: "runtime/main",
     about: "the bundle's program, which `runtime/start` loads: finds and runs the command",
     mayImport: ["runtime"],
+  },
+  {
+    prefix: "runtime/jobThread",
+    about: "the program of a worker thread",
+    mayImport: ["runtime/base", "runtime/process", "runtime/version", "runtime/workers"],
   },
   // The head of the bundle starts the program and contains none of it.
   {

@@ -63,8 +63,9 @@ const EXTENSIONS: Readonly<Record<CompressType, string>> = {
   bz2: ".bz2",
 };
 const GZ_MEM_LEVEL = 9;
-const GZ_FLAGS = { moreFlag: constants.Z_NO_FLUSH, endFlag: constants.Z_FINISH };
-const ZST_FLAGS = { moreFlag: constants.ZSTD_e_continue, endFlag: constants.ZSTD_e_end };
+// Made on demand: node:zlib is loaded at its first use.
+const gzFlags = () => ({ moreFlag: constants.Z_NO_FLUSH, endFlag: constants.Z_FINISH });
+const zstFlags = () => ({ moreFlag: constants.ZSTD_e_continue, endFlag: constants.ZSTD_e_end });
 const UNCHANGED: Codec = { update: (chunk) => [chunk], finish: () => [], close: () => {} };
 
 /**
@@ -338,20 +339,20 @@ function compressorOptions(type: "gz" | "zst", level: number, raw: boolean, chun
   const size = chunkSize === undefined ? {} : { chunkSize };
   if (type === "zst") return zstOptions(level, "usual", size);
   const options = { ...size, level, memLevel: GZ_MEM_LEVEL };
-  return { create: () => (raw ? createDeflate(options) : createGzip(options)), ...GZ_FLAGS, mapError };
+  return { create: () => (raw ? createDeflate(options) : createGzip(options)), ...gzFlags(), mapError };
 }
 
 function zstOptions(level: number, search: Search, size: ZstdOptions = {}): ZlibCodecOptions {
   const create = (): ReturnType<typeof createZstdCompress> =>
     createZstdCompress({ ...size, params: zstParams(level, search) });
-  return { create, ...ZST_FLAGS, mapError: codecError("zst") };
+  return { create, ...zstFlags(), mapError: codecError("zst") };
 }
 
 function decompressorOptions(type: "gz" | "zst", raw: boolean, chunkSize?: number): ZlibCodecOptions {
   const mapError = codecError(type);
   const size = chunkSize === undefined ? {} : { chunkSize };
-  if (type === "zst") return { create: () => createZstdDecompress(size), ...ZST_FLAGS, mapError };
-  return { create: () => (raw ? createInflate(size) : createGunzip(size)), ...GZ_FLAGS, mapError };
+  if (type === "zst") return { create: () => createZstdDecompress(size), ...zstFlags(), mapError };
+  return { create: () => (raw ? createInflate(size) : createGunzip(size)), ...gzFlags(), mapError };
 }
 
 function codecError(type: CompressType): (error: unknown) => unknown {

@@ -7,7 +7,7 @@
  * stays responsive. Without it only the compression runs in other threads.
  */
 import { createHash } from "node:crypto";
-import { type ByteStream, collect, settle, streamOf } from "../../base/bytes";
+import { type ByteStream, collect, freeMemory, settle, streamOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { compress, type CompressSpec } from "../../format/codec/compress";
@@ -38,6 +38,11 @@ export interface PreparedWal {
    * The compressed content, made once per kind for held files. The stream throws `fileRead` when the file has changed.
    */
   packed(spec: CompressSpec): Promise<() => ByteStream>;
+  /**
+   * Releases the compressed content; `isUnused` frees its memory at once. Absent where other references hold it. Later
+   * the file would be read again.
+   */
+  release?(isUnused: boolean): void;
 }
 
 export interface PrepareOptions {
@@ -121,14 +126,19 @@ export class WalPreparer {
     const { fileId, sizeBytes, sha1, head, contents } = await pack.run({ kind: "packWal", path, specs: pack.specs });
     const cluster = this.#check(name, head, sizeBytes);
     const facts = { name, sizeBytes, sha1, cluster, fileId };
-    if (contents === null) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
-    for (const piece of contents.flat()) settle(piece);
+    for (const piece of contents?.flat() ?? []) settle(piece);
+    let held = contents;
     return {
       ...facts,
       packed: async (spec) => {
-        const content = contents[pack.specs.findIndex(({ type, level }) => type === spec.type && level === spec.level)];
+        if (held === null) return () => compress(readAgain(path, facts), spec);
+        const content = held[pack.specs.findIndex(({ type, level }) => type === spec.type && level === spec.level)];
         if (content === undefined) throw fail("assert", `${name} was not compressed as ${spec.type} ${spec.level}`);
         return () => streamOf(...content);
+      },
+      release: (isUnused) => {
+        if (isUnused) for (const piece of held?.flat() ?? []) freeMemory(piece);
+        held = null;
       },
     };
   }

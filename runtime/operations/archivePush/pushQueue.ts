@@ -26,7 +26,7 @@ import type { WalClaims } from "../heal/heal";
 import { type ClusterIdentity, UNKNOWN_CLUSTER } from "../shared/identity";
 import { recordingConflict } from "./conflicts";
 import { ListedNames } from "./neighbours";
-import { WalPreparer } from "./prepareWal";
+import { type PreparedWal, WalPreparer } from "./prepareWal";
 import type { OpenArchive } from "../shared/knownWal";
 import { PushTarget } from "./pushWal";
 import { pushError, repoErrorLine } from "../shared/results";
@@ -93,6 +93,8 @@ export interface WorkerStatus {
 
 interface FileState {
   stored: "pushed" | "present" | null;
+  /** What was sent last, whether or not it counts as stored yet. */
+  sent: PreparedWal | null;
   /** Nobody has requested it, and this process need not push it. */
   left: boolean;
   /** Where and when it was stored or last seen; meaningless while `stored` is null. */
@@ -238,7 +240,7 @@ export class PushQueue implements WalClaims {
     this.setReady((await listReady(readyDirectory, LIMITS.queueFiles)).filter(mayGoAhead));
   }
 
-  /** Sets the ready files; others are forgotten unless they are requested or being written. */
+  /** Others are forgotten unless they are requested or being written. */
   setReady(names: readonly string[]): void {
     const ready = new Set(names);
     for (const file of this.#files.values()) file.ready = ready.has(file.name);
@@ -445,11 +447,8 @@ export class PushQueue implements WalClaims {
       worker.openedAtMs = nowMs;
     }
     const archive = await worker.target.open(this.#options.cluster);
-    if (
-      worker.archive !== null &&
-      (worker.archive.archiveId !== archive.archiveId || worker.archive.pass !== archive.pass)
-    )
-      worker.epoch++;
+    const known = worker.archive;
+    if (known !== null && (known.archiveId !== archive.archiveId || known.pass !== archive.pass)) worker.epoch++;
     worker.archive = archive;
     return archive;
   }
@@ -466,10 +465,16 @@ export class PushQueue implements WalClaims {
     file.fileId ??= wal.fileId;
     await this.#blaming(worker, file, async () => {
       const archive = await this.#openArchive(worker);
-      const push = (): Promise<"pushed" | "present"> => worker.target.push(wal, archive, onSent);
+      const push = (): Promise<"pushed" | "present"> =>
+        worker.target.push(wal, archive, () => {
+          state.sent = wal;
+          this.#releaseSent(file, wal);
+          onSent();
+        });
       const stored = await recordingConflict(this.#missingWal, worker.repo.key, wal, this.#cluster, push);
       if (this.#files.get(file.name) !== file) return;
       this.#setStored(worker, state, stored);
+      this.#releaseSent(file, wal);
       file.fileId = wal.fileId;
       file.sha1 = wal.sha1;
       file.sizeBytes = wal.sizeBytes;
@@ -478,6 +483,17 @@ export class PushQueue implements WalClaims {
       this.#ctx.log.detail(`${worker.repo.name}: ${stored} ${file.name}`);
       this.#resume(worker);
     });
+  }
+
+  /**
+   * Content that every repository has got waits for no listing: in a burst those would hold tens of megabytes. After a
+   * failed attempt a call that hangs may still read it.
+   */
+  #releaseSent({ name, states }: QueuedFile, wal: PreparedWal): void {
+    const all = [...states.values()];
+    if (!all.every(({ sent, stored }) => stored !== null || sent === wal)) return;
+    this.#preparer.letGo(name);
+    wal.release?.(all.every(({ failures }) => failures === 0));
   }
 
   async #isNameStored(worker: RepositoryWorker, name: string): Promise<boolean> {
@@ -626,6 +642,7 @@ export class PushQueue implements WalClaims {
     if (known !== undefined) return known;
     const fresh = (): FileState => ({
       stored: null,
+      sent: null,
       left: false,
       seenAtMs: 0,
       seenEpoch: 0,

@@ -7,15 +7,15 @@
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Repository } from "../../repository/repository";
-import { type FetchWalJob, fetchTo } from "../archiveGet/archiveGet";
-import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "../backup/copyBatch";
-import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../restore/restoreFile";
-import { type RestoreFilesJob, type RestoreFilesResult, restoreFiles } from "../restore/restoreFiles";
-import { type CopyFilesJob, type CopyFilesResult, copyFiles } from "../sync/copyFiles";
-import { type CopyWalJob, copyWalFile } from "../sync/copyWalFile";
-import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "../verify/verifyBundle";
-import { type VerifyDumpJob, verifyDumpFile } from "../verify/verifyDumpFile";
-import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "../verify/verifyFile";
+import type { FetchWalJob } from "../archiveGet/archiveGet";
+import type { CopyBatchJob, CopyBatchResult } from "../backup/copyBatch";
+import type { RestoreFileJob, RestoreFileResult } from "../restore/restoreFile";
+import type { RestoreFilesJob, RestoreFilesResult } from "../restore/restoreFiles";
+import type { CopyFilesJob, CopyFilesResult } from "../sync/copyFiles";
+import type { CopyWalJob } from "../sync/copyWalFile";
+import type { VerifyBundleJob, VerifyBundleResult } from "../verify/verifyBundle";
+import type { VerifyDumpJob } from "../verify/verifyDumpFile";
+import type { VerifyFileJob, VerifyFileResult } from "../verify/verifyFile";
 import { type PackedWal, type PackWalJob, packWal } from "../archivePush/walFile";
 
 interface JobKinds {
@@ -43,7 +43,7 @@ export interface JobPool {
   close(): Promise<void>;
 }
 
-/** Runs one job in this thread. */
+/** Runs one job in this thread, which loads the code of each kind of job with the first one. */
 export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, ctx: Context): Promise<JobResult<Job>> {
   const repo = (key: number): Repository => {
     const opened = repos.get(key);
@@ -52,28 +52,29 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
   };
   switch (job.kind) {
     case "copyBatch":
-      return copyBatch(job, repo, ctx);
+      return (await import("../backup/copyBatch.js")).copyBatch(job, repo, ctx);
     case "fetchWal": {
       const { repoIndex, destination, durable, ...candidate } = job;
+      const { fetchTo } = await import("../archiveGet/archiveGet.js");
       await fetchTo({ ...candidate, repo: repo(repoIndex) }, destination, durable);
       return undefined;
     }
     case "packWal":
       return packWal(job);
     case "restoreFile":
-      return restoreFile(job, repo, ctx);
+      return (await import("../restore/restoreFile.js")).restoreFile(job, repo, ctx);
     case "restoreFiles":
-      return restoreFiles(job, repo, ctx);
+      return (await import("../restore/restoreFiles.js")).restoreFiles(job, repo, ctx);
     case "syncFiles":
-      return copyFiles(job, repo, ctx);
+      return (await import("../sync/copyFiles.js")).copyFiles(job, repo, ctx);
     case "syncWal":
-      return copyWalFile(job, repo, ctx);
+      return (await import("../sync/copyWalFile.js")).copyWalFile(job, repo, ctx);
     case "verifyBundle":
-      return verifyBundle(job, repo);
+      return (await import("../verify/verifyBundle.js")).verifyBundle(job, repo);
     case "verifyDump":
-      return verifyDumpFile(job, repo);
+      return (await import("../verify/verifyDumpFile.js")).verifyDumpFile(job, repo);
     case "verifyFile":
-      return verifyFile(job, repo);
+      return (await import("../verify/verifyFile.js")).verifyFile(job, repo);
   }
 }
 

@@ -19,7 +19,7 @@ import { sha1Hex } from "../../../runtime/base/hash";
 import { Secret } from "../../../runtime/base/secret";
 import type { RepoConfig } from "../../../runtime/config/types";
 import { silentLog } from "../../../runtime/base/log";
-import { openRepositories } from "../../../runtime/process/realProcess";
+import { openRepositories } from "../../../runtime/process/openRepositories";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
 import { listWal, openWal } from "../../../runtime/repository/walStore";
 import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";

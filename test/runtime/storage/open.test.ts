@@ -7,7 +7,7 @@ import { Secret } from "../../../runtime/base/secret";
 import { limitRateOf } from "../../../runtime/config/hours/limitRate";
 import type { AzureConfig, GcsConfig, RepoConfig, S3Config } from "../../../runtime/config/types";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
-import { openRepositories } from "../../../runtime/process/realProcess";
+import { openRepositories } from "../../../runtime/process/openRepositories";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
 import { newRateState } from "../../../runtime/storage/rateLimit";
 import { openServed, openStorage } from "../../../runtime/storage/open";

@@ -14,10 +14,10 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants, zstdCompressSync } from "node:zlib";
-import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
+import { type BuildOptions, build as bundle, type Plugin, transform } from "esbuild";
 import { cloneCacheFolder, projectFolder, withLock } from "../cache";
 import { run } from "../process";
 import { formatBytes, type Progress } from "../progress";
@@ -163,17 +163,23 @@ function withoutHttp2(): Plugin {
   };
 }
 
-function bundleOptions(root: string) {
+function transformOptions() {
   return {
-    bundle: true,
     platform: "node",
     target: "node22",
-    format: "cjs",
     minifySyntax: true,
     minifyWhitespace: true,
     // Keeps names: stacks in bug reports must be readable, and the size allows it.
     minifyIdentifiers: false,
     legalComments: "inline",
+  } as const satisfies BuildOptions;
+}
+
+function bundleOptions(root: string) {
+  return {
+    ...transformOptions(),
+    bundle: true,
+    format: "cjs",
     // ssh2's compiled parts would be a little faster, but the bundle is one file for every machine.
     external: ["cpu-features", "*.node"],
     logLevel: "silent",
@@ -183,42 +189,127 @@ function bundleOptions(root: string) {
 
 const PACKED = { params: { [constants.ZSTD_c_compressionLevel]: 19 } };
 
-/** As runtime/start.ts calls the program. */
-const PROGRAM_PARAMETERS = ["exports", "require", "module", "__filename", "__dirname", "loadPackage"];
+/** As runtime/start.ts calls a text of the program, and each module in it. */
+const TEXT_PARAMETERS = "__filename, __dirname, loadPackage";
+const MODULE_PARAMETERS = "exports, require, module";
+
+/** A text of the program: the bodies of its modules by the names that they import each other by. */
+export interface ProgramText {
+  /** False to compress it. */
+  readonly isPlain: boolean;
+  readonly modules: ReadonlyMap<string, string>;
+}
 
 /**
- * The file for hosts and clusters: runtime/start.ts, followed by the program and the packages as comments. The packages
- * are compressed, because each process and each worker thread reads the whole file.
+ * The file for hosts and clusters: runtime/start.ts, followed by the program's texts and the packages as comments.
+ * Packages, and texts that only some commands load, are compressed, because each process and each worker thread reads
+ * the whole file.
  */
-export async function startedProgram(root: string, texts: ReadonlyMap<string, string>): Promise<Buffer> {
-  const program = `(function (${PROGRAM_PARAMETERS.join(", ")}) {${texts.get("program") ?? ""}\n})`;
-  const digest = createHash("sha256").update(program).digest("hex");
-  const comments = [...texts].map(([name, text]) => ({
+export async function startedProgram(
+  root: string,
+  program: ReadonlyMap<string, ProgramText>,
+  packages: ReadonlyMap<string, string>,
+): Promise<Buffer> {
+  const texts = [...program].map(([name, { isPlain, modules }]) => ({ name, isPlain, text: textOf(modules) }));
+  const digest = createHash("sha256")
+    .update(texts.map(({ text }) => text).join("\n"))
+    .digest("hex");
+  const packed = [...packages].map(([name, text]) => ({ name, isPlain: false, text }));
+  const comments = [...texts, ...packed].map(({ name, isPlain, text }) => ({
     name,
-    text: name === "program" ? program.replaceAll("*/", "*\u0001/") : zstdCompressSync(text, PACKED).toString("base64"),
+    text: isPlain ? text.replaceAll("*/", "*\u0001/") : zstdCompressSync(text, PACKED).toString("base64"),
   }));
   const body = comments.map(({ text }) => `/*\n${text}\n*/\n`);
   const ranges = comments.map(({ name, text }, position) => {
     const fromEndBytes = body.slice(position).reduce((sum, { length }) => sum + length, 0) - "/*\n".length;
     return [name, [fromEndBytes, text.length]];
   });
+  const locations = [...program].flatMap(([name, { modules }]) => [...modules.keys()].map((module) => [module, name]));
+  const plain = texts.flatMap(({ name, isPlain }) => (isPlain ? [name] : []));
   const head = await bundle({
     ...bundleOptions(root),
     entryPoints: [join(root, "runtime", "start.ts")],
-    define: { PROGRAM_DIGEST: JSON.stringify(digest), TEXTS: JSON.stringify(Object.fromEntries(ranges)) },
+    define: {
+      PROGRAM_DIGEST: JSON.stringify(digest),
+      TEXTS: JSON.stringify(Object.fromEntries(ranges)),
+      MODULES: JSON.stringify(Object.fromEntries(locations)),
+      PLAIN: JSON.stringify(plain),
+    },
     write: false,
   });
   return Buffer.from(`${head.outputFiles[0]?.text}${body.join("")}`, "latin1");
 }
 
+function textOf(modules: ReadonlyMap<string, string>): string {
+  const bodies = [...modules].map(([name, body]) => `${JSON.stringify(name)}(${MODULE_PARAMETERS}) {${body}\n}`);
+  return `(function (${TEXT_PARAMETERS}) { return {${bodies.join(",\n")}}; })`;
+}
+
+/**
+ * The texts of the program, and which modules they must have: with these, each gets what they always need and no text
+ * above has. The last one gets the rest. What each process and each thread needs is not compressed.
+ */
+const PROGRAM_TEXTS: readonly {
+  readonly name: string;
+  readonly entries: readonly string[];
+  readonly isPlain: boolean;
+}[] = [
+  { name: "thread", entries: ["jobThread"], isPlain: true },
+  {
+    name: "main",
+    entries: ["main", "commands/watch/info", "commands/wal/archivePush", "commands/wal/archiveGet"],
+    isPlain: true,
+  },
+  { name: "agent", entries: ["agent/agent"], isPlain: false },
+  { name: "others", entries: [], isPlain: false },
+];
+
+/** The program in texts. esbuild splits it into modules by what the dynamic imports need. */
+export async function programTexts(root: string, deferred: Map<string, string>): Promise<Map<string, ProgramText>> {
+  const { outputFiles, metafile } = await bundle({
+    ...runtimeBundle(root, deferred),
+    entryPoints: ["main", "jobThread"].map((name) => join(root, "runtime", `${name}.ts`)),
+    format: "esm",
+    splitting: true,
+    outdir: root,
+    metafile: true,
+    write: false,
+  });
+  const outputs = Object.entries(metafile.outputs);
+  const textOfModule = new Map<string, string>();
+  const put = (module: string, text: string): void => {
+    const imports = metafile.outputs[module]?.imports;
+    if (imports === undefined || textOfModule.has(module)) return;
+    textOfModule.set(module, text);
+    for (const { kind, path } of imports) if (kind === "import-statement") put(path, text);
+  };
+  for (const { name, entries } of PROGRAM_TEXTS)
+    for (const entry of entries) {
+      const [module] = outputs.find(([, { entryPoint }]) => entryPoint === `runtime/${entry}.ts`) ?? [];
+      if (module === undefined) throw new Error(`runtime/${entry}.ts is not imported on demand`);
+      put(module, name);
+    }
+  const codes = new Map<string, string>();
+  for (const { path, text } of outputFiles) {
+    const options = { ...transformOptions(), format: "cjs", supported: { "dynamic-import": false } } as const;
+    codes.set(relative(root, path), (await transform(text, options)).code);
+  }
+  return new Map(
+    PROGRAM_TEXTS.map(({ name, isPlain }) => {
+      const own = [...codes].filter(([module]) => (textOfModule.get(module) ?? "others") === name);
+      return [name, { isPlain, modules: new Map(own.map(([module, code]) => [`./${module}`, code])) }];
+    }),
+  );
+}
+
 async function bundleRuntime(root: string): Promise<{ sizeBytes: number; packedSizeBytes: number }> {
   const outfile = join(root, "dist", "runtime.cjs");
   const deferred = new Map<string, string>();
-  const result = await bundle({ ...runtimeBundle(root, deferred), outfile, write: false }).catch((error: unknown) => {
+  const texts = await programTexts(root, deferred).catch((error: unknown) => {
     throw new Error(`esbuild: ${error instanceof Error ? error.message : String(error)}`);
   });
-  const packages = [...deferred].sort(([left], [right]) => (left < right ? -1 : 1));
-  const bytes = await startedProgram(root, new Map([["program", result.outputFiles[0]?.text ?? ""], ...packages]));
+  const packages = new Map([...deferred].sort(([left], [right]) => (left < right ? -1 : 1)));
+  const bytes = await startedProgram(root, texts, packages);
   mkdirSync(dirname(outfile), { recursive: true });
   // A running PostgreSQL may start it at any time: it must see the old file or the new one, never a part.
   writeFileSync(`${outfile}.new`, bytes, { mode: 0o755 });

@@ -33,15 +33,29 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-async function makeProgram(arg = "first"): Promise<void> {
-  const texts = new Map([
-    [
-      "program",
-      `/* a comment */const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log("${arg}",other.name,__filename===require("node:path").resolve(process.argv[1]),process.argv.slice(2).join())`,
-    ],
-    ["other", `exports.name=/a*/.test("other")&&"other";`],
+/** A program of one module, and of others by their texts. */
+async function writeProgram(
+  main: string,
+  other: string,
+  more: Readonly<Record<string, Readonly<Record<string, string>>>> = {},
+): Promise<void> {
+  const program = new Map([
+    ["main", { isPlain: true, modules: new Map([["./main.js", main]]) }],
+    ...Object.entries(more).map(
+      ([name, modules]) => [name, { isPlain: false, modules: new Map(Object.entries(modules)) }] as const,
+    ),
   ]);
-  writeFileSync(file, await startedProgram(projectFolder(), texts), { mode: 0o755 });
+  const bytes = await startedProgram(projectFolder(), program, new Map([["other", other]]));
+  writeFileSync(file, bytes, { mode: 0o755 });
+}
+
+const LOAD_OTHER = `const other={};loadPackage("other",other,require,{},__filename,__dirname)`;
+
+async function makeProgram(arg = "first"): Promise<void> {
+  await writeProgram(
+    `/* a comment */${LOAD_OTHER};console.log("${arg}",other.name,__filename===require("node:path").resolve(process.argv[1]),process.argv.slice(2).join())`,
+    `exports.name=/a*/.test("other")&&"other";`,
+  );
 }
 
 function run(options: { readonly uid?: number; readonly node?: string } = {}): string {
@@ -53,16 +67,9 @@ function run(options: { readonly uid?: number; readonly node?: string } = {}): s
 
 /** Makes a program that runs `act` on its own file before it loads its package. */
 async function makeSlowProgram(act: string): Promise<void> {
-  const program = `const fs=require("node:fs");${act};const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log(other.name)`;
-  writeFileSync(
-    file,
-    await startedProgram(
-      projectFolder(),
-      new Map([
-        ["program", program],
-        ["other", 'exports.name="other";'],
-      ]),
-    ),
+  await writeProgram(
+    `const fs=require("node:fs");${act};${LOAD_OTHER};console.log(other.name)`,
+    'exports.name="other";',
   );
 }
 
@@ -85,14 +92,12 @@ test("a module of Node is loaded when it is used, and a package gets Node's own"
     const before = isLoaded();
     const copy = { ...tls };
     const real = process.getBuiltinModule("node:tls");
-    const other = {};
-    loadPackage("other", other, require, {}, __filename, __dirname);
+    ${LOAD_OTHER};
     console.log(before, isLoaded(), copy.connect === real.connect, tls.connect === real.connect, "connect" in tls, "x" in tls, other.name);`;
-  const texts = new Map([
-    ["program", program],
-    ["other", `class Other extends require("node:events") {} exports.name = new Other().emit("nothing");`],
-  ]);
-  writeFileSync(file, await startedProgram(projectFolder(), texts));
+  await writeProgram(
+    program,
+    `class Other extends require("node:events") {} exports.name = new Other().emit("nothing");`,
+  );
   expect(run()).toBe("false true true true true false false\n");
 });
 
@@ -157,8 +162,9 @@ test("another program in its place runs at once, and its own code replaces the o
 
 // claim: docs/commands.md: `runtime.cjs.compiled` may be deleted…
 test.each([
-  ["a flipped byte", (bytes: Buffer) => bytes.fill((bytes[200] ?? 0) ^ 0xff, 200, 201)],
-  ["a truncated file", (bytes: Buffer) => bytes.subarray(0, 150)],
+  ["a flipped byte", (bytes: Buffer) => bytes.fill((bytes.at(-9) ?? 0) ^ 0xff, bytes.length - 9, bytes.length - 8)],
+  ["a flipped byte of its table", (bytes: Buffer) => bytes.fill(0x7d, 20, 21)],
+  ["a truncated file", (bytes: Buffer) => bytes.subarray(0, -9)],
   ["an empty file", () => Buffer.alloc(0)],
 ])("damaged compiled code is not run but compiled again: %s", async (_, damage) => {
   await makeProgram();
@@ -207,3 +213,28 @@ test.runIf(isRoot)(
     expect(readdirSync(folder).sort()).toEqual(["node", "program.cjs", "program.cjs.compiled"]);
   },
 );
+
+test("a text that only some commands need is loaded on demand, once, and adds its code to that of the others", async () => {
+  const main = `
+    for (const name of process.argv.slice(2)) if (name.startsWith("./")) console.log(require(name).name, require(name) === require(name));
+    console.log("main");`;
+  const noisy = (name: string): string => `console.log("loading ${name}"); module.exports = { name: "${name}" };`;
+  await writeProgram(main, "", {
+    first: { "./first.js": noisy("first"), "./beside.js": `exports.name = require("./first.js").name + " too";` },
+    second: { "./second.js": noisy("second") },
+  });
+  const call = (...args: string[]): string => execFileSync(process.execPath, [file, ...args], { encoding: "utf8" });
+  const texts = (): string[] => {
+    const head = JSON.parse(readFileSync(compiled, "latin1").slice(0, 4096)) as { texts: object };
+    return Object.keys(head.texts).sort();
+  };
+  expect(call()).toBe("main\n");
+  expect(texts()).toEqual(["main"]);
+  expect(call("./beside.js", "./first.js")).toBe("loading first\nfirst too true\nfirst true\nmain\n");
+  expect(texts()).toEqual(["first", "main"]);
+  expect(call("./second.js")).toBe("loading second\nsecond true\nmain\n");
+  expect(texts()).toEqual(["first", "main", "second"]);
+  const before = identity();
+  expect(call("./first.js", "./second.js")).toBe("loading first\nfirst true\nloading second\nsecond true\nmain\n");
+  expect(identity()).toBe(before);
+});
