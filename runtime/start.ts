@@ -113,18 +113,23 @@ const modules = new Map<string, Module>();
 /** Loaded texts of the program. */
 const scripts = new Map<string, Script>();
 
-/** What a module of the program requires: another one, or one of Node. */
+/** What a module of the program requires: another one, a package, or a module of Node. */
 function requireFrom(name: string): unknown {
-  return name in MODULES ? loadModule(name) : requireOnUse(name);
+  return name in MODULES || name in TEXTS ? loadModule(name) : requireOnUse(name);
 }
 
 function loadModule(name: string): object {
   const known = modules.get(name);
   if (known !== undefined) return known.exports;
-  if (!bodies.has(name)) loadText(MODULES[name] ?? "");
-  const module = { exports: {} };
+  const module: Module = { exports: {} };
+  const text = MODULES[name];
+  if (text === undefined) loadPackage(name, module);
+  else {
+    if (!bodies.has(name)) loadText(text);
+    modules.set(name, module);
+    bodies.get(name)?.(module.exports, requireFrom, module);
+  }
   modules.set(name, module);
-  bodies.get(name)?.(module.exports, requireFrom, module);
   return module.exports;
 }
 
@@ -140,12 +145,13 @@ function loadText(name: string): void {
   scripts.set(name, script);
   isAllCompiled &&= compiled !== null && script.cachedDataRejected !== true;
   const makeBodies = script.runInThisContext() as (...args: unknown[]) => Record<string, ModuleBody>;
-  for (const [module, body] of Object.entries(makeBodies(__filename, __dirname, loadPackage))) bodies.set(module, body);
+  for (const [module, body] of Object.entries(makeBodies(__filename, __dirname))) bodies.set(module, body);
 }
 
 /** Runs a package as the body of a module, with Node's own `require`: packages also call what a module exports. */
-function loadPackage(name: string, exports_: unknown, _require: unknown, ...args: unknown[]): void {
-  compileFunction(unpackText(name), MODULE_PARAMETERS, { filename: name })(exports_, require, ...args);
+function loadPackage(name: string, module: Module): void {
+  const body = compileFunction(unpackText(name), MODULE_PARAMETERS, { filename: name });
+  body(module.exports, require, module, __filename, __dirname);
 }
 
 function unpackText(name: string): string {

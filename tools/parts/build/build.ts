@@ -123,32 +123,35 @@ function protoFiles(): Plugin {
 }
 
 /**
- * Embeds whole packages as text, compiled at their first import. V8 scans every function of a file when it loads it,
- * and each worker thread loads it again, at twenty milliseconds per megabyte.
+ * Whole packages as texts, compiled at their first import. V8 scans every function of a file when it loads it, and each
+ * worker thread loads it again, at twenty milliseconds per megabyte. With `deferred` runtime/start.ts has the texts,
+ * else they are in the program.
  */
 function deferPackages(root: string, deferred: Map<string, string> | undefined): Plugin {
   return {
     name: "defer-packages",
     setup: ({ onResolve, onLoad }) => {
-      onResolve({ filter: new RegExp(`^(${Object.keys(DEFERRED).join("|")})$`) }, ({ path }) => ({
-        path,
-        namespace: "deferred",
-      }));
+      onResolve({ filter: new RegExp(`^(${Object.keys(DEFERRED).join("|")})$`) }, async ({ path }) => {
+        if (deferred === undefined) return { path, namespace: "deferred" };
+        if (!deferred.has(path)) deferred.set(path, await packageText(root, path));
+        return { path, external: true };
+      });
       onLoad({ filter: /.*/, namespace: "deferred" }, async ({ path }) => {
-        const contents = DEFERRED[path] ?? null;
-        const entry = contents === null ? { entryPoints: [path] } : { stdin: { contents, resolveDir: root } };
-        const own = { mainFields: ["module", "main"], plugins: [withoutHttp2()] };
-        const options = { ...bundleOptions(root), ...(contents === null ? {} : own), ...entry };
-        const result = await bundle({ ...options, write: false });
-        const text = result.outputFiles[0]?.text ?? "";
         const parameters = ["exports", "require", "module", "__filename", "__dirname"];
-        const inline = `require("node:vm").compileFunction(${JSON.stringify(text)}, ${JSON.stringify(parameters)}, { filename: ${JSON.stringify(path)} })`;
-        deferred?.set(path, text);
-        const load = deferred === undefined ? `${inline}(` : `loadPackage(${JSON.stringify(path)}, `;
-        return { contents: `${load}${parameters.join(", ")});`, loader: "js", resolveDir: root };
+        const text = JSON.stringify(await packageText(root, path));
+        const compile = `require("node:vm").compileFunction(${text}, ${JSON.stringify(parameters)}, { filename: ${JSON.stringify(path)} })`;
+        return { contents: `${compile}(${parameters.join(", ")});`, loader: "js", resolveDir: root };
       });
     },
   };
+}
+
+async function packageText(root: string, path: string): Promise<string> {
+  const contents = DEFERRED[path] ?? null;
+  const entry = contents === null ? { entryPoints: [path] } : { stdin: { contents, resolveDir: root } };
+  const own = { mainFields: ["module", "main"], plugins: [withoutHttp2()] };
+  const options = { ...bundleOptions(root), ...(contents === null ? {} : own), ...entry };
+  return (await bundle({ ...options, write: false })).outputFiles[0]?.text ?? "";
 }
 
 /** undici loads it for servers that offer HTTP/2, does without where it is missing, and is not asked for it here. */
@@ -190,7 +193,7 @@ function bundleOptions(root: string) {
 const PACKED = { params: { [constants.ZSTD_c_compressionLevel]: 19 } };
 
 /** As runtime/start.ts calls a text of the program, and each module in it. */
-const TEXT_PARAMETERS = "__filename, __dirname, loadPackage";
+const TEXT_PARAMETERS = "__filename, __dirname";
 const MODULE_PARAMETERS = "exports, require, module";
 
 /** A text of the program: the bodies of its modules by the names that they import each other by. */

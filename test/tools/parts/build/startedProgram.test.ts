@@ -49,7 +49,7 @@ async function writeProgram(
   writeFileSync(file, bytes, { mode: 0o755 });
 }
 
-const LOAD_OTHER = `const other={};loadPackage("other",other,require,{},__filename,__dirname)`;
+const LOAD_OTHER = `const other=require("other")`;
 
 async function makeProgram(arg = "first"): Promise<void> {
   await writeProgram(
