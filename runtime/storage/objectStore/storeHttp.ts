@@ -242,7 +242,7 @@ export class StoreHttp<F extends RequestFacts> {
 
 type Digests = Pick<StoreBody, "md5" | "sha256Hex">;
 
-/** Digests of settled bodies, for the other repositories that get the same bytes. The key is the first chunk's buffer. */
+/** Digests of settled bodies, for other repositories that get the same bytes; by the first chunk's buffer. */
 const digestsOfSettled = new WeakMap<ArrayBufferLike, { readonly chunks: readonly Uint8Array[]; digests: Digests }>();
 
 /** Hashes a body while it is assembled. Most services answer with its MD5. */

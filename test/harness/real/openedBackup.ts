@@ -131,7 +131,7 @@ export interface BedWithForms {
 /** Large enough for files that stream and for several super blocks. */
 const ROWS = 60_000;
 
-/** A database of some kinds of files, and chains of backups in each form: of ours in repo1 to 3, of stock's in 4 and 5. */
+/** A database of some kinds of files, and chains of backups in each form: ours in repo1 to 3, stock's in 4 and 5. */
 export async function bedWithForms(binaries: PostgresBinaries, stock: StockPgbackrest): Promise<BedWithForms> {
   const bed = await TestBed.create({
     binaries,
