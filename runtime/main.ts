@@ -42,6 +42,7 @@ import { VERSION } from "./version";
 import { leaveStaying } from "./stay/leave";
 import { type Caller, isServedVerb, socketOf } from "./stay/place";
 import { type ServedCall, serveStaying, type StayOptions } from "./stay/serveStaying";
+import { keepNewSpaceSmall } from "./workers/heap";
 
 /** How long an aborted command may take to end. */
 const ABORT_GRACE_MS = 10_000;
@@ -83,6 +84,8 @@ const ARGUMENTS = exactArguments(process.argv.slice(2));
 const STAYING_PROCESS = "staying-process";
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$|OTEL_)/;
+/** Commands that run beside a server for hours. */
+const ARCHIVES_ALWAYS: readonly string[] = ["agent", "cnpg-instance"];
 /** What this process has written to standard output. */
 const output: { isResult: boolean; error: Error | undefined } = { isResult: false, error: undefined };
 
@@ -179,6 +182,7 @@ async function runInside({ config, warnings }: Loaded, command: Command, call: C
     if (config.priority !== undefined) setOwnPriority(config.priority);
     await Promise.all([proc.findMountedOwners(), proc.findContainer()]);
     warnRoot(config, proc.lockOwners(), log);
+    if (ARCHIVES_ALWAYS.includes(config.command)) keepNewSpaceSmall();
     const code = await command(proc);
     await proc.close();
     await rememberRun(config, code, log);

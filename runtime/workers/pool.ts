@@ -7,9 +7,7 @@
  * jobs at a time, so that one waits for the store while another computes. A thread that dies fails its jobs; the pool
  * continues with the others. An abort answers every job at once: a thread's own work may hang.
  */
-import { PerformanceObserver } from "node:perf_hooks";
-import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
@@ -18,6 +16,7 @@ import { guardedDirectories } from "../local/nodeFiles";
 import type { RepoConfig } from "../config/types";
 import type { Job, JobPool, JobResult } from "../operations/shared/jobs";
 import { pack, unpack } from "../base/transfer";
+import { collectGarbage, watchHeap } from "./heap";
 
 export interface WorkerStart {
   readonly stanza: string;
@@ -71,7 +70,8 @@ export interface PoolOptions {
 
 /** `workerFile` is this program's bundle; its main file acts as a worker when it is started as a thread. */
 export function workerPool(workerFile: string, start: WorkerStart, options: PoolOptions): JobPool {
-  return new WorkerPool(() => startThread(workerFile, start), options);
+  const newSpaceMib = options.rest === undefined ? THREAD_NEW_SPACE_MIB_MAX : RESTING_NEW_SPACE_MIB_MAX;
+  return new WorkerPool(() => startThread(workerFile, start, newSpaceMib), options);
 }
 
 class WorkerPool implements JobPool {
@@ -189,6 +189,8 @@ class WorkerPool implements JobPool {
       if (at < 0 || thread.dead || thread.waiting.size > 0) return;
       this.#threads.splice(at, 1);
       thread.worker.postMessage({ type: "close" });
+      // What the burst has left in this thread's heap goes too.
+      if (this.#threads.length === 0) collectGarbage();
     };
     clock.sleep(timeMs, thread.rest.signal).then(end, () => {});
   }
@@ -223,48 +225,15 @@ class WorkerPool implements JobPool {
 const THREAD_HEAP_MIB_MAX = 64;
 /** Little outlives a job; by default each thread holds 48 MiB of new space. */
 const THREAD_NEW_SPACE_MIB_MAX = 6;
+/** For threads of a server, which only work now and then: packing WAL makes few objects. */
+const RESTING_NEW_SPACE_MIB_MAX = 3;
 /** V8 counts new space as three semi-spaces. */
 const NEW_SPACE_PARTS = 3;
-/**
- * A heap above this size is mostly lists of files, which stay: V8 would let garbage of three times their size pile up.
- * A limit counts from a whole collection, which V8 would make late: with 20 MiB in use not before 55.
- */
-const LARGE_HEAP_BYTES = 20 * 1024 * 1024;
-/** For such a heap; a smaller one is left to V8, which is faster. */
-const GARBAGE_PERCENT = 30;
-/** New space of this size works as well as the 64 MiB that it would grow to: rows of files do not stay in it. */
-const NEW_SPACE_BYTES = 4 * 1024 * 1024;
 
-/** Checks this thread's heap after each collection, and limits the growth of a large one. */
-function watchHeap(): PerformanceObserver {
-  const watch = new PerformanceObserver(() => {
-    const newSpace = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
-    if (newSpace !== undefined && newSpace.space_size >= NEW_SPACE_BYTES)
-      setFlagsFromString("--semi-space-growth-factor=1");
-    if (getHeapStatistics().used_heap_size < LARGE_HEAP_BYTES) return;
-    setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
-    watch.disconnect();
-    collectGarbage();
-  });
-  watch.observe({ entryTypes: ["gc"] });
-  return watch;
-}
-
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  const collect: unknown = runInNewContext("gc");
-  // Compiled code counts only under the flags that it was made under.
-  setFlagsFromString("--no-expose-gc");
-  if (typeof collect === "function") collect();
-}
-
-function startThread(workerFile: string, start: WorkerStart): Thread {
-  const resourceLimits = {
-    maxOldGenerationSizeMb: THREAD_HEAP_MIB_MAX,
-    maxYoungGenerationSizeMb: THREAD_NEW_SPACE_MIB_MAX,
-  };
+function startThread(workerFile: string, start: WorkerStart, newSpaceMib: number): Thread {
+  const resourceLimits = { maxOldGenerationSizeMb: THREAD_HEAP_MIB_MAX, maxYoungGenerationSizeMb: newSpaceMib };
   // A smaller start would only collect garbage while the thread starts, and long-lived objects remain anyway.
-  setFlagsFromString(`--min-semi-space-size=${THREAD_NEW_SPACE_MIB_MAX / NEW_SPACE_PARTS}`);
+  setFlagsFromString(`--min-semi-space-size=${newSpaceMib / NEW_SPACE_PARTS}`);
   const worker = new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits });
   const give = (id: number, job: Job): void => {
     thread.rest?.abort();

@@ -180,6 +180,15 @@ export function zstParams(level: number, search: Search = "usual"): Record<numbe
   };
 }
 
+/** Memory that gathered the frames of an earlier file: V8 would let dozens of megabytes of them pile up. */
+let idleInput: Buffer | null = null;
+
+function takeInput(): Buffer {
+  const input = idleInput ?? Buffer.allocUnsafeSlow(LONG_FRAME_SIZE_BYTES);
+  idleInput = null;
+  return input;
+}
+
 /** Collects chunks of any length into complete frames. */
 export class ZstFramesCompressor implements Codec {
   readonly #level: number;
@@ -211,7 +220,7 @@ export class ZstFramesCompressor implements Codec {
         yield this.#frame(part);
         continue;
       }
-      if (this.#input === null || this.#input.length < sizeBytes) this.#input = Buffer.allocUnsafeSlow(sizeBytes);
+      this.#input ??= takeInput();
       this.#input.set(part, this.#filledBytes);
       this.#filledBytes += part.length;
       if (this.#filledBytes < sizeBytes) return;
@@ -229,6 +238,8 @@ export class ZstFramesCompressor implements Codec {
   }
 
   close(): void {
+    idleInput ??= this.#input;
+    this.#input = null;
     for (const [search, handle] of this.#handles) {
       if (this.#isWhole) handlesOfFiles.keep(search, this.#level, handle);
       else handle.close();
