@@ -350,9 +350,9 @@ async function removeDirectories(
     // Its process may be asleep just before it lists the backup.
     if (stamp !== undefined && (await hasManifest(repo, label))) await fenceBackupInfo(repo, (info) => info, ctx);
     if (stamp !== undefined && (await isOpenElsewhere(run, label, pass))) await leaveTombstone(repo, label);
-    // Repeated because a killed run may have left them: without manifests a half-removed directory never passes for a
-    // backup.
-    await removeManifests(repo, label, run.lease);
+    // A killed run may have left them: without manifests a half-removed directory never passes for a backup. Those of
+    // backups that were listed are gone.
+    if (!expired.has(label)) await removeManifests(repo, label, run.lease);
     await run.lease.keep();
     await removeBackupPath(repo, label);
   }
