@@ -1,8 +1,8 @@
 /** The house plan: a table of allowed imports, and the import graph that it is checked against. */
 import { existsSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
-import ts from "typescript";
-import { positionOf, type Source, walk } from "./sources";
+import type ts from "typescript";
+import { compiler, positionOf, type Source, walk } from "./sources";
 
 export interface Import {
   readonly from: string;
@@ -479,7 +479,7 @@ export const ROOMS: readonly Room[] = [
 export function importsOf(source: Source, root: string): Import[] {
   const result: Import[] = [];
   const add = (node: ts.Node, specifier: ts.Node | undefined, typeOnly: boolean): void => {
-    if (specifier === undefined || !ts.isStringLiteralLike(specifier)) return;
+    if (specifier === undefined || !compiler.isStringLiteralLike(specifier)) return;
     result.push({
       from: source.path,
       position: positionOf(source, node),
@@ -488,10 +488,11 @@ export function importsOf(source: Source, root: string): Import[] {
     });
   };
   walk(source, (node) => {
-    if (ts.isImportDeclaration(node)) add(node, node.moduleSpecifier, isTypeImport(node));
-    else if (ts.isExportDeclaration(node)) add(node, node.moduleSpecifier, node.isTypeOnly);
-    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node, node.argument.literal, true);
-    else if (ts.isCallExpression(node) && isLoad(node)) add(node, node.arguments[0], false);
+    if (compiler.isImportDeclaration(node)) add(node, node.moduleSpecifier, isTypeImport(node));
+    else if (compiler.isExportDeclaration(node)) add(node, node.moduleSpecifier, node.isTypeOnly);
+    else if (compiler.isImportTypeNode(node) && compiler.isLiteralTypeNode(node.argument))
+      add(node, node.argument.literal, true);
+    else if (compiler.isCallExpression(node) && isLoad(node)) add(node, node.arguments[0], false);
   });
   return result;
 }
@@ -602,20 +603,20 @@ function isWithin(path: string, prefix: string): boolean {
 function isTypeImport(node: ts.ImportDeclaration): boolean {
   const clause = node.importClause;
   if (clause === undefined) return false;
-  if (clause.phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
+  if (clause.phaseModifier === compiler.SyntaxKind.TypeKeyword) return true;
   const bindings = clause.namedBindings;
   return (
     clause.name === undefined &&
     bindings !== undefined &&
-    ts.isNamedImports(bindings) &&
+    compiler.isNamedImports(bindings) &&
     bindings.elements.every((element) => element.isTypeOnly)
   );
 }
 
 function isLoad(node: ts.CallExpression): boolean {
   return (
-    node.expression.kind === ts.SyntaxKind.ImportKeyword ||
-    (ts.isIdentifier(node.expression) && node.expression.text === "require")
+    node.expression.kind === compiler.SyntaxKind.ImportKeyword ||
+    (compiler.isIdentifier(node.expression) && node.expression.text === "require")
   );
 }
 

@@ -1,6 +1,6 @@
 /** Rules for words: names that docs/glossary.md retires, phrases that read as translated, and line width. */
-import ts from "typescript";
-import { positionOf, type Source, type TextFile, walk } from "./sources";
+import type ts from "typescript";
+import { compiler, positionOf, type Source, type TextFile, walk } from "./sources";
 
 /** A retired word, split into the parts of a name, and the term that replaces it. */
 export interface RetiredWord {
@@ -59,7 +59,7 @@ export function checkRetiredNames(source: Source, retired: readonly RetiredWord[
   if (source.path.startsWith("test/tidy/")) return [];
   const problems: string[] = [];
   walk(source, (node) => {
-    if (!ts.isIdentifier(node) || !isDeclared(node) || PUBLIC_NAMES.has(node.text)) return;
+    if (!compiler.isIdentifier(node) || !isDeclared(node) || PUBLIC_NAMES.has(node.text)) return;
     const problem = retiredIn(node.text, retired);
     if (problem !== null) problems.push(`${positionOf(source, node)}: ${problem}`);
   });
@@ -71,7 +71,20 @@ export function checkRetiredMetrics(names: readonly string[], retired: readonly 
   return names.flatMap((name) => retiredIn(name, retired) ?? []);
 }
 
+/** Verdicts on names, most of which are declared many times. */
+const verdicts = new WeakMap<readonly RetiredWord[], Map<string, string | null>>();
+
 function retiredIn(name: string, retired: readonly RetiredWord[]): string | null {
+  const known = verdicts.get(retired) ?? new Map<string, string | null>();
+  verdicts.set(retired, known);
+  const verdict = known.get(name);
+  if (verdict !== undefined) return verdict;
+  const made = judge(name, retired);
+  known.set(name, made);
+  return made;
+}
+
+function judge(name: string, retired: readonly RetiredWord[]): string | null {
   const parts = partsOf(name);
   const word = retired.find((candidate) =>
     parts.some((_, start) => candidate.parts.every((part, at) => isForm(parts[start + at], part))),
@@ -103,9 +116,9 @@ function isDeclared(node: ts.Identifier): boolean {
   return (
     "name" in parent &&
     parent.name === node &&
-    !ts.isPropertyAccessExpression(parent) &&
-    !ts.isImportSpecifier(parent) &&
-    !ts.isMetaProperty(parent)
+    !compiler.isPropertyAccessExpression(parent) &&
+    !compiler.isImportSpecifier(parent) &&
+    !compiler.isMetaProperty(parent)
   );
 }
 
