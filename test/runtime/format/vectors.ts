@@ -41,8 +41,18 @@ export async function all(stream: ByteStream): Promise<Buffer> {
   return Buffer.from(await collect(stream, 1 << 30));
 }
 
-/** Compressible bytes: repeated words and some noise. The same seed gives the same bytes. */
+const SAMPLE_SIZE_BYTES_MAX = 8 * 1024 * 1024;
+/** Those of the usual seed, which tests ask for again and again. */
+let sample: Uint8Array = new Uint8Array(0);
+
+/** Compressible bytes: repeated words and some noise. The same seed gives the same bytes, and a longer beginning. */
 export function sampleBytes(sizeBytes: number, seed = 1): Uint8Array {
+  if (seed !== 1 || sizeBytes > SAMPLE_SIZE_BYTES_MAX) return makeSample(sizeBytes, seed);
+  if (sample.length < sizeBytes) sample = makeSample(sizeBytes, seed);
+  return Buffer.from(sample.subarray(0, sizeBytes));
+}
+
+function makeSample(sizeBytes: number, seed: number): Uint8Array {
   const parts: Uint8Array[] = [];
   let state = seed >>> 0;
   const next = (): number => {

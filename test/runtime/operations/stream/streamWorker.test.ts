@@ -46,11 +46,13 @@ beforeEach(async () => {
   await stanzaCreate([repo], CONTROL, ctx);
 });
 
+const PERIOD = 251;
+const PERIODS = Buffer.from(Array.from({ length: 2 * PERIOD }, (_, index) => (index % PERIOD) + 1));
+
 /** The server's WAL. Each byte depends on its position. */
 function wal(from: bigint, sizeBytes: number): Buffer {
-  const bytes = Buffer.alloc(sizeBytes);
-  for (let index = 0; index < sizeBytes; index++) bytes[index] = Number((from + BigInt(index)) % 251n) + 1;
-  return bytes;
+  const first = Number(from % BigInt(PERIOD));
+  return Buffer.alloc(sizeBytes, PERIODS.subarray(first, first + PERIOD));
 }
 
 function worker(window: WalWindow, more: Partial<StreamWorkerOptions> = {}): StreamWorker {
