@@ -1,5 +1,6 @@
 /** Passphrases on their way into files and Secrets: hosts and clusters refuse the same ones, in the same words. */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
+import { appliedSecret } from "../internal/inputs";
 import { throwErrors } from "../internal/validate";
 import { checkArguments } from "../plan/arguments/checkArguments";
 import { checkPassphrase } from "../plan/rules/credentials";
@@ -17,7 +18,7 @@ export function checkedPassphrase(
     throwErrors(component, wrong.length > 0 ? wrong : checkPassphrase(path, known));
     return known;
   };
-  return typeof passphrase === "string" ? check(passphrase) : pulumi.output(passphrase).apply(check);
+  return typeof passphrase === "string" ? check(passphrase) : appliedSecret(passphrase, check);
 }
 
 /** The target with {@link checkedPassphrase}. @param path `repositories.repo1.at` */

@@ -10,6 +10,8 @@ import { given } from "../../runtime/base/given";
 import { checkedPassphrase } from "./checkedPassphrase";
 import { refusedIfRenamed } from "./renamedPassphrase";
 
+const CHECKED = new WeakSet<CipherRef>();
+
 /** 384 bits, 64 characters of base64: as in pgBackRest's own keys. */
 const SIZE_BYTES = 48;
 
@@ -53,9 +55,15 @@ export class CipherPassphrase extends pulumi.ComponentResource {
     const made = withoutStackTraces(() => new Passphrase(child, inputs, options));
     this.passphrase = secretText(made.passphrase);
     this.ref = { passphrase: this.passphrase };
+    CHECKED.add(this.ref);
     warnWhileNew(made.passphrase, name, this);
     this.registerOutputs({});
   }
+}
+
+/** True for the passphrase of a component of this program, which is a text in any case. */
+export function isChecked(cipher: CipherRef | undefined): cipher is CipherRef {
+  return cipher !== undefined && CHECKED.has(cipher);
 }
 
 /** A passphrase that a preview does not know is about to be generated. */

@@ -5,7 +5,7 @@
  */
 import { type SecretLayout, secretsDirectory } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
-import { secretText } from "../internal/inputs";
+import { appliedSecret, secretText } from "../internal/inputs";
 import { renderConf } from "../../runtime/config/render";
 import { kindOf, typeOf } from "../plan/repositories/repositoryTypes";
 import { credentialsPath } from "../render/host/renderedFile";
@@ -32,14 +32,26 @@ function findCredentials(layout: SecretLayout, repositoryName: string, target: R
     (entry): entry is [string, pulumi.Input<string>] => entry[1] !== undefined,
   );
   if (secrets.length === 0) return null;
-  const text = pulumi
-    .all(Object.fromEntries(secrets.map(([name, value]) => [`${repositoryName}-${name}`, secretText(value)])))
-    .apply((known) =>
-      renderConf(
-        [{ name: "global", options: Object.entries(known).map(([name, value]) => ({ name, value })) }],
-        `Written by pgbackstop: secrets of one repository. Keep it readable for ${layout.agent ? "root" : "the account of PostgreSQL"} only.`,
-      ),
+  const render = (values: readonly string[]): string =>
+    renderConf(
+      [
+        {
+          name: "global",
+          options: secrets.map(([name], index) => ({
+            name: `${repositoryName}-${name}`,
+            value: values[index] as string,
+          })),
+        },
+      ],
+      `Written by pgbackstop: secrets of one repository. Keep it readable for ${layout.agent ? "root" : "the account of PostgreSQL"} only.`,
     );
+  const texts = secrets.map(([, value]) => secretText(value));
+  const [first, ...others] = texts;
+  // Joining outputs makes several more, and most repositories have only a passphrase.
+  const text =
+    first !== undefined && others.length === 0
+      ? appliedSecret(first, (known) => render([known]))
+      : pulumi.all(texts).apply(render);
   return { path: credentialsPath(layout, repositoryName), text };
 }
 

@@ -7,7 +7,7 @@ import type { ConnectionInput } from "../dynamic/reach";
 import type { DialLimits, SignInInput, SshInput } from "../host/ssh/sshTarget";
 import { type Finding, finding } from "../plan/findings/findings";
 import { isDeferredInput, knownNow } from "../internal/inputs";
-import { DeferredRead } from "../plan/model/deferred";
+import { attempt, DeferredRead } from "../plan/model/deferred";
 import { given } from "../../runtime/base/given";
 import type { CommandLogin, HostConnection, SshConnection } from "./hostArgs";
 
@@ -42,9 +42,13 @@ export function connectionInputs(connection: Given = HERE): ConnectionInputs {
     };
   }
   if (!isRemote(connection)) return { connection: { local: {} } };
+  const route = attempt(() => routeNow(connection));
+  const signIn = attempt(() => signInOf(knownNow(closedPart(connection))));
   return {
-    connection: pulumi.output(openPart(connection)).apply(routeOf),
-    signIn: pulumi.secret(pulumi.output(closedPart(connection)).apply((known) => signInOf(known))),
+    connection: route instanceof DeferredRead ? pulumi.output(openPart(connection)).apply(routeOf) : route,
+    signIn: pulumi.secret(
+      signIn instanceof DeferredRead ? pulumi.output(closedPart(connection)).apply((known) => signInOf(known)) : signIn,
+    ),
   };
 }
 

@@ -16,7 +16,7 @@ import { childName, typeToken } from "../internal/children";
 import { apart, derived, isDeferredInput, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { withoutStackTraces } from "../internal/stackTraces";
-import { checkedArguments, logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
+import { checkedArguments, logInTwoSteps, logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
@@ -270,15 +270,26 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
     part.deferred.size === 0
       ? null
       : pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply((parts) => check(...parts));
-  const resolved = (): pulumi.Output<LookedHost> => {
-    if (checked === null) throw new Error(`${title}: a deferred value was read, and every value is known`);
-    return checked as pulumi.Output<object> as pulumi.Output<LookedHost>;
-  };
+  const known = now.plan;
+  // Looking for deferred fields takes as long as making the fields.
+  if (checked === null)
+    return {
+      known,
+      derive: (make) => make(now),
+      deriveApart: (make) => make(known),
+      warn: (resource) => logWarnings(findings, resource),
+    };
+  const resolved = (): pulumi.Output<LookedHost> => checked as pulumi.Output<object> as pulumi.Output<LookedHost>;
   return {
-    known: now.plan,
+    known,
     derive: (make) => derived(now, resolved, make),
     deriveApart: apart(part, (values) => look(values).plan).derive,
-    warn: (resource) => logInTwoSteps(findings, checked?.apply(({ final }) => final) ?? null, resource),
+    warn: (resource) =>
+      logInTwoSteps(
+        findings,
+        checked.apply(({ final }) => final),
+        resource,
+      ),
   };
 }
 

@@ -16,7 +16,7 @@ import { isDeferredInput, knownNow } from "../internal/inputs";
 import { claimsOfProgram, judgeWhenKnown } from "../internal/programClaims";
 import { logWarnings, throwErrors } from "../internal/validate";
 import type { ClusterPlan } from "../plan/cluster/clusterPlan";
-import { DeferredRead, readOr } from "../plan/model/deferred";
+import { attempt, DeferredRead, readOr } from "../plan/model/deferred";
 import type { DatabasePlan, HostPlan } from "../plan/model/plan";
 import { withoutSilenced } from "../plan/rules/silence";
 import type { SshInput } from "../host/ssh/sshTarget";
@@ -90,12 +90,12 @@ export function sharedByHost(
   { derived, hasOwnCluster, known, stanza }: HostUse,
 ): SharedUses {
   const { drillsOnly, restoreOnly, silence } = known;
-  const machine = pulumi.output(connectionInputs(connection).connection).apply(machineOf);
   const machineNow = (): string => machineOf(routeNow(connection));
+  const machine = attempt(machineNow) instanceof DeferredRead ? deferredMachine(connection) : machineNow();
   const partOf = (...uses: readonly ((plan: HostPlan, on: () => string) => readonly Use[])[]): Part => ({
     now: () => knownUses(uses.map((usesOf) => () => usesOf(known, machineNow))),
     deferred: (_resource, judge) =>
-      judgeWhenKnown(pulumi.all([machine, derived]), ([on, plan]) =>
+      judgeWhenKnown(bothOf(machine, derived), ([on, plan]) =>
         judge(uses.flatMap((usesOf) => usesOf(plan as HostPlan, () => on))),
       ),
   });
@@ -110,12 +110,23 @@ export function sharedByHost(
       now: () => targetUses(repositories, known.stanza, () => memberOf(machineNow)),
       // Not after the whole plan: a preview does not know a bucket that the update creates.
       deferred: (_resource, judge) =>
-        judgeWhenKnown(pulumi.all([machine, stanza]), ([on, text]) =>
+        judgeWhenKnown(bothOf(machine, stanza), ([on, text]) =>
           judge(targetUses(repositories, text, () => memberOf(() => on))),
         ),
     },
     partOf((plan, on) => archiveUses(plan, on, () => memberOf(on))),
   ]);
+}
+
+function deferredMachine(connection: PostgresHostArgs["connection"]): pulumi.Output<string> {
+  return pulumi.output(connectionInputs(connection).connection).apply(machineOf);
+}
+
+/** As they are if both are known: an output copies all of a plan. */
+function bothOf<A, B>(first: pulumi.Input<A>, second: pulumi.Input<B>): pulumi.Output<[A, B]> | (() => [A, B]) {
+  return isDeferredInput(first) || isDeferredInput(second)
+    ? (pulumi.all([first, second]) as pulumi.Output<unknown> as pulumi.Output<[A, B]>)
+    : () => [first, second];
 }
 
 interface HostUse {

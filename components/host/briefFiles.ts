@@ -39,20 +39,26 @@ export function briefTexts(files: Readonly<Record<string, BriefFile>>): Record<s
   const lines = Object.entries(files).flatMap(([path, file]) =>
     typeof file === "string" ? [[path, file.split("\n")] as const] : [],
   );
-  if (lines.some(([, each]) => each.some((line) => NAME.test(line)))) return { ...files };
-  const paths = new Map<string, string[]>();
-  for (const [path, each] of lines)
-    for (const line of new Set(each)) paths.set(line, [...(paths.get(line) ?? []), path]);
+  if (lines.some(([, each]) => each.some((line) => line.startsWith("@") && NAME.test(line)))) return { ...files };
+  /** The files of each line: their positions as a text, with a comma after each. */
+  const sharers = new Map<string, string>();
+  for (const [index, [, each]] of lines.entries())
+    for (const line of new Set(each)) sharers.set(line, `${sharers.get(line) ?? ""}${index},`);
+  const sharersOf = (line: string): string => sharers.get(line) ?? "";
   const common: Record<string, string> = {};
+  const names = new Map<string, string>();
   const briefOf = (run: readonly string[]): readonly string[] => {
+    const own = sharersOf(run[0] ?? "");
+    if (own.indexOf(",") === own.length - 1) return run;
     const text = run.join("\n");
-    if (text.length < LENGTH_MIN || paths.get(run[0] ?? "")?.length === 1) return run;
-    const name = `@${createHash("sha256").update(text).digest("hex").slice(0, NAME_DIGITS)}`;
+    if (text.length < LENGTH_MIN) return run;
+    const name = names.get(text) ?? `@${createHash("sha256").update(text).digest("hex").slice(0, NAME_DIGITS)}`;
+    names.set(text, name);
     common[name] = text;
     return [name];
   };
   const brief = lines.map(([path, each]) => {
-    const runs = runsOf(each, (line) => paths.get(line)?.join() ?? "");
+    const runs = runsOf(each, sharersOf);
     return [path, runs.flatMap(briefOf).join("\n")] as const;
   });
   return { ...files, ...common, ...Object.fromEntries(brief) };

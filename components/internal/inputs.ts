@@ -166,6 +166,13 @@ export function secretText(input: pulumi.Input<string>): pulumi.Output<string> {
   return secret;
 }
 
+/** What follows from a secret text. {@link secretText} takes it as it is: copying an output makes three more. */
+export function appliedSecret(input: pulumi.Input<string>, make: (known: string) => string): pulumi.Output<string> {
+  const made = secretText(input).apply(make);
+  secrets.set(made, made);
+  return made;
+}
+
 /** An input that a check has proved to be plain text; empty for any other. */
 export function plainText(input: pulumi.Input<string> | undefined): string {
   return typeof input === "string" ? input : "";

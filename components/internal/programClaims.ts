@@ -13,7 +13,7 @@ const programs = new WeakMap<object, Claims>();
 /** One component that the plugin makes, the outputs that judge its claims, and what they refuse. */
 interface Construction {
   readonly claims: Claims;
-  readonly judgements: pulumi.Output<void>[];
+  readonly judgements: Promise<unknown>[];
   readonly refusals: unknown[];
 }
 
@@ -26,29 +26,30 @@ const construction = new AsyncLocalStorage<Construction>();
 export async function constructed<T>(claims: Claims, make: () => T): Promise<T> {
   const own: Construction = { claims, judgements: [], refusals: [] };
   const made = construction.run(own, make);
-  await Promise.all(own.judgements.map(settled));
+  await Promise.all(own.judgements);
   if (own.refusals.length > 0) throw own.refusals[0];
   return made;
 }
 
 /**
- * Judges values when they are known. What `judge` throws ends a program. In the plugin it would end every component
- * that is being made, and is the answer for the one that claims.
+ * Judges values when they are known; known ones after the caller, so that a preview shows the findings of all
+ * components. What `judge` throws ends a program. In the plugin it would end every component that is being made, and is
+ * the answer for the one that claims.
  */
-export function judgeWhenKnown<T>(values: pulumi.Output<T>, judge: (known: T) => void): void {
+export function judgeWhenKnown<T>(values: pulumi.Output<T> | (() => T), judge: (known: T) => void): void {
   const own = construction.getStore();
-  if (own === undefined) {
-    values.apply((known) => judge(known));
-    return;
-  }
-  const judgement = values.apply((known) => {
+  const judged = (known: T): void => {
     try {
       judge(known);
     } catch (error) {
+      if (own === undefined) throw error;
       own.refusals.push(error);
     }
-  });
-  own.judgements.push(judgement);
+  };
+  const judgement = pulumi.Output.isInstance(values)
+    ? settled(values.apply(judged))
+    : Promise.resolve().then(() => judged(values()));
+  own?.judgements.push(judgement);
 }
 
 /** Also for a value that a preview does not know. */

@@ -1,7 +1,7 @@
 /** Common parts of the repository components: deferred paths, arguments without secrets, read-only keys. */
 import * as pulumi from "@pulumi/pulumi";
 import { isDeferredInput, secretText, splitKnown, withDefault } from "../internal/inputs";
-import { CipherPassphrase } from "../credentials/cipherPassphrase";
+import { CipherPassphrase, isChecked } from "../credentials/cipherPassphrase";
 import { watchLocation } from "../credentials/renamedPassphrase";
 import { checkedArguments, logInTwoSteps } from "../internal/validate";
 import { childName } from "../internal/children";
@@ -33,7 +33,11 @@ export function repositoryArguments<Args extends EncryptionArgs>(
   check?: (values: pulumi.Unwrap<Args>) => readonly Finding[],
 ): Args {
   // A passphrase is known by its output: each repository with it counts as a use.
-  return { ...checkedArguments(component, name, args, given({ check })), ...given({ cipher: args.cipher }) };
+  const kept = ({ cipher }: Args): readonly unknown[] => (isChecked(cipher) ? [cipher] : []);
+  return {
+    ...checkedArguments(component, name, args, { ...given({ check }), kept }),
+    ...given({ cipher: args.cipher }),
+  };
 }
 
 /** A plan of a bucket, of which some values come with `undeleteDays`. */
