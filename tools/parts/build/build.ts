@@ -21,6 +21,7 @@ import { type BuildOptions, build as bundle, type Plugin, transform } from "esbu
 import { cloneCacheFolder, projectFolder, withLock } from "../cache";
 import { run } from "../process";
 import { formatBytes, type Progress } from "../progress";
+import { lazyExports } from "./lazyExports";
 import { protoModule } from "./proto";
 import { renewSums } from "./wasm";
 
@@ -49,6 +50,7 @@ export const INPUTS = [
   "package.json",
   "package-lock.json",
   "tools/parts/build/build.ts",
+  "tools/parts/build/lazyExports.ts",
   "tools/parts/build/proto.ts",
   "tools/parts/build/wasm.ts",
 ];
@@ -362,6 +364,8 @@ async function compileComponents(root: string): Promise<void> {
   const result = await run(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", aside], { cwd: root });
   if (result.exitCode !== 0) throw new Error(`tsc:\n${result.stdout.trim()}`);
   chmodSync(join(aside, "components", "bin", "pgbackstop.js"), 0o755);
+  const index = join(aside, "components", "index.js");
+  writeFileSync(index, lazyExports(readFileSync(index, "utf8")));
   for (const folder of ["components", "runtime"]) {
     const old = join(aside, `${folder}.old`);
     const target = join(root, "dist", folder);
