@@ -29,7 +29,8 @@ const NOT_STARTED = [126, 127];
 
 /**
  * Connects and signs in.
- * @throws Error with fact and remedy: no answer, wrong host key, sign-in refused, sudo needs a password
+ * @throws Error with fact and remedy: no answer, wrong host key, sign-in refused. That sudo needs a password, the first
+ * command that fails throws.
  */
 export async function connectOverSsh(target: SshTarget): Promise<Connection> {
   const clients: Client[] = [];
@@ -39,11 +40,18 @@ export async function connectOverSsh(target: SshTarget): Promise<Connection> {
   try {
     const client = await openSshClient(target, clients, (path) => readFile(path, "utf8"));
     const shell = new SshShell(client, target);
-    const login = await loginOf(shell, target);
+    const login = isRaised(target) ? ROOT : await loginOf(shell, target);
+    // Asking first whether sudo works would cost a round trip and a session of sudo.
+    let isProved = !isRaised(target);
     return {
       name: target.host,
       login,
-      exec: (argv, options = {}) => shell.execute(argvAs(login, options.account, argv), options),
+      exec: async (argv, options = {}) => {
+        const result = await shell.execute(argvAs(login, options.account, argv), options);
+        if (!isProved && result.exitCode !== 0) await loginOf(shell, target);
+        isProved = true;
+        return result;
+      },
       hold: (argv) => shell.hold(argv),
       close: end,
     };
@@ -51,6 +59,10 @@ export async function connectOverSsh(target: SshTarget): Promise<Connection> {
     await end();
     throw error;
   }
+}
+
+function isRaised({ sudo, user }: SshTarget): boolean {
+  return sudo && user !== ROOT.name;
 }
 
 /** The account that commands run as. @throws Error if sudo needs a password or is missing */
@@ -182,7 +194,7 @@ const SIGNALS: Readonly<Record<string, number>> = {
 };
 
 /** One line for any login shell. */
-function commandLine(argv: readonly string[], { sudo, user }: SshTarget, timeoutMs: number | null): string {
+function commandLine(argv: readonly string[], target: SshTarget, timeoutMs: number | null): string {
   const limited =
     timeoutMs === null
       ? argv
@@ -193,7 +205,7 @@ function commandLine(argv: readonly string[], { sudo, user }: SshTarget, timeout
           `${timeoutMs / 1000}`,
           ...argv,
         ];
-  const raised = sudo && user !== ROOT.name ? ["sudo", "-n", "--", ...limited] : limited;
+  const raised = isRaised(target) ? ["sudo", "-n", "--", ...limited] : limited;
   const script = `cd / && exec env -i PATH=${PATH} LANG=C.UTF-8 HOME="$HOME" ${raised.map(shellArgument).join(" ")}`;
   return `/bin/sh -c ${shellArgument(script)}`;
 }

@@ -14,7 +14,7 @@ const key = makeKeyPair("client");
 
 let server: Server;
 let connection: Connection;
-let answer: (channel: ServerChannel) => void;
+let answer: (channel: ServerChannel, command: string) => void;
 let port = 0;
 const PASSWORD = "the password of the test";
 beforeAll(async () => {
@@ -24,7 +24,9 @@ beforeAll(async () => {
       if (context.method === "password" && context.password !== PASSWORD) context.reject();
       else context.accept();
     });
-    client.on("session", (accept) => accept().on("exec", (acceptExec) => answer(acceptExec())));
+    client.on("session", (accept) =>
+      accept().on("exec", (acceptExec, _reject, { command }) => answer(acceptExec(), command)),
+    );
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   ({ port } = server.address() as AddressInfo);
@@ -90,4 +92,38 @@ test("a command without a reported end is a lost connection", async () => {
   await expect(connection.exec(["sleep", "1"])).rejects.toThrow(
     "the connection to 127.0.0.1 was lost while sleep ran (no exit code came back)",
   );
+});
+
+test("another account is root through sudo, which the first command that fails proves", async () => {
+  const commands: string[] = [];
+  const answerWith =
+    (stderr: string, ...codes: readonly number[]) =>
+    (channel: ServerChannel, command: string): void => {
+      channel.stderr.write(stderr);
+      channel.exit(codes[commands.length] ?? 0);
+      commands.push(command);
+      channel.end();
+    };
+  const reach = (): Promise<Connection> =>
+    connectOverSsh({ ...target(), privateKey: key.privateKey, user: "deploy", sudo: true });
+  answer = answerWith("", 0, 1);
+  const able = await reach();
+  expect([able.login, commands]).toEqual([{ name: "root", uid: 0, gid: 0 }, []]);
+  await able.exec(["true"]);
+  expect((await able.exec(["false"])).exitCode).toBe(1);
+  expect(commands.map((command) => /sudo -n -- .* (true|false)/.exec(command)?.[1])).toEqual(["true", "false"]);
+  await able.close();
+  commands.length = 0;
+  answer = answerWith("sudo: a password is required\n", 1, 1);
+  const unable = await reach();
+  await expect(unable.exec(["false"])).rejects.toThrow(
+    /^deploy cannot become root on 127\.0\.0\.1 through sudo without a password \(sudo: a password is required\): allow it/,
+  );
+  await unable.close();
+  commands.length = 0;
+  answer = answerWith("", 1, 0);
+  const failing = await reach();
+  expect((await failing.exec(["false"])).exitCode).toBe(1);
+  expect(commands).toHaveLength(2);
+  await failing.close();
 });
