@@ -136,6 +136,7 @@ function loadModule(name: string): object {
 /** A text is a function of what all its modules see besides their own, and returns their bodies. */
 function loadText(name: string): void {
   const compiled = readCompiled(name);
+  if (!isMainThread) resetFlags();
   const script = new Script(PLAIN.includes(name) ? readText(name) : unpackText(name), {
     filename: `${__filename}/${name}`,
     ...(compiled === null ? {} : { cachedData: compiled }),
@@ -250,6 +251,7 @@ function keepCompiled(): void {
   let fd: number | undefined;
   try {
     fd = openSync(aside, "wx", 0o644);
+    resetFlags();
     const others = withCompiled((from, { texts }) =>
       Object.entries(texts).flatMap(([name, at]) => (scripts.has(name) ? [] : [[name, readAt(from, ...at)] as const])),
     );
@@ -273,6 +275,16 @@ function keepCompiled(): void {
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
+}
+
+/**
+ * V8 takes compiled code only under the flags that it was made under, in any thread of the process. These are its
+ * defaults of the flags that workers/heap.ts changes.
+ */
+function resetFlags(): void {
+  const { setFlagsFromString } = requireOnUse("node:v8") as typeof import("node:v8");
+  setFlagsFromString("--semi-space-growth-factor=2");
+  setFlagsFromString("--heap-growing-percent=0");
 }
 
 /** Digest of code for this text, this Node and this family of processors. */

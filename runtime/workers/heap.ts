@@ -13,14 +13,27 @@ const GARBAGE_PERCENT = 30;
 /** New space of this size works as well as the 64 MiB that it would grow to: rows of files do not stay in it. */
 const NEW_SPACE_BYTES = 4 * 1024 * 1024;
 
+const SAME_NEW_SPACE = "--semi-space-growth-factor=1";
+
+const flags = new Set<string>();
+
+function setFlag(flag: string): void {
+  flags.add(flag);
+  setFlagsFromString(flag);
+}
+
+/** A thread that has loaded a text of the program has reset them (start.ts). */
+export function setFlagsAgain(): void {
+  for (const flag of flags) setFlagsFromString(flag);
+}
+
 /** Checks this thread's heap after each collection, and limits the growth of a large one. */
 export function watchHeap(): PerformanceObserver {
   const watch = new PerformanceObserver(() => {
     const newSpace = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
-    if (newSpace !== undefined && newSpace.space_size >= NEW_SPACE_BYTES)
-      setFlagsFromString("--semi-space-growth-factor=1");
+    if (newSpace !== undefined && newSpace.space_size >= NEW_SPACE_BYTES) setFlag(SAME_NEW_SPACE);
     if (getHeapStatistics().used_heap_size < LARGE_HEAP_BYTES) return;
-    setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
+    setFlag(`--heap-growing-percent=${GARBAGE_PERCENT}`);
     watch.disconnect();
     collectGarbage();
   });
@@ -42,6 +55,6 @@ export function collectGarbage(): void {
  * has after the start and keeps. Its few objects need no more.
  */
 export function keepNewSpaceSmall(): void {
-  setFlagsFromString("--semi-space-growth-factor=1");
+  setFlag(SAME_NEW_SPACE);
   collectGarbage();
 }

@@ -16,7 +16,7 @@ import { guardedDirectories } from "../local/nodeFiles";
 import type { RepoConfig } from "../config/types";
 import type { Job, JobPool, JobResult } from "../operations/shared/jobs";
 import { pack, unpack } from "../base/transfer";
-import { collectGarbage, watchHeap } from "./heap";
+import { collectGarbage, setFlagsAgain, watchHeap } from "./heap";
 
 export interface WorkerStart {
   readonly stanza: string;
@@ -198,6 +198,8 @@ class WorkerPool implements JobPool {
   #addThread(): Thread {
     const thread = this.#start();
     this.#threads.push(thread);
+    // It has loaded the program, which resets the flags (start.ts).
+    thread.worker.once("message", setFlagsAgain);
     thread.worker.on("message", (message: FromWorker) => {
       const waiting = thread.waiting.get(message.id);
       thread.waiting.delete(message.id);

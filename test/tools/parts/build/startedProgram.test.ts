@@ -150,6 +150,33 @@ test("the program runs as the file's own module, with packages that contain comm
   expect(identity()).toBe(before);
 });
 
+test("the compiled code serves the next start and its threads, although the run changed V8's flags", async () => {
+  const program = `
+    const { isMainThread, Worker } = require("node:worker_threads");
+    if (isMainThread) {
+      const flags = ["--semi-space-growth-factor=1", "--heap-growing-percent=30", "--min-semi-space-size=4"];
+      for (const flag of flags) require("node:v8").setFlagsFromString(flag);
+      new Worker(__filename);
+    }`;
+  await writeProgram(program, "", { thread: { "./jobThread.js": "" } });
+  const preload = join(folder, "rejected.cjs");
+  writeFileSync(
+    preload,
+    `const vm = require("node:vm"), { isMainThread } = require("node:worker_threads");
+     const Real = vm.Script;
+     vm.Script = class extends Real {
+       constructor(...args) {
+         super(...args);
+         require("node:fs").writeSync(1, (isMainThread ? "main " : "thread ") + this.cachedDataRejected + "\\n");
+       }
+     };`,
+  );
+  const start = (): string[] =>
+    execFileSync(process.execPath, ["--require", preload, file], { encoding: "utf8" }).trim().split("\n");
+  start();
+  expect(start()).toEqual(["main false", "thread false"]);
+});
+
 test("another program in its place runs at once, and its own code replaces the old one's", async () => {
   await makeProgram();
   run();
