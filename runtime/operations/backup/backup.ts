@@ -35,6 +35,7 @@ import { type Cluster, OfflineCluster, OnlineCluster } from "./sourceCluster";
 import { type CopyDeps, copyFiles, warmPool } from "./copy";
 import { finish } from "./finish";
 import { findPrior } from "./prior";
+import { RecentFiles } from "./recentFiles";
 import { type BackupDone, BackupRun, type OpenBackup } from "./run";
 import type { ServerCandidate, StandbyMode } from "./chooseServers";
 import type { ArchiverOptions } from "../check/archiving";
@@ -91,22 +92,24 @@ export async function backup(
   const startedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
   const begun = await cluster.start(run, control, options, ctx);
   const scan = await scanCluster(cluster, control, deps.users, options, ctx);
-  // A file may still change within this second and keep its time, so the copy starts with the next second
-  // ("pgbackrest-format" 15, step 9).
   const scannedAtMs = await cluster.nowMs();
   const secondOver = ctx.clock.sleep(SECOND_MS - (scannedAtMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
   const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
+  const recent = new RecentFiles(scannedAtS, secondOver);
   const started = { scan, startedAtS, scannedAtS, secondOver, begun, control };
-  await Promise.all([secondOver, prepareRepositories(run, cluster, started, deps.pool, options, ctx)]);
+  await prepareRepositories(run, cluster, started, deps.pool, options, ctx);
 
   const { dataDirectory, standbyDirectory, inRecovery } = cluster;
   const copyOptions = {
     dataDirectory,
     standbyDirectory,
     controlLast: inRecovery,
+    recent,
     pageSizeBytes: control.pageSizeBytes,
   };
   const copied = await copyFiles(run, scan, deps, { ...options, ...copyOptions }, ctx);
+  // The manifest's start of the copy is the next second, and must not be after its stop.
+  await secondOver;
   const stopped = await cluster.stop(control, ctx);
   const stoppedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
   run.throwIfAborted();

@@ -28,6 +28,7 @@ import type { BatchFile, BatchFileResult, BatchStored, BatchTarget } from "./cop
 import type { Choice } from "./plannedFiles";
 import { blockPlanOf, compressOf, copyOrder } from "./backupPlan";
 import { pageSegmentOf } from "../../format/page/pageChecksum";
+import type { RecentFiles } from "./recentFiles";
 import type { BackupRun, OpenBackup } from "./run";
 
 export interface CopyOptions {
@@ -37,6 +38,7 @@ export interface CopyOptions {
   readonly standbyDirectory: string | null;
   /** A standby's pg_control bounds how far its pages may have been written, so it must be read after them. */
   readonly controlLast: boolean;
+  readonly recent: RecentFiles;
   readonly pageSizeBytes: number;
   readonly pageHeaderCheck: boolean;
   readonly resume: boolean;
@@ -90,16 +92,21 @@ export async function copyFiles(
     run,
     options.controlLast ? filesWhere(needed, ({ name }) => name !== CONTROL_FILE) : needed,
   );
+  const { recent } = options;
+  const batchInTurn = async (batch: Batch): Promise<void> => {
+    await recent.wait(batch.map(({ file }) => file));
+    await copy.batch(batch);
+  };
   // Large files take one slot each, so that memory stays bounded. Small ones then share a slot, to hide a store's
   // latency.
   const tasks = function* (): Iterable<Weighted> {
-    for (const file of single)
+    for (const file of recent.inTurn(single))
       yield {
         weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1,
-        run: () => copy.one(file),
+        run: () => recent.wait([file]).then(() => copy.one(file)),
       };
     for (const batch of copy.batches(bundled))
-      yield { weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => copy.batch(batch) };
+      yield { weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => batchInTurn(batch) };
   };
   await runWeighted(tasks(), pool.slots * LIMITS.filesPerWorker);
   const control = options.controlLast ? scan.files.find((file) => file.name === CONTROL_FILE) : undefined;

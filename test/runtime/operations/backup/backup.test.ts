@@ -7,6 +7,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +21,7 @@ import { listLabels, loadManifest } from "../../../../runtime/repository/backupS
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { PosixStorage } from "../../../../runtime/storage/posix";
-import { type TestContext, testContext } from "../../../harness/context";
+import { HeldClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { sampleBytes } from "../../format/vectors";
@@ -162,6 +163,27 @@ describe("a backup", () => {
     expect(rows.get("grows")).toMatchObject({ sizeBytes: 5 });
     expect(rows.has("goes")).toBe(false);
     await requireWhole(repos[0]);
+  });
+
+  it("copies what may still change in the second of the scan after that second, and the rest before", async () => {
+    const clock = new HeldClock(TEST_TIME_MS + 250);
+    utimesSync(join(data, "base/5/16386"), TEST_TIME_MS / 1000 - 3, TEST_TIME_MS / 1000 - 3);
+    const copied: string[] = [];
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const onCopy = (name: string): void => {
+      copied.push(name);
+      begin();
+    };
+    const run = runBackup(repos, data, testContext({ clock }), {}, { onCopy });
+    await Promise.race([begun, run]);
+    await clock.advance(750);
+    expect(copied).toEqual(["pg_data/base/5/16386"]);
+    const [one] = (await clock.until(run)).results;
+    if (!one?.ok) throw new Error("repo1 failed");
+    expect(new Set(copied).size).toBeGreaterThan(2);
+    expect(one.value.manifest.copyStartedAtS).toBe(TEST_TIME_MS / 1000 + 1);
+    expect(one.value.manifest.stoppedAtS).toBe(TEST_TIME_MS / 1000 + 1);
   });
 
   it("waits for its WAL in each repository separately", async () => {
