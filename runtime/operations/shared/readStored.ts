@@ -3,7 +3,7 @@
  * until the next one. The repository's `unpack` returns chunks that stay valid.
  */
 import { setImmediate } from "node:timers/promises";
-import type { ByteStream } from "../../base/bytes";
+import { type ByteStream, freeMemory } from "../../base/bytes";
 import { Decryptor } from "../../format/codec/cipher";
 import { createDecompressor } from "../../format/codec/compress";
 import type { Packing } from "../../repository/repository";
@@ -40,7 +40,11 @@ export async function* unpackStored(stored: ByteStream, { cipherPass, compressTy
   try {
     for await (const chunk of stored) {
       if (decryptor === null) yield* decompressor.update(chunk);
-      else for (const packed of decryptor.update(chunk)) yield* decompressor.update(packed);
+      else
+        for (const packed of decryptor.update(chunk)) {
+          yield* decompressor.update(packed);
+          freeMemory(packed);
+        }
     }
     if (decryptor !== null) for (const packed of decryptor.finish()) yield* decompressor.update(packed);
     yield* decompressor.finish();
