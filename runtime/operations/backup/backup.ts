@@ -95,7 +95,7 @@ export async function backup(
   const scannedAtMs = await cluster.nowMs();
   const secondOver = ctx.clock.sleep(SECOND_MS - (scannedAtMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
   const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
-  const recent = new RecentFiles(scannedAtS, secondOver);
+  const recent = new RecentFiles(scan, scannedAtS, secondOver);
   const started = { scan, startedAtS, scannedAtS, secondOver, begun, control };
   await prepareRepositories(run, cluster, started, deps.pool, options, ctx);
 

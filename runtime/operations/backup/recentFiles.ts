@@ -1,14 +1,21 @@
 /**
- * Files that the server modified shortly before the scan. A change within the same second keeps such a file's time, and
- * the next backup would take it for unchanged: its copy waits until that second is over ("pgbackrest-format" 15, step
- * 9). Any change of another file gives it a new time, so its copy need not wait.
+ * Files that may have been modified within the second of the scan. A change within the same second keeps such a file's
+ * time, and the next backup would take it for unchanged: its copy waits until that second is over ("pgbackrest-format"
+ * 15, step 9). Any change of another file gives it a new time, so its copy need not wait.
+ *
+ * The clock of a file server may be behind the cluster's, so a file is compared with the time that the same file system
+ * gave to pg_control at the checkpoint. What links lead to may be on another one.
  */
 import { filesWhere } from "../../format/repository/fileRows";
 import type { FileList } from "../../format/repository/manifest";
-import type { ScannedFile } from "../../postgres/dataDirectory";
+import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
+import { CONTROL_FILE } from "../restore/restorePlan";
 
-/** The clock of a file server may be behind the cluster's by this much. */
-const CLOCK_LAG_S = 2;
+type FileTime = Pick<ScannedFile, "modifiedAtS" | "name">;
+
+const DATA_PREFIX = "pg_data/";
+const TABLESPACE_LINKS = "pg_data/pg_tblspc/";
+const WAL_LINK = "pg_data/pg_wal";
 
 export class RecentFiles {
   readonly #sinceS: number;
@@ -16,8 +23,11 @@ export class RecentFiles {
   #isOver = false;
 
   /** @param secondOver rejects only when the backup is aborted */
-  constructor(scannedAtS: number, secondOver: Promise<void>) {
-    this.#sinceS = scannedAtS - CLOCK_LAG_S;
+  constructor({ files, links }: Pick<Scan, "files" | "links">, scannedAtS: number, secondOver: Promise<void>) {
+    const control = files.find(({ name }) => name === CONTROL_FILE);
+    const isLinked = links.some(({ name }) => !name.startsWith(TABLESPACE_LINKS) && name !== WAL_LINK);
+    this.#sinceS =
+      control === undefined || isLinked ? Number.NEGATIVE_INFINITY : Math.min(control.modifiedAtS, scannedAtS);
     this.#secondOver = secondOver;
     secondOver.then(
       () => void (this.#isOver = true),
@@ -26,16 +36,20 @@ export class RecentFiles {
   }
 
   /** Ends when all these files may be copied. */
-  async wait(files: Iterable<Pick<ScannedFile, "modifiedAtS">>): Promise<void> {
+  async wait(files: Iterable<FileTime>): Promise<void> {
     if (this.#isOver) return;
-    for (const { modifiedAtS } of files) if (modifiedAtS >= this.#sinceS) return this.#secondOver;
+    for (const file of files) if (this.#isRecent(file)) return this.#secondOver;
+  }
+
+  #isRecent({ modifiedAtS, name }: FileTime): boolean {
+    return modifiedAtS >= this.#sinceS || !name.startsWith(DATA_PREFIX);
   }
 
   /** `files` descend by size. Those that must wait come last, or once they may be copied at their place. */
   *inTurn(files: FileList): Iterable<ScannedFile> {
-    const recent = filesWhere(files, ({ modifiedAtS }) => modifiedAtS >= this.#sinceS);
+    const recent = filesWhere(files, (file) => this.#isRecent(file));
     let position = 0;
-    for (const file of filesWhere(files, ({ modifiedAtS }) => modifiedAtS < this.#sinceS)) {
+    for (const file of filesWhere(files, (each) => !this.#isRecent(each))) {
       for (; this.#isOver && position < recent.length; position++) {
         const next = recent.at(position) as ScannedFile;
         if (next.sizeBytes < file.sizeBytes) break;

@@ -2,35 +2,44 @@ import * as fc from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { copyOrder } from "../../../../runtime/operations/backup/backupPlan";
 import { uncopied } from "../../../../runtime/operations/backup/plannedFiles";
-import { RecentFiles } from "../../../../runtime/operations/backup/recentFiles";
+import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
 import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
+import { RecentFiles } from "../../../../runtime/operations/backup/recentFiles";
 
 const SCANNED_AT_S = 1_000_000;
-const OLD_S = SCANNED_AT_S - 3;
+/** Of pg_control. */
+const CHECKPOINT_S = SCANNED_AT_S - 2;
+const OLD_S = CHECKPOINT_S - 1;
+const CONTROL = fileOf("pg_data/global/pg_control", CHECKPOINT_S);
+
+function fileOf(name: string, modifiedAtS: number, sizeBytes = 0): ManifestFile {
+  return uncopied({ name, sizeBytes, modifiedAtS, mode: 0o600, user: null, group: null });
+}
+
+function recentOf(
+  secondOver: Promise<void>,
+  files: readonly ManifestFile[] = [CONTROL],
+  links: string[] = [],
+): RecentFiles {
+  return new RecentFiles(
+    { files, links: links.map((name) => ({ name, destination: "/", user: null, group: null })) },
+    SCANNED_AT_S,
+    secondOver,
+  );
+}
 
 const files = fc
   .array(fc.record({ sizeBytes: fc.integer({ min: 0, max: 9 }), ageS: fc.integer({ min: -1, max: 5 }) }), {
     maxLength: 20,
   })
-  .map((some) =>
-    some.map(({ sizeBytes, ageS }, no) =>
-      uncopied({
-        name: `pg_data/f${no}`,
-        sizeBytes,
-        modifiedAtS: SCANNED_AT_S - ageS,
-        mode: 0o600,
-        user: null,
-        group: null,
-      }),
-    ),
-  );
+  .map((some) => some.map(({ sizeBytes, ageS }, no) => fileOf(`pg_data/f${no}`, SCANNED_AT_S - ageS, sizeBytes)));
 
 describe("files that were modified shortly before the scan", () => {
   it("come last, or once their second is over at the place of their size", async () => {
     await fc.assert(
       fc.asyncProperty(files, fc.nat({ max: 20 }), async (some, overAt) => {
         let end = (): void => undefined;
-        const recent = new RecentFiles(SCANNED_AT_S, new Promise((resolve) => (end = resolve)));
+        const recent = recentOf(new Promise((resolve) => (end = resolve)));
         const settledCount = some.filter(({ modifiedAtS }) => modifiedAtS <= OLD_S).length;
         const order: ScannedFile[] = [];
         for (const file of recent.inTurn(copyOrder(some))) {
@@ -54,8 +63,8 @@ describe("files that were modified shortly before the scan", () => {
 
   it("wait for the end of the second, also as one of several; older ones do not", async () => {
     let end = (): void => undefined;
-    const recent = new RecentFiles(SCANNED_AT_S, new Promise((resolve) => (end = resolve)));
-    const [old, fresh] = [{ modifiedAtS: OLD_S }, { modifiedAtS: OLD_S + 1 }];
+    const recent = recentOf(new Promise((resolve) => (end = resolve)));
+    const [old, fresh] = [fileOf("pg_data/old", OLD_S), fileOf("pg_data/fresh", CHECKPOINT_S)];
     await recent.wait([old, old]);
     let waited = false;
     const wait = recent.wait([old, fresh]).then(() => (waited = true));
@@ -66,8 +75,20 @@ describe("files that were modified shortly before the scan", () => {
     await recent.wait([fresh]);
   });
 
+  it.each<readonly [string, boolean, ManifestFile, ManifestFile[], string[]]>([
+    ["an old file", false, fileOf("pg_data/old", OLD_S), [CONTROL], ["pg_data/pg_wal", "pg_data/pg_tblspc/16384"]],
+    ["one of a tablespace, whose file system may have another clock", true, fileOf("pg_tblspc/1/a", 0), [CONTROL], []],
+    ["one beside a link to another file system", true, fileOf("pg_data/old", OLD_S), [CONTROL], ["pg_data/base/5"]],
+    ["one without pg_control", true, fileOf("pg_data/old", OLD_S), [], []],
+    ["one before a pg_control of the future", true, CONTROL, [fileOf(CONTROL.name, SCANNED_AT_S + 9)], []],
+  ])("%s waits: %s", async (_, waits, file, scanned, links) => {
+    const recent = recentOf(Promise.reject(new Error("waits")), scanned, links);
+    const at = file === CONTROL ? fileOf("pg_data/now", SCANNED_AT_S) : file;
+    expect(await recent.wait([at]).catch(({ message }: Error) => message)).toBe(waits ? "waits" : undefined);
+  });
+
   it("throw what ends the backup", async () => {
-    const recent = new RecentFiles(SCANNED_AT_S, Promise.reject(new Error("terminated")));
-    await expect(recent.wait([{ modifiedAtS: SCANNED_AT_S }])).rejects.toThrow("terminated");
+    const recent = recentOf(Promise.reject(new Error("terminated")));
+    await expect(recent.wait([CONTROL])).rejects.toThrow("terminated");
   });
 });
