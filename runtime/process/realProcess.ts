@@ -39,6 +39,7 @@ import { type LeaseParts, Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
 import { newRateState } from "../storage/rateLimit";
 import { findMountedOwner, mayHang, type StorageProcesses } from "../storage/open";
+import { collectGarbage, limitGarbage } from "../workers/heap";
 import { workerPool } from "../workers/pool";
 import { openRepositories } from "./openRepositories";
 
@@ -358,7 +359,9 @@ export class RealProcess implements CommandProcess {
     // Jobs that wait for a store wait in the queue, not in a thread: more threads than processors would only cost
     // memory.
     const threads = isServing(this.config) ? Math.min(processMax, this.#facts.processorCount) : processMax;
-    if (processMax === 1 && !isServing(this.config)) this.#pool = inlinePool(this.#reposByKey(), this.ctx, 1);
+    if (processMax === 1 || isServing(this.config)) limitGarbage();
+    if (processMax === 1 && !isServing(this.config))
+      this.#pool = { ...inlinePool(this.#reposByKey(), this.ctx, 1), collect: collectGarbage };
     else {
       const here =
         COMMAND_TABLE[this.config.command].idleMain === true

@@ -1,6 +1,6 @@
 /** Limits of V8's heap in the calling thread. */
 import { PerformanceObserver } from "node:perf_hooks";
-import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 /**
@@ -10,9 +10,6 @@ import { runInNewContext } from "node:vm";
 const LARGE_HEAP_BYTES = 20 * 1024 * 1024;
 /** For such a heap; a smaller one is left to V8, which is faster. */
 const GARBAGE_PERCENT = 30;
-/** New space of this size works as well as the 64 MiB that it would grow to: rows of files do not stay in it. */
-const NEW_SPACE_BYTES = 4 * 1024 * 1024;
-
 const SAME_NEW_SPACE = "--semi-space-growth-factor=1";
 
 const flags = new Set<string>();
@@ -27,18 +24,25 @@ export function setFlagsAgain(): void {
   for (const flag of flags) setFlagsFromString(flag);
 }
 
-/** Checks this thread's heap after each collection, and limits the growth of a large one. */
+/**
+ * Checks this thread's heap after each collection, and limits the growth of a large one. New space keeps the size that
+ * it has, instead of growing to 64 MiB: rows of files do not stay in it.
+ */
 export function watchHeap(): PerformanceObserver {
+  setFlag(SAME_NEW_SPACE);
   const watch = new PerformanceObserver(() => {
-    const newSpace = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
-    if (newSpace !== undefined && newSpace.space_size >= NEW_SPACE_BYTES) setFlag(SAME_NEW_SPACE);
     if (getHeapStatistics().used_heap_size < LARGE_HEAP_BYTES) return;
-    setFlag(`--heap-growing-percent=${GARBAGE_PERCENT}`);
+    limitGarbage();
     watch.disconnect();
     collectGarbage();
   });
   watch.observe({ entryTypes: ["gc"] });
   return watch;
+}
+
+/** For a process that stays small: V8 would let buffers outside of the heap pile up to several times its size. */
+export function limitGarbage(): void {
+  setFlag(`--heap-growing-percent=${GARBAGE_PERCENT}`);
 }
 
 export function collectGarbage(): void {

@@ -109,6 +109,10 @@ class WorkerPool implements JobPool {
     while (!this.#signal.aborted && this.#threads.length < this.#threadsMax) this.#addThread();
   }
 
+  collect(): void {
+    collectGarbage();
+  }
+
   async close(): Promise<void> {
     this.#signal.removeEventListener("abort", this.#abort);
     this.#heapWatch.disconnect();

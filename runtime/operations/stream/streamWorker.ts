@@ -57,7 +57,6 @@ const LOOK_MS = 30_000;
 const UPLOADS_MAX = 4;
 /** How fast the expected duration of an upload follows longer ones. */
 const UPLOAD_GROWTH = 1.25;
-/** A commit may wait for this repository, so it is retried soon. */
 const PROMPT_PAUSE_MS = 200;
 const PROMPT_PAUSE_MS_MAX = 5000;
 /** How often a prompt repository's chunks are tidied up alongside the uploads. */
@@ -328,9 +327,7 @@ export class StreamWorker {
     this.#uploadBeganAtMs = beganAtMs;
     try {
       this.#options.requireStarted();
-      await putChunk(this.#repo, archive, chunk, this.#window.slice(from, end), this.#origin, this.#ctx);
-      // Otherwise chunks may land in the empty directory under an unmounted path.
-      await requirePresent(this.#repo);
+      await this.#put(archive, chunk, from, end);
       this.#own.set(chunk.segment, [...(this.#own.get(chunk.segment) ?? []), chunk]);
       this.#uploadMs = Math.min(this.#ctx.clock.monotonicMs() - beganAtMs, this.#uploadMs * UPLOAD_GROWTH + 1);
       upload.isDone = true;
@@ -518,13 +515,17 @@ export class StreamWorker {
     const from = segmentLsn + BigInt(chunk.begin);
     if (this.#window.begin > from) return;
     this.#mergedAtMs = nowMs;
-    const wal = this.#window.slice(from, segmentLsn + BigInt(chunk.end));
-    await putChunk(this.#repo, archive, chunk, wal, this.#origin, this.#ctx);
-    await requirePresent(this.#repo);
+    await this.#put(archive, chunk, from, segmentLsn + BigInt(chunk.end));
     const own = this.#own.get(segment) ?? [];
     const isMerged = ({ begin, end }: StreamChunk): boolean => begin >= chunk.begin && end <= chunk.end;
     this.#own.set(segment, [chunk, ...own.filter((each) => !isMerged(each))]);
     this.#leftovers.add(own.filter((each) => isMerged(each) && each.end - each.begin < chunk.end - chunk.begin));
+  }
+
+  async #put(archive: OpenArchive, chunk: StreamChunk, from: bigint, to: bigint): Promise<void> {
+    await this.#window.hold(from, to, (wal) => putChunk(this.#repo, archive, chunk, wal, this.#origin, this.#ctx));
+    // Otherwise chunks may land in the empty directory under an unmounted path.
+    await requirePresent(this.#repo);
   }
 
   async #open(): Promise<OpenArchive> {
@@ -568,8 +569,7 @@ export class StreamWorker {
     const most = from + BigInt(isMerge ? MERGED_SIZE_BYTES_MAX : CHUNK_SIZE_BYTES_MAX);
     const to = reach < most ? reach : most;
     const chunk = { segment, session, begin: Number(from - segmentLsn), end: Number(to - segmentLsn) };
-    await putChunk(this.#repo, archive, chunk, this.#window.slice(from, to), this.#origin, this.#ctx);
-    await requirePresent(this.#repo);
+    await this.#put(archive, chunk, from, to);
     this.#own.set(segment, isMerge ? [chunk] : [...own, chunk]);
     this.#position = to;
     if (isMerge) this.#leftovers.add(own);

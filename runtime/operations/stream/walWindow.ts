@@ -10,6 +10,10 @@ export const WINDOW_SIZE_BYTES_MAX = 32 * BLOCK_SIZE_BYTES;
 
 export class WalWindow {
   readonly #blocks = new Map<bigint, Buffer>();
+  /** Blocks in use, from the first to the last. */
+  readonly #holds = new Set<readonly [bigint, bigint]>();
+  /** A dropped block: left to V8, several times the window would pile up. */
+  #spare: Buffer | null = null;
   readonly #waiters = new Set<() => void>();
   #begin: bigint;
   #end: bigint;
@@ -51,9 +55,10 @@ export class WalWindow {
       const part = wal.subarray(taken, taken + BLOCK_SIZE_BYTES - offset);
       let block = this.#blocks.get(blockNo);
       if (block === undefined) {
-        block = Buffer.allocUnsafeSlow(BLOCK_SIZE_BYTES);
-        this.#blocks.set(blockNo, block);
         this.#letGo(blockNo);
+        block = this.#spare ?? Buffer.allocUnsafeSlow(BLOCK_SIZE_BYTES);
+        this.#spare = null;
+        this.#blocks.set(blockNo, block);
       }
       block.set(part, offset);
       this.#end += BigInt(part.length);
@@ -62,7 +67,20 @@ export class WalWindow {
     this.notify();
   }
 
-  /** The bytes from `from` until before `to`. They stay valid after the window drops them. */
+  /** Gives `use` the bytes from `from` until before `to`, which stay valid until it ends. */
+  async hold<T>(from: bigint, to: bigint, use: (wal: readonly Uint8Array[]) => Promise<T>): Promise<T> {
+    const blockSize = BigInt(BLOCK_SIZE_BYTES);
+    const held = [from / blockSize, to / blockSize] as const;
+    const wal = this.slice(from, to);
+    this.#holds.add(held);
+    try {
+      return await use(wal);
+    } finally {
+      this.#holds.delete(held);
+    }
+  }
+
+  /** The same bytes, valid until more WAL is appended. */
   slice(from: bigint, to: bigint): Uint8Array[] {
     assert(from >= this.#begin && from <= to && to <= this.#end, `WAL from ${from} to ${to} is not in the window`);
     const blockSize = BigInt(BLOCK_SIZE_BYTES);
@@ -105,7 +123,11 @@ export class WalWindow {
   #letGo(newest: bigint): void {
     const blockSize = BigInt(BLOCK_SIZE_BYTES);
     const oldest = newest - BigInt(WINDOW_SIZE_BYTES_MAX / BLOCK_SIZE_BYTES) + 1n;
-    for (const blockNo of this.#blocks.keys()) if (blockNo < oldest) this.#blocks.delete(blockNo);
+    for (const [blockNo, block] of this.#blocks) {
+      if (blockNo >= oldest) continue;
+      this.#blocks.delete(blockNo);
+      if (![...this.#holds].some(([first, last]) => first <= blockNo && blockNo <= last)) this.#spare = block;
+    }
     if (this.#begin < oldest * blockSize) this.#begin = oldest * blockSize;
   }
 }

@@ -3,9 +3,9 @@
  * unnoticed until the other is damaged too. Copies that differ are not damage: a writer may have been killed between
  * the two.
  */
-import { textOf } from "../../base/bytes";
+import { freeMemory, textOf } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
-import { measure } from "../../base/hash";
+import { Measured } from "../../base/hash";
 import { parseArchiveInfo } from "../../format/repository/archiveInfo";
 import { parseBackupInfo } from "../../format/repository/backupInfo";
 import { archiveInfoPath, backupInfoPath, copyOf, manifestPath } from "../../format/repository/repoPath";
@@ -47,7 +47,12 @@ export async function findDamagedCopies(
 /** SHA-1 of the plain content; null when it is unreadable. */
 async function sha1Of(repo: Repository, path: string, pass: string | null): Promise<string | null> {
   try {
-    return (await measure(await openFile(repo, path, pass))).sha1;
+    const measured = new Measured();
+    for await (const chunk of await openFile(repo, path, pass)) {
+      measured.add(chunk);
+      freeMemory(chunk);
+    }
+    return measured.result().sha1;
   } catch {
     return null;
   }

@@ -56,6 +56,9 @@ export interface BackupsVerdict {
   readonly readable: ReadonlyMap<string, string>;
 }
 
+/** Some ten thousand files: less is not worth a collection. */
+const LARGE_MANIFEST_BYTES = 2 * 1024 * 1024;
+
 export async function verifyBackups(input: BackupsInput, problems: string[], ctx: Context): Promise<BackupsVerdict> {
   const reader = new FileReader(input, ctx);
   const verdicts: BackupVerdict[] = [];
@@ -65,6 +68,7 @@ export async function verifyBackups(input: BackupsInput, problems: string[], ctx
     const measured = new Measured();
     const verdict = await verifyOne(input, entry, { reader, measured }, problems);
     verdicts.push(verdict);
+    if (measured.result().sizeBytes >= LARGE_MANIFEST_BYTES) input.pool.collect?.();
     if (verdict.status !== "manifest missing") readable.set(entry.label, measured.result().sha1);
   }
   return { verdicts, readable };

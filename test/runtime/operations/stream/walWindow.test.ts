@@ -4,14 +4,31 @@ import { WalWindow, WINDOW_SIZE_BYTES_MAX } from "../../../../runtime/operations
 const MIB = 1024 * 1024;
 
 describe("the window of received WAL", () => {
-  it("returns received bytes, across its blocks, and returned bytes stay valid", () => {
+  it("returns received bytes, across its blocks, and held bytes stay valid", async () => {
     const window = new WalWindow(5n * BigInt(MIB) - 3n);
+    const fill = (): void => {
+      for (let index = 0; index < 2 * WINDOW_SIZE_BYTES_MAX; index += MIB)
+        window.append(window.end, Buffer.alloc(MIB, 7));
+    };
     window.append(window.end, Buffer.from("abcdef"));
-    const parts = window.slice(window.begin + 1n, window.end);
-    expect(Buffer.concat(parts).toString()).toBe("bcdef");
-    for (let index = 0; index < 2 * WINDOW_SIZE_BYTES_MAX; index += MIB)
-      window.append(window.end, Buffer.alloc(MIB, 7));
-    expect(Buffer.concat(parts).toString()).toBe("bcdef");
+    expect(Buffer.concat(window.slice(window.begin + 1n, window.end)).toString()).toBe("bcdef");
+    const failure = window.hold(window.begin + 1n, window.end, async (parts) => {
+      await Promise.resolve();
+      fill();
+      expect(Buffer.concat(parts).toString()).toBe("bcdef");
+      throw new Error("the repository is away");
+    });
+    await expect(failure).rejects.toThrow("the repository is away");
+  });
+
+  it("uses the memory of dropped blocks again", async () => {
+    const window = new WalWindow(0n);
+    window.append(0n, Buffer.alloc(WINDOW_SIZE_BYTES_MAX, 1));
+    const [first] = window.slice(0n, 1n);
+    const memory = await window.hold(0n, 1n, async ([part]) => part?.buffer);
+    window.append(window.end, Buffer.alloc(MIB, 2));
+    expect(window.slice(window.end - 1n, window.end)[0]?.buffer).toBe(memory);
+    expect(first?.[0]).toBe(2);
   });
 
   it("takes only consecutive bytes", () => {
