@@ -34,11 +34,12 @@ import type { ClusterDatabasePlan, StaleCheckPlan } from "../model/plan";
 /** Default major version. Changing it is a breaking change. */
 export const DEFAULT_POSTGRES_VERSION = 18;
 /**
- * Enough for a backup of any size with one worker, also of a primary that streams under constant writes: 381 MiB of
- * proportional memory (test/kubernetes/memory.test.ts). The rest is page cache for its writes.
+ * Enough for a backup of any size with one worker, also of a primary that streams under constant writes: 284 MiB of
+ * proportional memory beside other processes of Node, alone up to 330 (test/kubernetes/memory.test.ts). The rest is
+ * page cache for its writes.
  */
 const SIDECAR_MEMORY_MIB = 448;
-/** Measured with 2 GB: 249 MiB with one worker, 378 with two (test/kubernetes/memory.test.ts). */
+/** Measured with 2 GB: 172 MiB with one worker, 262 with two (test/kubernetes/memory.test.ts). */
 const WORKER_MEMORY_MIB = 160;
 /** One worker leaves the processors to PostgreSQL, which shares the node. */
 const PROCESS_MAX = 1;

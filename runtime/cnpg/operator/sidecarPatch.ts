@@ -8,6 +8,7 @@
  */
 import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
+import { SMALL_ALLOCATOR } from "../../base/limits";
 import { at, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/clusterObject";
 import {
   API_SERVER_OPTIONS,
@@ -172,10 +173,9 @@ const SOURCE_WATCHED = [SOURCE_PATHS.config, SOURCE_PATHS.include, SOURCE_PATHS.
  * V8's heap, whose young generation would grow to 48 MiB per thread, and glibc keeps freed memory per arena.
  */
 export const OWN_VARIABLES = [
-  { name: "MALLOC_ARENA_MAX", value: "2" },
-  { name: "MALLOC_MMAP_THRESHOLD_", value: "1048576" },
-  { name: "MALLOC_TRIM_THRESHOLD_", value: "1048576" },
-  { name: "NODE_OPTIONS", value: "--max-semi-space-size=4" },
+  ...Object.entries(SMALL_ALLOCATOR).map(([name, value]) => ({ name, value })),
+  // Each thread that helps V8 keeps the memory of the largest function that it has compiled.
+  { name: "NODE_OPTIONS", value: "--max-semi-space-size=2 --v8-pool-size=1" },
   { name: "PGBACKSTOP_SECRETS", value: PATHS.secrets },
 ];
 const IS_ALIVE = `read at < ${HEARTBEAT_FILE} && test $(($(date +%s) - at)) -lt ${HEARTBEAT_AGE_MAX_S}`;
