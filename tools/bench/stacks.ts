@@ -9,14 +9,14 @@ import { projectFolder } from "../parts/cache";
 import { ensureNode } from "../parts/nodeBinary";
 import type { Growth } from "./growth";
 import { measure } from "./measure";
-import { diffArgv, exportOf, HOST_KEY, REPOSITORIES } from "./topology";
+import { OUR_DATABASES, REPOSITORIES } from "./stackPrograms";
+import { diffArgv, exportOf } from "./topology";
 
 const SAMPLE_MS = 50;
 
 /** A program of as many databases as its argument says; fails unless it registers more resources than that. */
-const PROGRAM = `
+const PROGRAM = `${OUR_DATABASES}
 const pulumi = require("@pulumi/pulumi");
-const { CipherPassphrase, PosixRepository, PostgresHost } = require("pgbackstop");
 const databases = Number(process.argv[2]);
 let resources = 0;
 const newResource = ({ inputs, name }) => {
@@ -26,23 +26,8 @@ const newResource = ({ inputs, name }) => {
 process.on("exit", () => {
   if (resources <= databases) process.exitCode = 1;
 });
-pulumi.runtime.setMocks({ newResource, call: () => ({}) }, "shop", "prod", true).then(() => {
-const key = new CipherPassphrase("key", {}, { protect: false });
-for (let index = 1; index <= databases; index++) {
-  const targets = Array.from({ length: ${REPOSITORIES} }, (_, at) => {
-    const path = "/mnt/nas" + at + "/" + index;
-    const { target } = new PosixRepository(index + "-" + at, { path, requireMount: true, cipher: key.ref });
-    return ["repo" + (at + 1), { at: target, keepDays: 30 }];
-  });
-  new PostgresHost(String(index), {
-    connection: { ssh: { host: "db-" + index + ".example.com", hostKeys: ["${HOST_KEY}"], agent: "/run/agent.sock" } },
-    dataDirectory: "/srv/pg/" + index,
-    repositories: Object.fromEntries(targets),
-    schedules: { full: { cron: "30 2 * * 0" }, incr: { cron: "30 2 * * 1-6" } },
-    archiveTimeoutSeconds: 60,
-  });
-}
-});
+const mocks = { newResource, call: () => ({}) };
+pulumi.runtime.setMocks(mocks, "shop", "prod", true).then(() => declare(databases));
 `;
 
 export async function measureStacks(

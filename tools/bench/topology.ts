@@ -1,38 +1,33 @@
 /**
  * `npm run bench -- topology`: the cost of topologies. It measures the comparison of two stacks with
- * `pgbackstop topology diff`, from process start to end, and the preview of a stack of databases beside the bare
- * engine's preview of as many empty components.
- *
- * Both stacks of a pair have at least one dynamic resource (a passphrase), so that both include the start of the
- * engine's process for those.
+ * `pgbackstop topology diff`, and what this package adds to `pulumi preview` of a stack of databases: beside it runs a
+ * program that declares the same resources without the package. All are whole processes, from start to end.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type * as Pulumi from "@pulumi/pulumi";
-import type * as Pgbackstop from "pgbackstop";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { delimiter, join } from "node:path";
 import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import { topologyOf } from "../../components/plan/topology/topology";
+import { installLanguageHost } from "../../test/harness/doubles/languageHostDouble";
 import { build } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
 import { ensureNode } from "../parts/nodeBinary";
-import { run } from "../parts/process";
+import { run, runOk } from "../parts/process";
 import type { Progress } from "../parts/progress";
-import { findPulumiCli } from "../parts/pulumi/pulumiCli";
-import { openStack, type ProgramFolder, prepareProgramFolder } from "../parts/pulumi/pulumiEngine";
+import { findPulumiCli, type PulumiCli } from "../parts/pulumi/pulumiCli";
+import { prepareProgramFolder } from "../parts/pulumi/pulumiEngine";
 import { readArguments } from "./arguments";
 import { publish, type Report } from "./document";
-import { median } from "./measure";
+import { type Cost, measure, median } from "./measure";
+import { OUR_DATABASES, REPOSITORIES, SAME_RESOURCES } from "./stackPrograms";
 
 export interface TopologyOptions {
   readonly databases: number;
   readonly rounds: number;
 }
 
-export const REPOSITORIES = 3;
 const DIFF_S_MAX = 1;
-const PREVIEW_ADDS_S_MAX = 1;
+const PREVIEW_ADDS_S_MAX = 0.5;
 
 export async function topologyMain(argv: readonly string[], progress: Progress): Promise<void> {
   const options = readArguments(argv, { databases: 50, rounds: 5, write: false, profile: false });
@@ -41,10 +36,10 @@ export async function topologyMain(argv: readonly string[], progress: Progress):
       file: "benchmarks-topology.md",
       title: "Benchmarks: topologies",
       command: "npm run bench -- topology",
-      before: "Every figure is the wall time of whole processes, in seconds.",
+      before: "Every figure is the time of whole processes, in seconds.",
       after:
-        "The bare engine previews empty components, as many as the other stack has resources, and one passphrase. The stack between the two has " +
-        "what the engine and Pulumi's SDK need for as many components that register outputs and as many dynamic resources, one property each.",
+        "The program without the package declares the same resources with the same parents and inputs, as components and dynamic resources of Pulumi's SDK. " +
+        "Wall times of single pairs vary widely on a busy machine; the processor time of all processes of a preview varies less.",
     },
     await topologyBench({ databases: options.databases, rounds: options.rounds }, progress),
     options.write,
@@ -58,10 +53,7 @@ export async function topologyBench(options: TopologyOptions, progress: Progress
   try {
     const diffS = await progress.step("comparisons", () => timeDiffs(folder, options));
     const cli = await findPulumiCli();
-    const previews =
-      cli === null
-        ? null
-        : await timePreviews(await prepareProgramFolder(folder, { cli, passphrase: "bench" }), options, progress);
+    const previews = cli === null ? null : await measurePreviews(folder, cli, options, progress);
     return reportOf(options, diffS, previews);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -69,10 +61,9 @@ export async function topologyBench(options: TopologyOptions, progress: Progress
 }
 
 interface Previews {
-  readonly bareS: readonly number[];
-  /** The same kinds of resources without any of our code. */
-  readonly emptyS: readonly number[];
-  readonly oursS: readonly number[];
+  /** The same resources without any of our code. */
+  readonly same: readonly Cost[];
+  readonly ours: readonly Cost[];
   readonly resources: number;
 }
 
@@ -88,14 +79,15 @@ function reportOf({ databases, rounds }: TopologyOptions, diffS: readonly number
   const stack = `${databases} databases × ${REPOSITORIES} repositories`;
   add(`diff of two stacks of ${stack}, with page and Markdown`, diffS, DIFF_S_MAX);
   if (previews !== null) {
-    const { bareS, emptyS, oursS, resources } = previews;
-    const beyondBare = (values: readonly number[]): number[] =>
-      values.map((value, index) => value - (bareS[index] ?? 0));
-    add(`preview of ${resources} empty components`, bareS);
-    add(`the same, ${databases} of them dynamic resources without any of our code`, emptyS);
-    add(`preview of ${stack} (${resources} resources)`, oursS);
-    add("what the dynamic resources alone add to the empty components", beyondBare(emptyS));
-    add("what the databases and repositories add to them", beyondBare(oursS), PREVIEW_ADDS_S_MAX);
+    const { ours, resources, same } = previews;
+    const added = (of: (cost: Cost) => number): number[] =>
+      ours.map((cost, index) => of(cost) - of(same[index] ?? cost));
+    const [wallS, cpuS] = [(cost: Cost) => cost.wallS, (cost: Cost) => cost.cpuS];
+    add(`preview of ${resources} resources without the package`, same.map(wallS));
+    add(`preview of ${stack}, the same resources`, ours.map(wallS));
+    add("what the package adds", added(wallS), PREVIEW_ADDS_S_MAX);
+    add("processor time without the package", same.map(cpuS));
+    add("processor time that the package adds", added(cpuS));
   }
   const facts = [
     `medians of ${rounds} ${rounds === 1 ? "pair" : "pairs"}`,
@@ -165,85 +157,68 @@ export function exportOf(databases: number, repositoryCount: number, keepDays: n
   return JSON.stringify({ version: 3, deployment: { resources } });
 }
 
-/** No preview connects to a host. */
-export const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
-
-/**
- * The SDK takes a stack trace for each of thousands of promises, and mapping its lines is much of a preview's cost.
- * Pulumi's language host maps them with its own package (`cmd/run` of `@pulumi/pulumi`), not with Node, which does it
- * here for our tools.
- */
-function mapStacksAsPulumi(load: NodeJS.Require): void {
-  process.setSourceMapsEnabled(false);
-  createRequire(load.resolve("@pulumi/pulumi"))("source-map-support/register");
+/** What `pulumi preview --json` says about a resource. */
+interface Step {
+  readonly urn: string;
+  readonly newState: {
+    readonly custom: boolean;
+    readonly type: string;
+    readonly inputs?: Readonly<Record<string, unknown>>;
+    readonly parent?: string;
+  };
 }
 
-async function timePreviews(
-  programFolder: ProgramFolder,
+async function measurePreviews(
+  folder: string,
+  cli: PulumiCli,
   { databases, rounds }: TopologyOptions,
   progress: Progress,
 ): Promise<Previews> {
-  const load = createRequire(join(programFolder.folder, "program.cjs"));
-  mapStacksAsPulumi(load);
-  const pulumi = load("@pulumi/pulumi") as typeof Pulumi;
-  const { CipherPassphrase, PosixRepository, PostgresHost } = load("pgbackstop") as typeof Pgbackstop;
-  const ours = await openStack(programFolder, "ours", async () => {
-    const key = new CipherPassphrase("key", {}, { protect: false });
-    for (let index = 1; index <= databases; index++) {
-      const targets = Array.from({ length: REPOSITORIES }, (_, at) => {
-        const path = `/mnt/nas${at}/${index}`;
-        return [
-          `repo${at + 1}`,
-          {
-            at: new PosixRepository(`${index}-${at}`, { path, requireMount: true, cipher: key.ref }).target,
-            keepDays: 30,
-          },
-        ] as const;
-      });
-      const schedules = { full: { cron: "30 2 * * 0" }, incr: { cron: "30 2 * * 1-6" } };
-      const repositories = Object.fromEntries(targets);
-      new PostgresHost(`${index}`, {
-        connection: { ssh: { host: `db-${index}.example.com`, hostKeys: [HOST_KEY], agent: "/run/agent.sock" } },
-        dataDirectory: `/srv/pg/${index}`,
-        repositories,
-        schedules,
-        archiveTimeoutSeconds: 60,
-      });
-    }
-  });
-  const resources = (await ours.preview()).changeSummary.create ?? 0;
-  const bare = await openStack(programFolder, "bare", async () => {
-    new CipherPassphrase("key", {}, { protect: false });
-    // The stack itself, the passphrase and its resource are in both.
-    for (let index = 3; index < resources; index++) new pulumi.ComponentResource("bench:index:Empty", `${index}`);
-  });
-  const empty = await openStack(programFolder, "empty", async () => {
-    new CipherPassphrase("key", {}, { protect: false });
-    class Empty extends pulumi.ComponentResource {
-      constructor(name: string) {
-        super("bench:index:Empty", name);
-        this.registerOutputs({ name });
-      }
-    }
-    class State extends pulumi.dynamic.Resource {}
-    const provider: Pulumi.dynamic.ResourceProvider = { create: async () => ({ id: "empty" }) };
-    for (let index = 3 + databases; index < resources; index++) new Empty(`${index}`);
-    for (let index = 0; index < databases; index++) new State(provider, `${index}-state`, { index });
-  });
-  const time = async (stack: typeof ours): Promise<number> => {
-    const start = performance.now();
-    await stack.preview();
-    return (performance.now() - start) / 1000;
+  const programFolder = await prepareProgramFolder(folder, { cli, passphrase: "bench" });
+  const language = join(folder, "language");
+  if (!cli.hasLanguageHost) await installLanguageHost(language, await ensureNode());
+  const { NODE_COMPILE_CACHE: _cache, ...given } = programFolder.env;
+  // Pulumi's own language host sets no cache of compiled code.
+  const env = { ...given, PATH: [language, given["PATH"]].join(delimiter) };
+  const open = async (name: string, program: string): Promise<string> => {
+    const cwd = join(folder, name);
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, "Pulumi.yaml"), `name: ${name}\nruntime: nodejs\nmain: index.js\n`);
+    writeFileSync(join(cwd, "index.js"), program);
+    await runOk(cli.path, ["stack", "init", "bench"], { cwd, env });
+    return cwd;
   };
-  await bare.preview();
-  await empty.preview();
-  const [bareS, emptyS, oursS]: [number[], number[], number[]] = [[], [], []];
+  const argv = ["preview", "--non-interactive", "--color=never"];
+  const ours = await open("ours", `${OUR_DATABASES}declare(${databases});\n`);
+  const { stdout } = await run(cli.path, [...argv, "--json"], { cwd: ours, env });
+  const resources = resourcesOf((JSON.parse(stdout) as { readonly steps: readonly Step[] }).steps);
+  const same = await open("same", SAME_RESOURCES);
+  writeFileSync(join(same, "resources.json"), JSON.stringify(resources));
+  const { gid, uid, username } = userInfo();
+  const preview = (cwd: string): Promise<Cost> =>
+    measure(cli.path, argv, { user: { name: username, uid, gid, group: "" }, cwd, env, sampleMs: 0 });
+  // Files come into the kernel's cache.
+  await preview(same);
+  const costs: { ours: Cost[]; same: Cost[] } = { ours: [], same: [] };
   for (let round = 1; round <= rounds; round++) {
     await progress.step(`previews, pair ${round} of ${rounds}`, async () => {
-      bareS.push(await time(bare));
-      emptyS.push(await time(empty));
-      oursS.push(await time(ours));
+      costs.same.push(await preview(same));
+      costs.ours.push(await preview(ours));
     });
   }
-  return { bareS, emptyS, oursS, resources };
+  return { ...costs, resources: resources.length };
+}
+
+/** What {@link SAME_RESOURCES} declares: without the stack itself, in the order of a tree. */
+function resourcesOf(steps: readonly Step[]): object[] {
+  const types = new Set(steps.map(({ newState }) => newState.type));
+  if (!types.has("pgbackstop:index:PostgresHost")) throw new Error("the preview shows no databases");
+  return steps
+    .filter(({ newState: { type } }) => !type.startsWith("pulumi:"))
+    .toSorted((left, right) => left.urn.split("$").length - right.urn.split("$").length)
+    .map(({ newState, urn }) => {
+      const { __provider: _methods, ...inputs } = newState.inputs ?? {};
+      const { custom, parent, type } = newState;
+      return { urn, type, name: urn.split("::").at(-1), custom, parent, inputs };
+    });
 }

@@ -19,7 +19,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import services from "@pulumi/pulumi/proto/language_grpc_pb";
 import language, {
   type GeneratePackageRequest,
@@ -31,6 +31,7 @@ import language, {
   type RunRequest,
 } from "@pulumi/pulumi/proto/language_pb";
 import plugin from "@pulumi/pulumi/proto/plugin_pb";
+import { projectFolder } from "../../../tools/parts/cache";
 
 /** `@pulumi/pulumi/cmd/run` has already reported the error to the user: the double must not add another. */
 const EXIT_CODE_REPORTED = 32;
@@ -90,11 +91,13 @@ export function writePolicyPack(
  */
 export async function installLanguageHost(folder: string, nodePath: string, generator?: string): Promise<void> {
   const { build } = await import("esbuild");
+  // Not by its own path: the bench is a bundle.
+  const source = join(projectFolder(), "test", "harness", "doubles", "languageHostDouble.ts");
   mkdirSync(folder);
   await build({
     stdin: {
-      contents: `import { serve } from ${JSON.stringify(__filename)};\nserve(process.argv.slice(2));\n`,
-      resolveDir: __dirname,
+      contents: `import { serve } from ${JSON.stringify(source)};\nserve(process.argv.slice(2));\n`,
+      resolveDir: dirname(source),
     },
     outfile: join(folder, "languageHost.cjs"),
     bundle: true,
