@@ -12,7 +12,8 @@ const tracerIn = (filename: string): (() => string) =>
 const takeTrace = tracerIn(SDK_FILE);
 const takePromiseTrace = tracerIn(PROMISES_FILE);
 const { prepareStackTrace } = Error;
-const format: typeof prepareStackTrace = (error, calls) => [String(error), ...calls.map((call) => call.getFileName() ?? "")].join("\n");
+const format: typeof prepareStackTrace = (error, calls) =>
+  [String(error), ...calls.map((call) => call.getFileName() ?? "")].join("\n");
 
 // The package's index, which other tests import, omits those of promises.
 beforeEach(() => {

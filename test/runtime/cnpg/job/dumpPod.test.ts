@@ -94,4 +94,3 @@ test("a pod that failed because somebody removes it was taken away, whatever cod
     kind: "disrupted",
   });
 });
-
