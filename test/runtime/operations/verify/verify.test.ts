@@ -153,8 +153,8 @@ describe("gaps in the archive", () => {
         const last = Math.max(...stored, ...starts.map(([start, length]) => start + length));
         const missing: number[] = [];
         for (let no = first; no <= last; no++) if (!stored.includes(no)) missing.push(no);
-        const names = stored.map((no) => walName(no)).sort();
-        const result = findGaps(runsOf(names, WAL_SIZE_BYTES), needed, WAL_SIZE_BYTES).flatMap(([from, to]) => {
+        const held = stored.map((no) => walName(no)).sort();
+        const result = findGaps(runsOf(held, WAL_SIZE_BYTES), needed, WAL_SIZE_BYTES).flatMap(([from, to]) => {
           const begin = missing.findIndex((no) => walName(no) === from);
           const end = missing.findIndex((no) => walName(no) === to);
           return missing.slice(begin, end + 1);
