@@ -27,7 +27,8 @@ describe("the window of received WAL", () => {
     const [first] = window.slice(0n, 1n);
     const memory = await window.hold(0n, 1n, async ([part]) => part?.buffer);
     window.append(window.end, Buffer.alloc(MIB, 2));
-    expect(window.slice(window.end - 1n, window.end)[0]?.buffer).toBe(memory);
+    // Not compared by `toBe`, which would print a difference of a megabyte.
+    expect(window.slice(window.end - 1n, window.end)[0]?.buffer === memory).toBe(true);
     expect(first?.[0]).toBe(2);
   });
 
