@@ -1,13 +1,12 @@
 /**
  * The head of the bundle, which Node runs first. The program follows in named texts, as comments
  * (tools/parts/build/build.ts): V8 skips a comment immediately, but scans every function of a program, in each process
- * and each worker thread. A process loads the texts that its command needs. The one that every process needs comes as
- * it is, as does that of threads; the others, and packages that only some commands need, are compressed, because each
- * process and each thread reads the whole file.
+ * and each worker thread. A process loads the texts that its command needs. They are compressed, as packages that only
+ * some commands need are, because each process and each thread reads the whole file.
  *
- * V8's compiled code is cached next to the file as `<file>.compiled`, as Python does; where that is not writable, each
- * start compiles the program. The cache counts only if the program's owner or the current user owns it and no one else
- * can write it. The checksums are ours, because V8 does not detect damage.
+ * V8's compiled code is cached with the texts next to the file as `<file>.compiled`, as Python does; where that is not
+ * writable, each start unpacks and compiles the program. The cache counts only if the program's owner or the current
+ * user owns it and no one else can write it. The checksums are ours, because V8 does not detect damage.
  *
  * `module.enableCompileCache` is as fast (processor time of a start: 66 ms with this, 69 with it, 96 with neither), but
  * does not cover the file that calls it: the head would first have to unpack another file into a directory that only
@@ -48,8 +47,6 @@ declare const PROGRAM_DIGEST: string;
 declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, sizeBytes: number]>>;
 /** The text of each module of the program. */
 declare const MODULES: Readonly<Record<string, string>>;
-/** Texts that are not compressed. */
-declare const PLAIN: readonly string[];
 
 /** Exit code of stock's RuntimeError. */
 const RUNTIME_ERROR_CODE = 122;
@@ -60,8 +57,6 @@ const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const MODULE_PARAMETERS = ["exports", "require", "module", "__filename", "__dirname"];
 /** Modules of Node that this file and every command use. */
 const USED_BY_ALL = new Set(["node:buffer", "node:crypto", "node:fs", "node:path", "node:worker_threads"]);
-/** `*` and `/` within a comment, which they would end together. */
-const KEPT_APART = "*\u0001/";
 const COMPILED_FILE = `${__filename}.compiled`;
 const DIGEST_BYTES = 32;
 /** Open while the program runs: an update replaces the file, and a server loads packages later. */
@@ -135,16 +130,16 @@ function loadModule(name: string): object {
 
 /** A text is a function of what all its modules see besides their own, and returns their bodies. */
 function loadText(name: string): void {
-  const compiled = readCompiled(name);
+  const kept = readCompiled(name);
   if (!isMainThread) resetFlags();
-  const script = new Script(PLAIN.includes(name) ? readText(name) : unpackText(name), {
+  const script = new Script(kept?.text ?? unpackText(name), {
     filename: `${__filename}/${name}`,
-    ...(compiled === null ? {} : { cachedData: compiled }),
+    ...(kept === null ? {} : { cachedData: kept.code }),
   });
-  compiled?.buffer.transfer(0);
+  kept?.code.buffer.transfer(0);
   if (scripts.size === 0) process.once("exit", keepCompiled);
   scripts.set(name, script);
-  isAllCompiled &&= compiled !== null && script.cachedDataRejected !== true;
+  isAllCompiled &&= kept !== null && script.cachedDataRejected !== true;
   const makeBodies = script.runInThisContext() as (...args: unknown[]) => Record<string, ModuleBody>;
   for (const [module, body] of Object.entries(makeBodies(__filename, __dirname))) bodies.set(module, body);
 }
@@ -190,32 +185,25 @@ function readText(name: string): string {
   const { size, mtimeMs } = fstatSync(PROGRAM_FD);
   if (size !== STARTED.size || mtimeMs !== STARTED.mtimeMs)
     throw new Error(`${__filename} was changed while it ran: start it again`);
-  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
-  readSync(PROGRAM_FD, bytes, 0, sizeBytes, size - fromEndBytes);
-  let used = bytes;
-  // In place: V8 takes such a text as it is, and would keep another copy of two megabytes in each thread.
-  for (let at = used.indexOf(KEPT_APART); at !== -1; at = used.indexOf(KEPT_APART, at))
-    used = used.copyWithin(at + 1, at + 2).subarray(0, -1);
-  const text = used.toString("latin1");
-  bytes.buffer.transfer(0);
-  return text;
+  return readAt(PROGRAM_FD, size - fromEndBytes, sizeBytes).toString("latin1");
 }
 
-/** Texts in the cache, by the program's digest: position and size of their code, which follows. */
+/** Texts in the cache, of one program: each with its code before it, and a digest before both. */
 interface CompiledHead {
   readonly program: string;
-  readonly texts: Readonly<Record<string, readonly [position: number, sizeBytes: number]>>;
+  readonly texts: Readonly<Record<string, readonly [position: number, sizeBytes: number, codeSizeBytes: number]>>;
 }
 
 const HEAD_BYTES = 4096;
 
 /** Null without code for this text and this Node. */
-function readCompiled(name: string): Buffer<ArrayBuffer> | null {
+function readCompiled(name: string): { readonly code: Buffer<ArrayBuffer>; readonly text: string } | null {
   return withCompiled((fd, { texts }) => {
-    const [position, sizeBytes] = texts[name] ?? [0, 0];
+    const [position, sizeBytes, codeSizeBytes] = texts[name] ?? [0, 0, 0];
     const bytes = readAt(fd, position, sizeBytes);
-    const compiled = bytes.subarray(DIGEST_BYTES);
-    return digestOf(name, compiled).equals(bytes.subarray(0, DIGEST_BYTES)) ? compiled : null;
+    const rest = bytes.subarray(DIGEST_BYTES);
+    if (!digestOf(name, rest).equals(bytes.subarray(0, DIGEST_BYTES))) return null;
+    return { code: rest.subarray(0, codeSizeBytes), text: rest.toString("latin1", codeSizeBytes) };
   });
 }
 
@@ -253,18 +241,21 @@ function keepCompiled(): void {
     fd = openSync(aside, "wx", 0o644);
     resetFlags();
     const others = withCompiled((from, { texts }) =>
-      Object.entries(texts).flatMap(([name, at]) => (scripts.has(name) ? [] : [[name, readAt(from, ...at)] as const])),
+      Object.entries(texts).flatMap(([name, [position, sizeBytes, codeSizeBytes]]) =>
+        scripts.has(name) ? [] : [[name, readAt(from, position, sizeBytes), codeSizeBytes] as const],
+      ),
     );
     const own = [...scripts].map(([name, script]) => {
-      const compiled = script.createCachedData();
-      return [name, Buffer.concat([digestOf(name, compiled), compiled])] as const;
+      const code = script.createCachedData();
+      const bytes = Buffer.concat([code, Buffer.from(unpackText(name), "latin1")]);
+      return [name, Buffer.concat([digestOf(name, bytes), bytes]), code.length] as const;
     });
     let end = HEAD_BYTES;
     const all = [...(others ?? []), ...own];
     const texts = Object.fromEntries(
-      all.map(([name, { length }]) => {
+      all.map(([name, { length }, codeSizeBytes]) => {
         end += length;
-        return [name, [end - length, length]] as const;
+        return [name, [end - length, length, codeSizeBytes]] as const;
       }),
     );
     const head = JSON.stringify({ program: PROGRAM_DIGEST, texts } satisfies CompiledHead).padEnd(HEAD_BYTES);
@@ -287,11 +278,11 @@ function resetFlags(): void {
   setFlagsFromString("--heap-growing-percent=0");
 }
 
-/** Digest of code for this text, this Node and this family of processors. */
-function digestOf(name: string, compiled: Buffer): Buffer {
+/** Digest of this text and its code for this Node and this family of processors. */
+function digestOf(name: string, bytes: Buffer): Buffer {
   return createHash("sha256")
     .update(`${PROGRAM_DIGEST} ${name} ${process.version} ${process.arch}\n`)
-    .update(compiled)
+    .update(bytes)
     .digest();
 }
 

@@ -199,38 +199,29 @@ const TEXT_PARAMETERS = "__filename, __dirname";
 const MODULE_PARAMETERS = "exports, require, module";
 
 /** A text of the program: the bodies of its modules by the names that they import each other by. */
-export interface ProgramText {
-  /** False to compress it. */
-  readonly isPlain: boolean;
-  readonly modules: ReadonlyMap<string, string>;
-}
+type ProgramText = ReadonlyMap<string, string>;
 
 /**
- * The file for hosts and clusters: runtime/start.ts, followed by the program's texts and the packages as comments.
- * Packages, and texts that only some commands load, are compressed, because each process and each worker thread reads
- * the whole file.
+ * The file for hosts and clusters: runtime/start.ts, followed by the program's texts and the packages as comments. They
+ * are compressed, because each process and each worker thread reads the whole file.
  */
 export async function startedProgram(
   root: string,
   program: ReadonlyMap<string, ProgramText>,
   packages: ReadonlyMap<string, string>,
 ): Promise<Buffer> {
-  const texts = [...program].map(([name, { isPlain, modules }]) => ({ name, isPlain, text: textOf(modules) }));
-  const digest = createHash("sha256")
-    .update(texts.map(({ text }) => text).join("\n"))
-    .digest("hex");
-  const packed = [...packages].map(([name, text]) => ({ name, isPlain: false, text }));
-  const comments = [...texts, ...packed].map(({ name, isPlain, text }) => ({
+  const texts = [...program].map(([name, modules]) => [name, textOf(modules)] as const);
+  const digest = createHash("sha256").update(JSON.stringify(texts)).digest("hex");
+  const comments = [...texts, ...packages].map(([name, text]) => ({
     name,
-    text: isPlain ? text.replaceAll("*/", "*\u0001/") : zstdCompressSync(text, PACKED).toString("base64"),
+    text: zstdCompressSync(text, PACKED).toString("base64"),
   }));
   const body = comments.map(({ text }) => `/*\n${text}\n*/\n`);
   const ranges = comments.map(({ name, text }, position) => {
     const fromEndBytes = body.slice(position).reduce((sum, { length }) => sum + length, 0) - "/*\n".length;
     return [name, [fromEndBytes, text.length]];
   });
-  const locations = [...program].flatMap(([name, { modules }]) => [...modules.keys()].map((module) => [module, name]));
-  const plain = texts.flatMap(({ name, isPlain }) => (isPlain ? [name] : []));
+  const locations = [...program].flatMap(([name, modules]) => [...modules.keys()].map((module) => [module, name]));
   const head = await bundle({
     ...bundleOptions(root),
     entryPoints: [join(root, "runtime", "start.ts")],
@@ -238,7 +229,6 @@ export async function startedProgram(
       PROGRAM_DIGEST: JSON.stringify(digest),
       TEXTS: JSON.stringify(Object.fromEntries(ranges)),
       MODULES: JSON.stringify(Object.fromEntries(locations)),
-      PLAIN: JSON.stringify(plain),
     },
     write: false,
   });
@@ -252,21 +242,19 @@ function textOf(modules: ReadonlyMap<string, string>): string {
 
 /**
  * The texts of the program, and which modules they must have: with these, each gets what they always need and no text
- * above has. The last one gets the rest. What each process and each thread needs is not compressed.
+ * above has. The last one gets the rest.
  */
 const PROGRAM_TEXTS: readonly {
   readonly name: string;
   readonly entries: readonly string[];
-  readonly isPlain: boolean;
 }[] = [
-  { name: "thread", entries: ["jobThread"], isPlain: true },
+  { name: "thread", entries: ["jobThread"] },
   {
     name: "main",
     entries: ["main", "commands/watch/info", "commands/wal/archivePush", "commands/wal/archiveGet"],
-    isPlain: true,
   },
-  { name: "agent", entries: ["agent/agent"], isPlain: false },
-  { name: "others", entries: [], isPlain: false },
+  { name: "agent", entries: ["agent/agent"] },
+  { name: "others", entries: [] },
 ];
 
 /** The program in texts. esbuild splits it into modules by what the dynamic imports need. */
@@ -300,9 +288,9 @@ export async function programTexts(root: string, deferred: Map<string, string>):
     codes.set(relative(root, path), (await transform(text, options)).code);
   }
   return new Map(
-    PROGRAM_TEXTS.map(({ name, isPlain }) => {
+    PROGRAM_TEXTS.map(({ name }) => {
       const own = [...codes].filter(([module]) => (textOfModule.get(module) ?? "others") === name);
-      return [name, { isPlain, modules: new Map(own.map(([module, code]) => [`./${module}`, code])) }];
+      return [name, new Map(own.map(([module, code]) => [`./${module}`, code]))];
     }),
   );
 }

@@ -40,10 +40,8 @@ async function writeProgram(
   more: Readonly<Record<string, Readonly<Record<string, string>>>> = {},
 ): Promise<void> {
   const program = new Map([
-    ["main", { isPlain: true, modules: new Map([["./main.js", main]]) }],
-    ...Object.entries(more).map(
-      ([name, modules]) => [name, { isPlain: false, modules: new Map(Object.entries(modules)) }] as const,
-    ),
+    ["main", new Map([["./main.js", main]])],
+    ...Object.entries(more).map(([name, modules]) => [name, new Map(Object.entries(modules))] as const),
   ]);
   const bytes = await startedProgram(projectFolder(), program, new Map([["other", other]]));
   writeFileSync(file, bytes, { mode: 0o755 });
