@@ -6,6 +6,7 @@ import { sha1Hex } from "../../../../runtime/base/hash";
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import type { AcknowledgePolicy } from "../../../../runtime/config/types";
 import { type PushAnswer, PushQueue, type WorkLock } from "../../../../runtime/operations/archivePush/pushQueue";
+import { type PackedWal, type PackWalJob, packWal } from "../../../../runtime/operations/archivePush/walFile";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { eventually, HeldClock, type TestContext, testContext } from "../../../harness/context";
@@ -91,6 +92,30 @@ describe("a push queue", () => {
     expect(storages[0].calls("list").length).toBe(calls);
     expect(storages[0].calls("putStream")).toHaveLength(4);
     expect(locked).toBe(0);
+  });
+
+  it("frees what a thread has packed once every repository has it, and not before", async () => {
+    const packed: PackedWal[] = [];
+    const pack = async (job: PackWalJob): Promise<PackedWal> => {
+      const made = await packWal(job);
+      packed.push(made);
+      return made;
+    };
+    const plain = repos.map((repo): Repository => ({ ...repo, compress: { type: "none", level: 0 } }));
+    const options = { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 2, graceMs: 0, pack };
+    queue = new PushQueue(plain, missingWal, options, lock, ctx);
+    storages[1].plan("putStream", { kind: "delay", durationMs: 3000 }, { times: 1 });
+    const heldBytes = (): number =>
+      packed
+        .flatMap(({ contents }) => contents ?? [])
+        .flat()
+        .reduce((sum, { byteLength }) => sum + byteLength, 0);
+    expect(await queue.request(walName(1), ANY, 30_000)).toMatchObject({ accepted: true });
+    expect(heldBytes()).toBe(walBytes(1).length);
+    await ctx.clock.advance(3000);
+    await eventually("the second one has it", async () => (await readable(repos[1])).length === 1);
+    await eventually("its memory is free", () => heldBytes() === 0);
+    expect(await readable(repos[0])).toEqual(names(1));
   });
 
   it("pushes ahead the allowed files, and the rest on request", async () => {
