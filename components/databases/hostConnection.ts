@@ -6,8 +6,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ConnectionInput } from "../dynamic/reach";
 import type { DialLimits, SignInInput, SshInput } from "../host/ssh/sshTarget";
 import { type Finding, finding } from "../plan/findings/findings";
-import { isDeferredInput, knownNow } from "../internal/inputs";
-import { attempt, DeferredRead } from "../plan/model/deferred";
+import { appliedNow, isDeferredInput, knownNow } from "../internal/inputs";
+import { DeferredRead } from "../plan/model/deferred";
 import { given } from "../../runtime/base/given";
 import type { CommandLogin, HostConnection, SshConnection } from "./hostArgs";
 
@@ -42,13 +42,9 @@ export function connectionInputs(connection: Given = HERE): ConnectionInputs {
     };
   }
   if (!isRemote(connection)) return { connection: { local: {} } };
-  const route = attempt(() => routeNow(connection));
-  const signIn = attempt(() => signInOf(knownNow(closedPart(connection))));
   return {
-    connection: route instanceof DeferredRead ? pulumi.output(openPart(connection)).apply(routeOf) : route,
-    signIn: pulumi.secret(
-      signIn instanceof DeferredRead ? pulumi.output(closedPart(connection)).apply((known) => signInOf(known)) : signIn,
-    ),
+    connection: appliedNow(openPart(connection), routeOf),
+    signIn: pulumi.secret(appliedNow(closedPart(connection), (known) => signInOf(known))),
   };
 }
 

@@ -34,6 +34,12 @@ export function knownNow<T>(values: T): pulumi.Unwrap<T> {
   return view(splitKnown(values).value);
 }
 
+/** What `make` makes of the values: now if all of them are known. An output costs a dozen promises. */
+export function appliedNow<T, Made>(values: T, make: (known: pulumi.Unwrap<T>) => Made): pulumi.Input<Made> {
+  const { value, deferred } = splitKnown(values);
+  return deferred.size === 0 ? make(value) : pulumi.output(values).apply((known) => make(known) as never);
+}
+
 /**
  * What `make` makes of a plan with deferred values (deferred.ts): immediately, with an output for each deferred field;
  * as a whole when the values have arrived, if it reads one itself.

@@ -6,7 +6,7 @@
  * `PGBACKSTOP_SIMULATION_STEPS=<number>` sets the number of random steps. `PGBACKSTOP_SCHEDULE='<what a failure
  * printed>'` replays that schedule and prints every step.
  */
-import { describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { FINDINGS } from "./findings";
 import type { Conditions } from "./bucket";
 import { LIES } from "./engine";
@@ -24,7 +24,9 @@ import {
   trySystematic,
   ALL_KINDS,
 } from "./search";
+import { loadJobs } from "./verbs";
 import { NIGHTLY } from "../../tools/parts/nightly";
+import { testContext } from "../harness/context";
 
 vi.mock("node:fs", async (original) => (await import("./files.js")).overFiles(await original()));
 vi.mock("node:fs/promises", async (original) => (await import("./files.js")).overPromises(await original()));
@@ -118,6 +120,8 @@ const FAILURES_MAX = 10;
 function print(text: string): void {
   process.stdout.write(`simulation: ${text}\n`);
 }
+
+beforeAll(() => loadJobs(testContext()));
 
 it.runIf(SCHEDULE !== undefined)("replays one schedule", async () => {
   const { text, violation } = await replayText(SCHEDULE ?? "");

@@ -10,7 +10,7 @@ import { backup } from "../../runtime/operations/backup/backup";
 import { expireRepository } from "../../runtime/operations/expire/expire";
 import { copyMissingWal, type Healed, heal } from "../../runtime/operations/heal/heal";
 import { positionOf } from "../../runtime/operations/shared/carriedWal";
-import { inlinePool, type JobPool } from "../../runtime/operations/shared/jobs";
+import { inlinePool, type Job, type JobPool, runJob } from "../../runtime/operations/shared/jobs";
 import { type LocalWal, openLocalWal } from "../../runtime/operations/shared/localWal";
 import { combinedError } from "../../runtime/operations/shared/results";
 import { stanzaCreate } from "../../runtime/operations/stanza/stanzaCreate";
@@ -521,6 +521,24 @@ function needlessRecords({ host, world }: Stage, repos: readonly Repository[]): 
 function throwFirst(results: readonly { readonly ok: boolean; readonly error?: Error }[]): string {
   for (const { error } of results) if (error !== undefined) throw error;
   return "";
+}
+
+const JOB_KINDS: Readonly<Record<Job["kind"], true>> = {
+  copyBatch: true,
+  fetchWal: true,
+  packWal: true,
+  restoreFile: true,
+  restoreFiles: true,
+  syncFiles: true,
+  syncWal: true,
+  verifyBundle: true,
+  verifyDump: true,
+  verifyFile: true,
+};
+
+/** Before any run: the first job of a kind loads its code, and the simulation waits for no real file. */
+export async function loadJobs(ctx: Stage["ctx"]): Promise<void> {
+  for (const kind of Object.keys(JOB_KINDS)) await runJob({ kind } as never, new Map(), ctx).catch(() => {});
 }
 
 function poolOf(repos: readonly Repository[], ctx: Stage["ctx"]): ReturnType<typeof inlinePool> {

@@ -12,7 +12,7 @@ import { cached, cacheFolder, cloneCacheFolder, projectFolder } from "../cache";
 import { run, type RunResult } from "../process";
 
 /** Stands in for the last release as long as no commit has a tag of one. */
-export const BEFORE_THE_FIRST_RELEASE = "a0f617124f21ccbfbdd481692215668db4ab3319";
+export const BEFORE_THE_FIRST_RELEASE = "833716c0bfd5c9d078a3181ebe68b77ae30c71ad";
 
 /** What esbuild makes of one of its sources. */
 const PROGRAM = { bundle: true, platform: "node", format: "cjs", packages: "external", logLevel: "silent" } as const;
