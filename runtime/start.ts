@@ -139,7 +139,7 @@ function loadText(name: string): void {
   kept?.code.buffer.transfer(0);
   if (scripts.size === 0) process.once("exit", keepCompiled);
   scripts.set(name, script);
-  isAllCompiled &&= kept !== null && script.cachedDataRejected !== true;
+  isAllCompiled &&= kept?.hasRun === true && script.cachedDataRejected !== true;
   const makeBodies = script.runInThisContext() as (...args: unknown[]) => Record<string, ModuleBody>;
   for (const [module, body] of Object.entries(makeBodies(__filename, __dirname))) bodies.set(module, body);
 }
@@ -191,19 +191,28 @@ function readText(name: string): string {
 /** Texts in the cache, of one program: each with its code before it, and a digest before both. */
 interface CompiledHead {
   readonly program: string;
-  readonly texts: Readonly<Record<string, readonly [position: number, sizeBytes: number, codeSizeBytes: number]>>;
+  readonly texts: Readonly<Record<string, CompiledText>>;
+}
+
+/** Code of a text that no command has run lacks its functions. */
+type CompiledText = readonly [position: number, sizeBytes: number, codeSizeBytes: number, hasRun: boolean];
+
+interface KeptText {
+  readonly code: Buffer<ArrayBuffer>;
+  readonly text: string;
+  readonly hasRun: boolean;
 }
 
 const HEAD_BYTES = 4096;
 
 /** Null without code for this text and this Node. */
-function readCompiled(name: string): { readonly code: Buffer<ArrayBuffer>; readonly text: string } | null {
+function readCompiled(name: string): KeptText | null {
   return withCompiled((fd, { texts }) => {
-    const [position, sizeBytes, codeSizeBytes] = texts[name] ?? [0, 0, 0];
+    const [position, sizeBytes, codeSizeBytes, hasRun] = texts[name] ?? [0, 0, 0, false];
     const bytes = readAt(fd, position, sizeBytes);
     const rest = bytes.subarray(DIGEST_BYTES);
     if (!digestOf(name, rest).equals(bytes.subarray(0, DIGEST_BYTES))) return null;
-    return { code: rest.subarray(0, codeSizeBytes), text: rest.toString("latin1", codeSizeBytes) };
+    return { code: rest.subarray(0, codeSizeBytes), text: rest.toString("latin1", codeSizeBytes), hasRun };
   });
 }
 
@@ -230,8 +239,8 @@ function readAt(fd: number, position: number, sizeBytes: number): Buffer<ArrayBu
 }
 
 /**
- * With all code that the run compiled, and the code of texts that only other commands load. A full disk or a read-only
- * directory is no error.
+ * With all code that the run compiled, and the texts that only other commands load: those may run as an account that
+ * cannot write here. A full disk or a read-only directory is no error.
  */
 function keepCompiled(): void {
   if (isAllCompiled) return;
@@ -240,26 +249,31 @@ function keepCompiled(): void {
   try {
     fd = openSync(aside, "wx", 0o644);
     resetFlags();
-    const others = withCompiled((from, { texts }) =>
-      Object.entries(texts).flatMap(([name, [position, sizeBytes, codeSizeBytes]]) =>
-        scripts.has(name) ? [] : [[name, readAt(from, position, sizeBytes), codeSizeBytes] as const],
+    const kept = withCompiled((from, { texts }) =>
+      Object.entries(texts).flatMap(([name, [position, sizeBytes, codeSizeBytes, hasRun]]) =>
+        scripts.has(name) ? [] : [{ name, bytes: readAt(from, position, sizeBytes), codeSizeBytes, hasRun }],
       ),
     );
-    const own = [...scripts].map(([name, script]) => {
-      const code = script.createCachedData();
-      const bytes = Buffer.concat([code, Buffer.from(unpackText(name), "latin1")]);
-      return [name, Buffer.concat([digestOf(name, bytes), bytes]), code.length] as const;
-    });
+    const others = (kept ?? []).map(({ name }) => name);
+    const own = [...new Set(Object.values(MODULES))]
+      .filter((name) => !others.includes(name))
+      .map((name) => {
+        const text = unpackText(name);
+        const code = (scripts.get(name) ?? new Script(text)).createCachedData();
+        const content = Buffer.concat([code, Buffer.from(text, "latin1")]);
+        const bytes = Buffer.concat([digestOf(name, content), content]);
+        return { name, bytes, codeSizeBytes: code.length, hasRun: scripts.has(name) };
+      });
     let end = HEAD_BYTES;
-    const all = [...(others ?? []), ...own];
+    const all = [...(kept ?? []), ...own];
     const texts = Object.fromEntries(
-      all.map(([name, { length }, codeSizeBytes]) => {
+      all.map(({ name, bytes: { length }, codeSizeBytes, hasRun }) => {
         end += length;
-        return [name, [end - length, length, codeSizeBytes]] as const;
+        return [name, [end - length, length, codeSizeBytes, hasRun] as const];
       }),
     );
     const head = JSON.stringify({ program: PROGRAM_DIGEST, texts } satisfies CompiledHead).padEnd(HEAD_BYTES);
-    writeFileSync(fd, Buffer.concat([Buffer.from(head), ...all.map(([, bytes]) => bytes)]));
+    writeFileSync(fd, Buffer.concat([Buffer.from(head), ...all.map(({ bytes }) => bytes)]));
     renameSync(aside, COMPILED_FILE);
   } catch {
     if (fd !== undefined) rmSync(aside, { force: true });
