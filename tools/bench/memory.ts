@@ -23,8 +23,8 @@ export interface MemoryOptions {
   readonly profile: boolean;
 }
 
-const RELATION_MIB_MAX = 300;
-const FILES_MIB_MAX = 600;
+const RELATION_MIB_MAX = 112;
+const FILES_MIB_MAX = 192;
 const SAMPLE_MS = 50;
 const KIB = 1024;
 /** Share of a straight line through the smaller numbers of files; garbage collection makes it vary. */
