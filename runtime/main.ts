@@ -12,7 +12,6 @@ import { basename } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { utf8 } from "./base/bytes";
 import { systemClock } from "./base/clock";
-import type { Context } from "./base/context";
 import { BackupError, ERRORS, fail, toBackupError } from "./base/errors";
 import { NOT_IN_ARCHIVE } from "./base/recoveryExit";
 import { createLog, type Log, type LogSink, silentLog } from "./base/log";
@@ -491,10 +490,6 @@ function listDirectory(path: string): string[] {
   }
 }
 
-function workerContext(): Context {
-  return { clock: systemClock, random: systemRandom, log: silentLog, signal: new AbortController().signal };
-}
-
 const STORAGE_PROCESSES = storageProcesses(process.execPath, __filename);
 
 /** Ends with its channel only: a signal to the whole group must not end calls that the command still waits for. */
@@ -555,7 +550,9 @@ async function stay(stayMs: number): Promise<void> {
   if (path === null) return;
   const run = (call: ServedCall): ReturnType<StayOptions["run"]> => runServed(call, ending.signal);
   const options = { path, stayMs, pid: process.pid, isCurrent: () => socketOf(asCaller()) === path, run };
-  await (await serveStaying(options, { ...workerContext(), signal: ending.signal })).ended;
+  await (
+    await serveStaying(options, { clock: systemClock, random: systemRandom, log: silentLog, signal: ending.signal })
+  ).ended;
 }
 
 async function runServed(served: ServedCall, ending: AbortSignal): ReturnType<StayOptions["run"]> {

@@ -91,7 +91,8 @@ export function sharedByHost(
 ): SharedUses {
   const { drillsOnly, restoreOnly, silence } = known;
   const machineNow = (): string => machineOf(routeNow(connection));
-  const machine = attempt(machineNow) instanceof DeferredRead ? deferredMachine(connection) : machineNow();
+  const given = attempt(machineNow);
+  const machine = given instanceof DeferredRead ? deferredMachine(connection) : given;
   const partOf = (...uses: readonly ((plan: HostPlan, on: () => string) => readonly Use[])[]): Part => ({
     now: () => knownUses(uses.map((usesOf) => () => usesOf(known, machineNow))),
     deferred: (_resource, judge) =>

@@ -1,4 +1,5 @@
 /** xxHash32 with seed 0, the checksum of LZ4 frames. (xxHash specification 0.1.1.) */
+import { viewOf } from "../../base/bytes";
 
 const PRIME_1 = -1640531535; // 2654435761
 const PRIME_2 = -2048144777; // 2246822519
@@ -86,4 +87,3 @@ function round(accumulator: number, input: number): number {
 function rotate(value: number, bits: number): number {
   return (value << bits) | (value >>> (32 - bits));
 }
-import { viewOf } from "../../base/bytes";

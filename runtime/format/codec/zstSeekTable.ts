@@ -3,6 +3,8 @@
  * fetches only the frames it needs. It is zstandard's seekable format (contrib/seekable_format, version 0.1.0) without
  * checksums: a skippable frame at the end, which every decoder passes over.
  */
+import { viewOf } from "../../base/bytes";
+
 const SKIPPABLE_MAGIC = 0x184d2a5e;
 const FOOTER_MAGIC = 0x8f92eab1;
 const HEAD_SIZE_BYTES = 8;
@@ -86,4 +88,3 @@ export function readSeekTable(end: Uint8Array, fileSizeBytes: number): readonly 
   }
   return beginBytes === fileSizeBytes - sizeBytes ? frames : null;
 }
-import { viewOf } from "../../base/bytes";

@@ -2,10 +2,8 @@
  * A number for each of many segments, in four bytes: as a map of names they would take a hundred. Numbers lie in one
  * array for each directory of an archive.
  */
-import { SEGMENT_LENGTH } from "./walSegment";
+import { DIRECTORY_LENGTH, SEGMENT_LENGTH } from "./walSegment";
 
-/** Characters of a segment's name that are its directory. */
-const DIRECTORY_LENGTH = 16;
 /** Segments of 16 MiB in a directory, and of 1 MiB, the smallest. */
 const USUAL_COUNT = 256;
 const COUNT_MAX = 4096;

@@ -33,6 +33,8 @@ const MIB = 1024 * 1024;
 export const TIMELINE_LENGTH = 8;
 /** Characters of a segment's name, with which names of partial segments and backup labels begin. */
 export const SEGMENT_LENGTH = 24;
+/** Characters of a segment's name that are its directory in an archive. */
+export const DIRECTORY_LENGTH = 16;
 /** A whole segment's name. */
 export const SEGMENT_NAME = /^[0-9A-F]{24}$/;
 const WAL_NAME = /^([0-9A-F]{8})(?:([0-9A-F]{8})([0-9A-F]{8})(\.partial|\.[0-9A-F]{8}\.backup)?|(\.history))$/;

@@ -11,7 +11,7 @@ import { fail, toBackupError } from "../../base/errors";
 import { findFinalName } from "../../base/temporaryName";
 import type { Spool } from "../../local/spool";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { nextSegment } from "../../format/wal/walSegment";
+import { DIRECTORY_LENGTH, nextSegment } from "../../format/wal/walSegment";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listWal, type StoredWal } from "../../repository/walStore";
@@ -32,7 +32,6 @@ export interface PrefetchOptions {
 
 /** Minimum number of prefetched segments, as in stock. */
 const QUEUE_SEGMENTS_MIN = 2;
-const DIRECTORY_NAME_LENGTH = 16;
 /** How long a repository may take to list after another one has reported the segment. */
 const OFFER_GRACE_MS = 500;
 /** Time after which a repository that failed to list is asked again. */
@@ -196,7 +195,7 @@ class Holdings {
   /** Empty when the repository lacks it, or does not answer. */
   async find(name: string): Promise<readonly Candidate[]> {
     if (this.#ctx.clock.monotonicMs() - this.#failedAtMs < ASK_AGAIN_MS) return [];
-    const directory = name.slice(0, DIRECTORY_NAME_LENGTH);
+    const directory = name.slice(0, DIRECTORY_LENGTH);
     try {
       const known = this.#directories.get(directory);
       const copies = (await known)?.get(name);

@@ -6,8 +6,9 @@
  * The clock of a file server may be behind the cluster's, so a file is compared with the time that the same file system
  * gave to pg_control at the checkpoint. What links lead to may be on another one.
  */
-import { filesWhere } from "../../format/repository/fileRows";
+import { filesWhere, viewAt } from "../../format/repository/fileRows";
 import type { FileList } from "../../format/repository/manifest";
+import { NameIndex } from "../../format/repository/nameIndex";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
 import { CONTROL_FILE } from "../restore/restorePlan";
 
@@ -24,10 +25,12 @@ export class RecentFiles {
 
   /** @param secondOver rejects only when the backup is aborted */
   constructor({ files, links }: Pick<Scan, "files" | "links">, scannedAtS: number, secondOver: Promise<void>) {
-    const control = files.find(({ name }) => name === CONTROL_FILE);
+    const controlAt = NameIndex.of(files).find(CONTROL_FILE);
     const isLinked = links.some(({ name }) => !name.startsWith(TABLESPACE_LINKS) && name !== WAL_LINK);
     this.#sinceS =
-      control === undefined || isLinked ? Number.NEGATIVE_INFINITY : Math.min(control.modifiedAtS, scannedAtS);
+      controlAt === -1 || isLinked
+        ? Number.NEGATIVE_INFINITY
+        : Math.min(viewAt(files, controlAt).modifiedAtS, scannedAtS);
     this.#secondOver = secondOver;
     secondOver.then(
       () => void (this.#isOver = true),

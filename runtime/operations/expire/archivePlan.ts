@@ -8,7 +8,7 @@
  * Unlike stock, a newer backup on a lower timeline keeps its WAL and all that follows it: a restored copy or a standby
  * promoted by mistake may have stored one backup of a higher timeline before the server's next one.
  */
-import { SEGMENT_LENGTH, TIMELINE_LENGTH } from "../../format/wal/walSegment";
+import { DIRECTORY_LENGTH, SEGMENT_LENGTH, TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { countBefore } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
@@ -46,8 +46,6 @@ export interface ArchiveRule {
   /** Labels that keep all WAL after them, whatever the count says. */
   readonly gapless?: ReadonlySet<string>;
 }
-
-const DIRECTORY_LENGTH = 16;
 
 /**
  * What expires per archive id with a directory; ids that lose nothing are omitted.

@@ -13,7 +13,7 @@ import { fail, toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
-import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
+import { DIRECTORY_LENGTH, lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
 import type { MissingWalStore } from "../../local/missingWal";
 import { copyMissingWal } from "./heal";
 import type { LocalWal } from "../shared/localWal";
@@ -32,8 +32,6 @@ export interface InheritedParts {
 
 /** PostgreSQL waits during this time. */
 export const LOOK_MS = 5000;
-/** Digits of a segment's name that form its directory. */
-const DIRECTORY_LENGTH = 16;
 
 /**
  * Records the WAL before the timeline of `historyName` that each repository lacks, as far as pg_wal has it and a backup

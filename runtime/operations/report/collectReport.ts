@@ -89,7 +89,7 @@ async function heldBy(repo: Repository, nowMs: number): Promise<Held> {
 
 interface ListedWal {
   readonly sizeBytes: number;
-  /** When the newest complete segment was stored; 0 if there is none. */
+  /** Time of the newest complete segment, or 0 if the archive has no segment. */
   readonly newestMs: number;
   /** When each complete segment was stored. */
   readonly storedAtS: SegmentNumbers;

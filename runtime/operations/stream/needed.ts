@@ -3,7 +3,7 @@
  * histories.
  */
 import { bySession, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
-import { lsnOfSegment, parseWalName, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
+import { DIRECTORY_LENGTH, lsnOfSegment, parseWalName, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { listWal, type StoredWal } from "../../repository/walStore";
@@ -11,7 +11,6 @@ import type { ClusterIdentity } from "../shared/identity";
 import type { KnownWal, OpenArchive } from "../shared/knownWal";
 import type { ArchivedSegment } from "./streamWorkerOptions";
 
-const DIRECTORY_LENGTH = 16;
 /** Each holds the segments of 4 GiB. */
 const DIRECTORIES_MAX = 8;
 const HISTORIES_MAX = 8;

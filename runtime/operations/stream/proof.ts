@@ -6,7 +6,7 @@
 import { basename } from "node:path";
 import { streamPath } from "../../format/repository/repoPath";
 import { CHUNK_HEAD_SIZE_BYTES, chunkFileName, type StreamChunk } from "../../format/wal/streamChunk";
-import { SEGMENT_NAME } from "../../format/wal/walSegment";
+import { DIRECTORY_LENGTH, SEGMENT_NAME } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { findBeside, findWal, type StoredWal } from "../../repository/walStore";
 
@@ -37,8 +37,6 @@ export interface Lost {
 
 /** Chunks that a listing lacks and that are looked up by name before they count as lost. */
 const LOOKED_UP_MAX = 16;
-/** Characters of a segment's name that are its directory. */
-const DIRECTORY_LENGTH = 16;
 
 /** A listing of the chunks, and one of each archive directory: of up to 256 segments. */
 export async function findLost(

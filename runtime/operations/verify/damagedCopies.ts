@@ -5,7 +5,7 @@
  */
 import { type ByteStream, freeMemory, textOf } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
-import { Measured } from "../../base/hash";
+import { measure } from "../../base/hash";
 import { decrypt } from "../../format/codec/cipher";
 import { parseArchiveInfo } from "../../format/repository/archiveInfo";
 import { parseBackupInfo } from "../../format/repository/backupInfo";
@@ -49,9 +49,7 @@ export async function findDamagedCopies(
 async function sha1Of(repo: Repository, path: string, pass: string | null): Promise<string | null> {
   try {
     const stored = freed(await repo.storage.read(path));
-    const measured = new Measured();
-    for await (const chunk of pass === null ? stored : freed(decrypt(stored, pass))) measured.add(chunk);
-    return measured.result().sha1;
+    return (await measure(pass === null ? stored : freed(decrypt(stored, pass)))).sha1;
   } catch {
     return null;
   }

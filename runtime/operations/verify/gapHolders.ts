@@ -1,7 +1,7 @@
 /** Which other repositories have the segments and histories that one lacks, by names: `heal` finds them there. */
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { nextSegment } from "../../format/wal/walSegment";
+import { DIRECTORY_LENGTH, nextSegment } from "../../format/wal/walSegment";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listWal } from "../../repository/walStore";
@@ -19,7 +19,6 @@ export interface Gaps {
 
 /** Segments that are looked for; each listing answers for 256. */
 const LOOKED_FOR_MAX = 4096;
-const DIRECTORY_LENGTH = 16;
 
 /** One line for each other repository that has some of them. A repository that does not answer has none. */
 export async function gapHolders(
