@@ -302,10 +302,10 @@ export class FileRows extends RowList {
     return (this.#lastRights = index);
   }
 
-  /** Where the base name now is; null if it is not plain ASCII of a usual length. */
+  /** Where the base name now is; null if it is not plain ASCII of a usual length, or is empty. */
   #addText(name: string, begin: number): number | null {
     const length = name.length - begin;
-    if (begin === 0 || length > BASE_NAME_LENGTH_MAX) return null;
+    if (begin === 0 || length === 0 || length > BASE_NAME_LENGTH_MAX) return null;
     if (this.#textFilledBytes + length > TEXT_SIZE_BYTES) {
       this.#shared.texts.push(Buffer.allocUnsafeSlow(TEXT_SIZE_BYTES));
       this.#textFilledBytes = 0;

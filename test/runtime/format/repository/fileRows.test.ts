@@ -20,6 +20,7 @@ const KEYS = [
   ...(["name", "sizeBytes", "sizeOriginalBytes", "sizeRepoBytes", "sha1", "sha1Repo", "modifiedAtS", "mode"] as const),
   ...(["user", "group", "reference", "bundle", "block", "checksumPage", "pageErrors"] as const),
 ];
+const PLAIN = { sizeBytes: 0, sizeRepoBytes: 0, sha1: "", modifiedAtS: 0, mode: 0, user: null, group: null };
 /** Also those beyond what a record holds. */
 const amount = fc.constantFrom(0, 1, 8192, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40);
 const owner = fc.constantFrom(null, "postgres", "é");
@@ -40,8 +41,11 @@ const row: fc.Arbitrary<ManifestFile> = fc
       sizeOriginalBytes: amount,
       sha1Repo: fc.constantFrom("0123456789abcdef0123456789abcdef01234567"),
       reference: fc.constantFrom("20261120-065325F", "20261120-065325F_20261120-065508D"),
-      bundle: fc.record({ id: fc.constantFrom(1, 2 ** 32), offsetBytes: amount }),
-      block: fc.record({ sizeBytes: amount, checksumSizeBytes: fc.constant(6), mapSizeBytes: amount }),
+      bundle: fc.record({ id: fc.constantFrom(1, 2 ** 32), offsetBytes: amount }, { noNullPrototype: true }),
+      block: fc.record(
+        { sizeBytes: amount, checksumSizeBytes: fc.constant(6), mapSizeBytes: amount },
+        { noNullPrototype: true },
+      ),
       checksumPage: fc.boolean(),
       pageErrors: fc.constantFrom([1], [[2, 3] as const]),
     },
@@ -75,10 +79,15 @@ describe("rows in records", () => {
     );
   });
 
+  it("come back with an empty last part of their names", () => {
+    const names = ["/", "pg_data/"];
+    expect(Array.from(stored(names.map((name) => ({ ...PLAIN, name }))), ({ name }) => name)).toEqual(names);
+  });
+
   it("of many chunks come back too", () => {
     const files = Array.from({ length: 20_000 }, (_, no): ManifestFile => {
       const name = `pg_data/base/${no % 3}/${no}`;
-      return { name, sizeBytes: no, sizeRepoBytes: no, sha1: "", modifiedAtS: no, mode: 0, user: null, group: null };
+      return { ...PLAIN, name, sizeBytes: no, sizeRepoBytes: no, modifiedAtS: no };
     });
     expect([...stored(files)]).toStrictEqual(files);
   });
