@@ -60,7 +60,9 @@ describe("super blocks of stock", () => {
       expect([stored[4], stored[5]]).toEqual([0x40, 0x40]);
       const content = decompressLz4Bytes(stored, LIMIT);
       expect(content).toHaveLength(sbs);
-      expect((await all(decompressLz4(pieces(stored, 1)))).equals(content)).toBe(true);
+      // Large ones as well would take seconds.
+      const pieceBytes = stored.length < 10_000 ? 1 : 61;
+      expect((await all(decompressLz4(pieces(stored, pieceBytes)))).equals(content)).toBe(true);
       decoded.push(content);
     }
     if (own.length === items.length) expect(sha1Hex(concatBytes(decoded))).toBe(/"checksum":"(\w+)"/.exec(row)?.[1]);
