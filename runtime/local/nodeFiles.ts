@@ -50,7 +50,11 @@ export const rm = named(() => promised.rm);
 export const rmdir = named(() => promised.rmdir);
 export const stat = named(() => promised.stat);
 export const statfs = named(() => promised.statfs);
-export const unlink = named(() => promised.unlink);
+/** As {@link lstat}. */
+export const unlink: typeof promised.unlink = (path) =>
+  new Promise((accept, reject) =>
+    sync.unlink(nativeName(path), (error) => (error === null ? accept() : reject(error))),
+  );
 export const utimes = named(() => promised.utimes);
 export const copyFile: typeof promised.copyFile = (from, to, mode) =>
   through(from, (at) => promised.copyFile(at, nativeName(to), mode));

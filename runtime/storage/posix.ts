@@ -18,6 +18,7 @@ import {
   readSync,
   rename,
   rm,
+  rmdir,
   type Stats,
   statSync,
   symlink,
@@ -27,6 +28,7 @@ import { dirname } from "node:path";
 import { type ByteStream, streamOf } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
+import { mapParallel } from "../base/parallel";
 import { type Random, systemRandom } from "../base/random";
 import { temporaryName } from "../base/temporaryName";
 import {
@@ -40,7 +42,7 @@ import {
   writeDirectly,
 } from "../local/atomicWrite";
 import { openFileWriter } from "../local/fileWriter";
-import { isMissing, systemCodeOf, systemError } from "../local/systemError";
+import { isMissing, nullIfMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
 import { probePosix } from "./posixProbe";
 import type {
@@ -75,6 +77,7 @@ const FIRST_CHUNK_SIZE_BYTES = 64 * 1024;
 const END_CHUNK_SIZE_BYTES = 4 * 1024;
 /** Entries of a directory that are examined together. */
 const STAT_BATCH = 64;
+const REMOVED_AT_ONCE = 8;
 /** A repository is about ten levels deep; a loop of mounts would be endless. */
 const DEPTH_MAX = 128;
 
@@ -185,7 +188,9 @@ export class PosixStorage implements Storage {
     checkPath(path);
     const full = this.#full(path);
     try {
-      await rm(full, { recursive: true, force: true });
+      // A link leads to what is not ours.
+      if ((await lstat(full)).isDirectory()) await removeTree(full);
+      else await unlink(full);
     } catch (error) {
       if (!isMissing(error)) throw systemError("pathRemove", `remove path '${full}'`, blamedPath(error, full), error);
     }
@@ -353,6 +358,15 @@ export class PosixStorage implements Storage {
   #throwIfAborted(path: string): void {
     if (this.#options.signal.aborted) throw fail("term", `terminated while working on '${path}'`, { path });
   }
+}
+
+/** By the listing alone: Node's `rm` looks at each name, and tries each directory, before it removes them. */
+async function removeTree(directory: string): Promise<void> {
+  const entries = (await nullIfMissing(readEntries(directory))) ?? [];
+  const files = entries.filter(({ type }) => type !== "directory");
+  await mapParallel(files, REMOVED_AT_ONCE, ({ name }) => nullIfMissing(unlink(joinPath(directory, name))));
+  for (const { name, type } of entries) if (type === "directory") await removeTree(joinPath(directory, name));
+  await nullIfMissing(rmdir(directory));
 }
 
 function infoOf(path: string, stats: Stats): ObjectInfo {

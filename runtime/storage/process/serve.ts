@@ -225,7 +225,7 @@ class StorageServer {
       batch = [];
       progress();
     };
-    for await (const entry of storage.list(path, { recursive: true })) {
+    for await (const entry of storage.list(path, { recursive: true, namesOnly: true })) {
       batch.push(entry.path);
       if (batch.length >= REMOVED_TOGETHER) await finish();
     }

@@ -333,6 +333,23 @@ describe("hard links", () => {
   });
 });
 
+test("removal of a path follows no link, finds any name, and waits for none that another process removed", async () => {
+  const storage = new PosixStorage({
+    root,
+    syncDirectories: true,
+    symlinks: true,
+    signal: new AbortController().signal,
+  });
+  for (const path of ["kept/f", "a/b/c/d", "a/caf\udce9", "a/é/f", "other/f"]) await storage.put(path, utf8(path));
+  await storage.link("a/link", "../kept");
+  await storage.link("outside", "kept");
+  await Promise.all(Array.from({ length: 3 }, () => storage.removePath("a")));
+  await storage.removePath("outside");
+  await storage.removePath("other/f");
+  expect(readdirSync(root).toSorted()).toEqual(["kept", "other"]);
+  expect([readdirSync(join(root, "kept")), readdirSync(join(root, "other"))]).toEqual([["f"], []]);
+});
+
 test("a pipe in place of a file is refused at once", async () => {
   spawnSync("mkfifo", [join(root, "pipe")]);
   const refused = {
