@@ -19,6 +19,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { SMALL_ALLOCATOR } from "../../runtime/base/limits";
 import { projectFolder } from "../parts/cache";
 import { findVersitygw } from "../parts/kubernetes/goTools";
 import { run, runOk, sleep, type Started, start, waitFor } from "../parts/process";
@@ -93,7 +94,7 @@ export async function walMain(argv: readonly string[], progress: Progress): Prom
       title: "WAL benchmarks",
       command: "npm run bench -- wal",
       before:
-        "It is ours through the agent beside stock's `archive-async`. A ratio below 1 is faster; it is the median of the ratios of pairs.",
+        "It is ours through the agent beside stock's `archive-async`. A ratio below 1 is faster; it is the median of the ratios of pairs.\nThe agent has the environment of its unit, which limits glibc's allocator.",
       after: "",
     },
     report,
@@ -397,7 +398,9 @@ class WalBed {
       mkdirSync(profileFolder, { recursive: true });
       giveTo(profileFolder, this.cluster.user);
     }
-    const options = { user: this.cluster.user, cwd: this.#folder, logFile: join(this.#folder, `${name}.log`) };
+    // As in its unit.
+    const identity = { user: this.cluster.user, cwd: this.#folder, env: SMALL_ALLOCATOR };
+    const options = { ...identity, logFile: join(this.#folder, `${name}.log`) };
     writeFileSync(options.logFile, "", { flag: "a" });
     giveTo(options.logFile, this.cluster.user);
     const agent = await start(command, [...argv, `--agent-socket=${this.#socket(name)}`, "agent"], options);
