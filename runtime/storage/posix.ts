@@ -360,7 +360,7 @@ export class PosixStorage implements Storage {
   }
 }
 
-/** By the listing alone: Node's `rm` looks at each name, and tries each directory, before it removes them. */
+/** The listing tells what a name is: Node's `rm` looks at each one, and tries each directory, before it removes it. */
 async function removeTree(directory: string): Promise<void> {
   const entries = (await nullIfMissing(readEntries(directory))) ?? [];
   const files = entries.filter(({ type }) => type !== "directory");
