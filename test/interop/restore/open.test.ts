@@ -379,13 +379,14 @@ exec ${join(real, "postgres")} "$@"`;
     process.kill(cut.pid, "SIGKILL");
     await cut.exited;
     const next = await backup.start(open, { logFile: `${backup.at}.next` });
-    await waitFor("its wait, or another process", 60_000, async () =>
-      next.log().includes("it is ended") || servingPids(backup).length > 1 ? true : null,
-    );
+    const others = await waitFor("its end, or another process beside it", 60_000, async () => {
+      if (next.log().includes("it is ended")) return [];
+      const pids = servingPids(backup);
+      return pids.length > 1 ? pids.filter((pid) => pid !== stray) : null;
+    });
     // Another one, if there were one, would be the slower.
-    const others = servingPids(backup).filter((pid) => pid !== stray);
     for (const pid of others) process.kill(pid, "SIGSTOP");
-    process.kill(stray, "SIGCONT");
+    if (servingPids(backup).includes(stray)) process.kill(stray, "SIGCONT");
     const state = join(backup.folder, "open.json");
     if (others.length > 0)
       await waitFor("the stray one", 60_000, async () =>
