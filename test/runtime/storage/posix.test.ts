@@ -334,12 +334,7 @@ describe("hard links", () => {
 });
 
 test("removal of a path follows no link, finds any name, and waits for none that another process removed", async () => {
-  const storage = new PosixStorage({
-    root,
-    syncDirectories: true,
-    symlinks: true,
-    signal: new AbortController().signal,
-  });
+  const storage = open();
   for (const path of ["kept/f", "a/b/c/d", "a/caf\udce9", "a/é/f", "other/f"]) await storage.put(path, utf8(path));
   await storage.link("a/link", "../kept");
   await storage.link("outside", "kept");
