@@ -152,4 +152,17 @@ export const FINDINGS: readonly Finding[] = [
     off: ["looks"],
     breaks: BROKEN,
   },
+  {
+    title: "a process that slept writes a list without the hold of another, and expire removes the held backup",
+    scenario: {
+      ...base,
+      name: "a hold beside a full",
+      past: ["full", "change", "full"],
+      writers: { a: ["incr"], b: ["wait 1", "hold", "wait 4000", "expire 1"] },
+      conditions: "none",
+    },
+    kinds: ["pause"],
+    off: ["holds"],
+    breaks: /which is held, was removed/,
+  },
 ];

@@ -40,6 +40,19 @@ export const SCENARIOS: readonly Scenario[] = [
   { ...base, name: "expire alone", past: ["full", "incr"], writers: { a: ["expire 2"] } },
   { ...base, name: "incr alone", past: ["full", "incr"], writers: { a: ["incr", "incr"] } },
   { ...base, name: "notes beside a full", past: ["full"], writers: { a: ["full"], b: ["annotate", "annotate"] } },
+  {
+    ...base,
+    name: "a hold beside a full without exclusive creation",
+    past: ["full", "change", "full"],
+    writers: { a: ["incr"], b: ["hold", "wait 4000", "expire 1"] },
+    conditions: "none",
+  },
+  {
+    ...base,
+    name: "a hold beside expires",
+    past: ["full", "change", "full"],
+    writers: { a: ["expire 1"], b: ["hold", "expire 1"] },
+  },
   { ...base, name: "upgrade beside a full", past: ["full"], writers: { a: ["full"], b: ["upgrade"] } },
   {
     ...base,
@@ -161,7 +174,7 @@ export const CROWDS: readonly Scenario[] = [
       a: ["full+expire 1", "change", "incr"],
       b: ["incr+expire 1", "full"],
       c: ["expire 1", "push", "incr", "heal"],
-      d: ["annotate", "full+expire 1", "push", "diff"],
+      d: ["hold", "full+expire 1", "push", "diff"],
     },
   },
 ];

@@ -95,6 +95,11 @@ vi.mock("../../runtime/operations/heal/decide", async (original) => {
   return { ...real, decide: unlessOff("origin", real.decide, firstDecides) };
 });
 
+vi.mock("../../runtime/operations/expire/holdRecord", async (original) => {
+  const real = await original<typeof import("../../runtime/operations/expire/holdRecord.js")>();
+  const { unlessOff } = await import("./weak.js");
+  return { ...real, loadHolds: unlessOff("holds", real.loadHolds, async () => new Map()) };
+});
 vi.mock("../../runtime/operations/archivePush/pushWal", async (original) => {
   const real = await original<typeof import("../../runtime/operations/archivePush/pushWal.js")>();
   const { isOff } = await import("./weak.js");

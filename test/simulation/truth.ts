@@ -3,8 +3,9 @@
  * parsers.
  *
  * A listed backup restores to the bytes that one server had at one time. Once listed, a backup stays complete as long
- * as retention keeps it, counted by the backups that were ever listed. Acknowledged WAL is where the policy says, or is
- * recorded as missing. No repository gets WAL from us that no server wrote. A listed backup gets no file.
+ * as retention keeps it, counted by the backups that were ever listed. A held full backup stays. Acknowledged WAL is
+ * where the policy says, or is recorded as missing. No repository gets WAL from us that no server wrote. A listed
+ * backup gets no file.
  *
  * What a thief takes after an answer does not make that answer untrue. Each answer after the theft must be true of the
  * files as they are then: an acknowledgement, a record that ends, a verdict of `verify`, a fetched segment.
@@ -95,6 +96,8 @@ export class Truth {
   readonly #done = new Set<string>();
   /** `<repository>:<label>` of backups that lost files while they were made. */
   readonly #lost = new Set<string>();
+  /** `<repository>:<label>` of full backups that somebody holds. */
+  readonly #held = new Set<string>();
   isMissing: (repoIndex: number, walName: string) => boolean = () => false;
 
   /** With `hasVersions`, no backup list is excused for landing late. */
@@ -141,6 +144,10 @@ export class Truth {
     this.#seenVersions.clear();
     const id = `${repoIndex}:${name}`;
     if ((this.#harmed.get(id) ?? sinceMs) < sinceMs) this.#harmed.delete(id);
+  }
+
+  hold(repoIndex: number, label: string): void {
+    this.#held.add(`${repoIndex}:${label}`);
   }
 
   /** A thief changed a file. Earlier promises do not cover that. */
@@ -317,6 +324,11 @@ export class Truth {
       if (!this.#isReported(bucket, label)) continue;
       const problem = this.#problemOf(bucket, label);
       if (problem !== null) return `${label}, which retention keeps, was removed: ${problem}`;
+    }
+    for (const id of this.#held) {
+      const [key, label = ""] = id.split(":");
+      const problem = Number(key) === bucket.key ? this.#problemOf(bucket, label) : null;
+      if (problem !== null) return `${label}, which is held, was removed: ${problem}`;
     }
     return null;
   }

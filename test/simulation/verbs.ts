@@ -7,6 +7,7 @@ import type { AcknowledgePolicy } from "../../runtime/config/types";
 import { annotate } from "../../runtime/operations/shared/annotate";
 import { archivePush } from "../../runtime/operations/archivePush/archivePush";
 import { backup } from "../../runtime/operations/backup/backup";
+import { setHold } from "../../runtime/operations/expire/holdRecord";
 import { expireRepository } from "../../runtime/operations/expire/expire";
 import { copyMissingWal, type Healed, heal } from "../../runtime/operations/heal/heal";
 import { positionOf } from "../../runtime/operations/shared/carriedWal";
@@ -24,6 +25,7 @@ import { fail, isError, toBackupError } from "../../runtime/base/errors";
 import { perRepo, type RepoResult } from "../../runtime/base/parallel";
 import type { BackupType } from "../../runtime/format/repository/label";
 import type { MissingWalStore } from "../../runtime/local/missingWal";
+import { loadBackupInfo } from "../../runtime/repository/infoStore";
 import type { Repository } from "../../runtime/repository/repository";
 import { SimStorage, sha1Of } from "./bucket";
 import { contentOf, ROOT } from "./files";
@@ -54,10 +56,10 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
  * `push`, `push 60` (PostgreSQL requests the segment this many seconds after it is ready), `push!2` (repo2 cannot be
  * reached), `archive` (PostgreSQL requests every waiting segment, until one fails), `agent 60` (a push by the agent,
  * with the same pause), `recreate@1` (the repository is lost and created again), `recycle` (acknowledged segments leave
- * pg_wal), `heal`, `copy` (of recorded WAL, by the agent), `upgrade`, `annotate`, `change`, `wait 60`, `again`
- * (PostgreSQL requests its newest segment again), `unheard` (pushes that answer nobody),
- * `twin 40` (this server's own segment of that number), `get` (fetches
- * every acknowledged segment), `verify`, `expire-days 7`, `clock 400` (the host's clock is days ahead), `spoil@2 empty`
+ * pg_wal), `heal`, `copy` (of recorded WAL, by the agent), `upgrade`, `annotate`, `hold` (the oldest backup), `change`,
+ * `wait 60`, `again` (PostgreSQL requests its newest segment again), `unheard` (pushes that answer nobody), `twin 40`
+ * (this server's own segment of that number), `get` (fetches every acknowledged segment), `verify`, `expire-days 7`,
+ * `clock 400` (the host's clock is days ahead), `spoil@2 empty`
  * and `spoil@2 empty data` (see {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange`
  * (the configuration gives each repository the other one's key; the records of missing WAL stay). Returns the text of
  * the result.
@@ -171,6 +173,9 @@ async function run(text: string, stage: Stage): Promise<string> {
         await annotate(repo, await stage.world.newestLabel(repo), { by: stage.host.name }, lease, stage.ctx);
       }
       return "";
+    case "hold":
+      for (const repo of repos) await holdOldest(stage, repo);
+      return "";
     case "change":
       stage.host.change(stage.ctx.clock.nowMs());
       return "";
@@ -227,6 +232,13 @@ async function expireOne(
     await leaseOf(repo),
     ctx,
   );
+}
+
+async function holdOldest({ ctx, leaseOf, world }: Stage, repo: Repository): Promise<void> {
+  const [oldest] = (await loadBackupInfo(repo)).backups;
+  const hold = { reason: "audit", untilS: null };
+  if (oldest !== undefined && (await setHold(repo, oldest.label, hold, await leaseOf(repo), ctx)))
+    world.truth.hold(repo.key, oldest.label);
 }
 
 async function syncAll({ ctx, repositories, world, leaseOf }: Stage, from: number, to: number): Promise<string> {

@@ -23,7 +23,7 @@ import type { Repository } from "../../runtime/repository/repository";
  * repository lacks a segment once the segment has left pg_wal. `process`: every other process of the host counts as
  * ended. `bytes`: a stored name counts, whatever its file has. `twins`: nobody looks again after a push. `conflict`: a
  * conflict is not recorded. `origin`: heal copies the first content that it finds. `looks`: the
- * answer that a manifest is stored is believed.
+ * answer that a manifest is stored is believed. `holds`: only backup.info knows them.
  */
 export type Guard =
   | "lease"
@@ -37,7 +37,8 @@ export type Guard =
   | "twins"
   | "conflict"
   | "origin"
-  | "looks";
+  | "looks"
+  | "holds";
 
 let off: ReadonlySet<Guard> = new Set();
 

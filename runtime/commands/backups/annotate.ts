@@ -8,6 +8,7 @@ import { annotate } from "../../operations/shared/annotate";
 import { loggedFailure } from "../../operations/shared/results";
 import { requireLabel } from "../../operations/shared/requireLabel";
 import { loadBackupInfo } from "../../repository/infoStore";
+import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 
@@ -17,7 +18,9 @@ export const annotateCommand: Command = async (proc) => {
   const reserved = Object.keys(annotations).find((name) => name.startsWith(HOLD_NOTE));
   if (reserved !== undefined)
     throw fail("optionInvalidValue", `annotation '${reserved}' is a hold's`, { hint: "use hold and release." });
-  const { annotated, errors } = await annotateAll(proc, set, annotations);
+  const { annotated, errors } = await annotateAll(proc, (repo, lease) =>
+    annotate(repo, set, annotations, lease, proc.ctx),
+  );
   if (errors.length > 0)
     throw fail("command", `annotate command encountered ${errors.length} error(s), check the log file for details`);
   if (annotated.length === 0) throw fail("backupSetInvalid", "no backup set to annotate found");
@@ -30,11 +33,10 @@ export function requiredSet({ config: { set = "" } }: CommandProcess): string {
   return set;
 }
 
-/** Changes notes of a backup in every repository that holds it. */
+/** Changes a backup in every repository that holds it; `change` is true for those. */
 export async function annotateAll(
   proc: CommandProcess,
-  set: string,
-  notes: Readonly<Record<string, string>>,
+  change: (repo: Repository, lease: Lease) => Promise<boolean>,
 ): Promise<{ readonly annotated: readonly Repository[]; readonly errors: readonly BackupError[] }> {
   proc.requireStarted();
   const repos = proc.repositories();
@@ -44,7 +46,7 @@ export async function annotateAll(
   for (const repo of repos) {
     try {
       const lease = await proc.leases.take(repo, loadBackupInfo);
-      if (await annotate(repo, set, notes, lease, proc.ctx)) annotated.push(repo);
+      if (await change(repo, lease)) annotated.push(repo);
     } catch (thrown) {
       errors.push(loggedFailure(repo, thrown, proc.ctx));
     }

@@ -1,11 +1,12 @@
 /**
  * `hold` and `release`: whether retention, `expire` and `stanza-delete` may remove the backup `--set`, in every
- * repository that holds it. A hold is in the notes of the backup.
+ * repository that holds it.
  */
 import { type BackupError, fail } from "../../base/errors";
 import type { Context } from "../../base/context";
 import { parseTargetTime } from "../../operations/restore/select";
-import { type Hold, holdNotes, holdText } from "../../operations/expire/hold";
+import { type Hold, holdText } from "../../operations/expire/hold";
+import { setHold } from "../../operations/expire/holdRecord";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 import { annotateAll, requiredSet } from "./annotate";
 
@@ -19,10 +20,10 @@ export const holdCommand: Command = async (proc) => {
       hint: `say on one line, in up to ${REASON_LENGTH_MAX} characters, why the backup must stay.`,
     });
   }
-  return setHold(proc, { reason, untilS: until === undefined ? null : endOf(until, proc.ctx) });
+  return changeHold(proc, { reason, untilS: until === undefined ? null : endOf(until, proc.ctx) });
 };
 
-export const releaseCommand: Command = (proc) => setHold(proc, null);
+export const releaseCommand: Command = (proc) => changeHold(proc, null);
 
 /** A day ends in UTC. @throws optionInvalidValue */
 function endOf(until: string, { clock }: Context): number {
@@ -38,10 +39,10 @@ function endOf(until: string, { clock }: Context): number {
   return untilS;
 }
 
-async function setHold(proc: CommandProcess, hold: Hold | null): Promise<number> {
+async function changeHold(proc: CommandProcess, hold: Hold | null): Promise<number> {
   const { config, ctx } = proc;
   const set = requiredSet(proc);
-  const { annotated, errors } = await annotateAll(proc, set, holdNotes(hold));
+  const { annotated, errors } = await annotateAll(proc, (repo, lease) => setHold(repo, set, hold, lease, ctx));
   const what = hold === null ? "released" : holdText(hold);
   if (annotated.length > 0) ctx.log.info(`backup ${set} of ${annotated.map(({ name }) => name).join(", ")}: ${what}`);
   if (errors.length > 0)

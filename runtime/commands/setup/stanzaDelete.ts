@@ -1,10 +1,13 @@
 /** `stanza-delete`: from one repository; requires a stopped stanza and, without `--force`, a stopped server. */
+import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { hasStopFile, removeStopFile } from "../../local/stopFile";
-import { holdOf, holdText } from "../../operations/expire/hold";
+import { holdOf, holdText, isHeldAt } from "../../operations/expire/hold";
+import { loadHolds } from "../../operations/expire/holdRecord";
 import { hasServerFiles, hasStanza, removeLeases, stanzaDelete } from "../../operations/stanza/stanzaDelete";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import { dropSlotOf } from "./slotDrop";
+import { listLabels } from "../../repository/backupStore";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import type { Command, Invocation } from "../../process/commandProcess";
@@ -49,23 +52,44 @@ export const stanzaDeleteCommand: Command = async (proc) => {
   return 0;
 };
 
-/** @throws backupSetInvalid (75) for a held backup; what makes backup.info unreadable, unless `--force` ignores it */
+/**
+ * Without backup.info, records alone tell.
+ * @throws backupSetInvalid (75) for a held backup; what makes backup.info unreadable, unless `--force` ignores it
+ */
 async function requireNoHold({ config, ctx }: Invocation, repo: Repository): Promise<void> {
-  let backups: Awaited<ReturnType<typeof loadBackupInfo>>["backups"] = [];
-  try {
-    ({ backups } = await loadBackupInfo(repo));
-  } catch (error) {
-    if (isError(error, "fileMissing")) return;
-    if (!config.force) throw error;
-    ctx.log.warn(`${repo.name}: nobody can tell whether a backup is held: ${toBackupError(error).message}`);
-  }
-  for (const entry of backups) {
-    const hold = holdOf(entry);
-    const isOver = hold === null || (hold.untilS !== null && hold.untilS * 1000 < ctx.clock.nowMs());
-    if (isOver) continue;
-    throw fail("backupSetInvalid", `backup ${entry.label} of ${repo.name} is ${holdText(hold)}`, {
-      hint: `to let it go, run release --set=${entry.label}.`,
+  const backups = await listedBackups(config.force, repo, ctx);
+  if (backups === null && config.force) return;
+  const recorded = await loadHolds(repo);
+  const labels = recorded.size === 0 ? [] : await listLabels(repo);
+  const holds = [
+    ...(backups ?? []).map((entry) => [entry.label, holdOf(entry)] as const),
+    ...labels.map((label) => [label, recorded.get(label) ?? null] as const),
+  ];
+  for (const [label, hold] of holds) {
+    if (hold === null || !isHeldAt(hold, ctx.clock.nowMs())) continue;
+    const wayOut =
+      backups === null
+        ? "use --force, because without backup.info nothing can be released"
+        : `run release --set=${label}`;
+    throw fail("backupSetInvalid", `backup ${label} of ${repo.name} is ${holdText(hold)}`, {
+      hint: `to let it go, ${wayOut}.`,
       repoIndex: repo.key,
     });
+  }
+}
+
+/** Null if backup.info is missing or, with `force`, unreadable. */
+async function listedBackups(
+  force: boolean,
+  repo: Repository,
+  ctx: Context,
+): Promise<Awaited<ReturnType<typeof loadBackupInfo>>["backups"] | null> {
+  try {
+    return (await loadBackupInfo(repo)).backups;
+  } catch (error) {
+    if (isError(error, "fileMissing")) return null;
+    if (!force) throw error;
+    ctx.log.warn(`${repo.name}: nobody can tell whether a backup is held: ${toBackupError(error).message}`);
+    return null;
   }
 }

@@ -9,6 +9,7 @@
  * backup/<stanza>/<label>/<manifest name><extension>      backup/<stanza>/<label>/bundle/<id>
  * pgbackstop/<stanza>/<label>/server-files.json.gz        (ours; stock reads only archive and backup)
  * pgbackstop/<stanza>/tombstones/<label>                  (ours, for a day)
+ * pgbackstop/<stanza>/holds/<label>                       (ours, until the backup goes)
  * pgbackstop/<stanza>/dump/<label>/dump.manifest          (ours: logical dumps, format/repository/dumpManifest)
  * ```
  * (pgBackRest 2.60 "storage/helper", "command/archive/common", "command/backup/common".)
@@ -131,6 +132,16 @@ export function tombstonePath(stanza: string, label: string): string {
 
 export function tombstonesPath(stanza: string): string {
   return `${serverFilesRoot(stanza)}/tombstones`;
+}
+
+/** What `hold` and `release` last said of a backup, apart from backup.info (operations/expire/holdRecord). */
+export function holdPath(stanza: string, label: string): string {
+  assert(isLabel(label), `'${label}' is not a backup label`);
+  return `${holdsPath(stanza)}/${label}`;
+}
+
+export function holdsPath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/holds`;
 }
 
 /** WAL of incomplete segments that an agent streams. */

@@ -7,7 +7,7 @@
 import { SEGMENT_LENGTH } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { formatLabel } from "../../format/repository/label";
+import { formatLabel, fullLabelOf } from "../../format/repository/label";
 import {
   archiveIdPath,
   archivePath,
@@ -15,6 +15,7 @@ import {
   backupHistoryPath,
   backupPath,
   copyOf,
+  holdPath,
   manifestHistoryPath,
   manifestPath,
   walPath,
@@ -60,7 +61,8 @@ import {
   planArchives,
   type TrimArchive,
 } from "./archivePlan";
-import { holdOf } from "./hold";
+import { type Hold, holdOf, holdText, isHeldAt, type RecordedHolds, withHolds } from "./hold";
+import { loadHolds } from "./holdRecord";
 import { removeLeftovers } from "./temporaryFiles";
 import { calendarText } from "./calendarText";
 import {
@@ -83,7 +85,6 @@ export interface Expired {
 }
 
 const DAY_S = 86_400;
-const FULL_LABEL_LENGTH = 16;
 
 /**
  * A run that misses something removes nothing. Labels without a backup leave backup.info, and the next run sees the
@@ -105,11 +106,13 @@ export async function expireRepository(
     report: reporterOf(repo, request, ctx),
     lease,
   };
-  const reconstructed = await loadReconstructedInfo(repo, lease, ctx);
-  const directories = await findDirectories(repo, reconstructed);
-  if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
-    return reportMissing(run, reconstructed, directories.doubts);
-  const { info } = reconstructed;
+  const shown = await loadReconstructedInfo(repo, lease, ctx);
+  const directories = await findDirectories(repo, shown);
+  if (shown.lost.length + shown.doubts.length + directories.doubts.length > 0)
+    return reportMissing(run, shown, directories.doubts);
+  const holds = await loadHolds(repo);
+  const info = restoreHolds(run, shown.info, holds);
+  const reconstructed = { ...shown, info };
   const opened = await usesOf(run, info);
   const { ages, plan: planned } = await planBySigns(run, info, retention);
   // Before: retention does not count on a backup that only stays because it is open.
@@ -122,7 +125,10 @@ export async function expireRepository(
   for (const set of plan.sets)
     run.report("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
   await takeOut(run, reconstructed, plan);
-  await removeDirectories(run, directories.unlisted, plan, info.cipherPass ?? null);
+  const held = heldOf(run, directories, holds);
+  const unlisted = new Map([...directories.unlisted].filter(([label]) => !held.has(label)));
+  await removeDirectories(run, unlisted, plan, info.cipherPass ?? null);
+  await removeHolds(run, holds, new Set([...held, ...plan.kept.map(({ label }) => label)]));
   await removeLinks(run, reconstructed.links, plan);
   await removeServerFiles(run, plan.kept);
   const recovering = new Set(opened.flatMap(({ isRecovering, label }) => (isRecovering ? [label] : [])));
@@ -144,6 +150,39 @@ export async function expireRepository(
       ? { calendar: calendarText({ repoName: repo.name, info, plan, retention, ages }) }
       : {}),
   };
+}
+
+/** The list with holds that backup.info has lost: another program wrote it from an old copy, or it was rebuilt. */
+function restoreHolds(run: Run, info: BackupInfo, holds: RecordedHolds): BackupInfo {
+  const complete = withHolds(info, holds);
+  for (const [index, entry] of complete.backups.entries())
+    if (entry !== info.backups[index]) reportHeld(run, entry.label, holdOf(entry), "backup.info lacked the hold");
+  return complete;
+}
+
+/** Directories of held backups that cannot be listed, and of their sets: somebody may still put them right. */
+function heldOf(run: Run, { unlisted }: Directories, holds: RecordedHolds): ReadonlySet<string> {
+  const nowMs = run.ctx.clock.nowMs();
+  const labels = [...unlisted.keys()];
+  const held = labels.filter((label) => isHeldAt(holds.get(label), nowMs));
+  for (const label of held) reportHeld(run, label, holds.get(label), "backup.info lacks it, and its files stay");
+  const fulls = new Set(held.map(fullLabelOf));
+  return new Set(labels.filter((label) => fulls.has(fullLabelOf(label))));
+}
+
+/** Removes what `hold` and `release` recorded for backups that are gone. */
+async function removeHolds(run: Run, holds: RecordedHolds, left: ReadonlySet<string>): Promise<void> {
+  const { repo, request } = run;
+  for (const [label, hold] of holds) {
+    if (left.has(label) || request.dryRun || (await hasManifest(repo, label))) continue;
+    if (isHeldAt(hold, run.ctx.clock.nowMs())) reportHeld(run, label, hold, "another program removed it");
+    await run.lease.keep();
+    await repo.storage.remove(holdPath(repo.stanza, label));
+  }
+}
+
+function reportHeld({ report }: Run, label: string, hold: Hold | null | undefined, more: string): void {
+  if (hold) report("warn", `backup ${label} is ${holdText(hold)}: ${more}`);
 }
 
 async function usesOf({ request }: Run, info: BackupInfo): Promise<readonly OpenedUse[]> {
@@ -288,7 +327,7 @@ function warnLatest({ repo, ctx, request }: Run, label: string): void {
 /** Writes backup.info first: at every moment it names only complete backups. */
 async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan): Promise<void> {
   const { repo, request, lease } = run;
-  if (request.dryRun || (plan.sets.length === 0 && reconstructed.adopted.length === 0)) return;
+  if (request.dryRun || (plan.sets.length === 0 && reconstructed.info === reconstructed.loaded)) return;
   const labels = plan.sets.flatMap((set) => set.labels);
   // A link is removed itself: nothing is written or removed where it leads.
   const own = labels.filter((label) => !reconstructed.links.has(label));
@@ -398,7 +437,7 @@ async function findUnfinished(
   pass: string | null,
 ): Promise<string | null> {
   if (newest === undefined || current.has(newest) || !(await hasManifestCopy(repo, newest))) return null;
-  if (request.set === undefined || !newest.startsWith(request.set.slice(0, FULL_LABEL_LENGTH))) return newest;
+  if (request.set === undefined || fullLabelOf(newest) !== fullLabelOf(request.set)) return newest;
   const prior = await loadUnfinishedPrior(repo, newest, pass);
   return prior !== null && current.has(prior) ? newest : null;
 }

@@ -3,7 +3,7 @@
  * keeps them when it writes backup.info.
  */
 import { timeText } from "../../base/clock";
-import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 
 export interface Hold {
   readonly reason: string;
@@ -33,4 +33,27 @@ export function holdNotes(hold: Hold | null): Readonly<Record<string, string>> {
 /** `held: audit 2026 (until 2027-03-31T23:59:59Z)` */
 export function holdText({ reason, untilS }: Hold): string {
   return `held: ${reason} (${untilS === null ? "until release" : `until ${timeText(untilS)}`})`;
+}
+
+/** Holds by label as their records have them; null for a released backup. */
+export type RecordedHolds = ReadonlyMap<string, Hold | null>;
+
+/** The list with the holds that it lacks; the same one if it lacks none. */
+export function withHolds(info: BackupInfo, recorded: RecordedHolds): BackupInfo {
+  const isLacking = (entry: BackupInfoEntry): boolean => endS(recorded.get(entry.label)) > endS(holdOf(entry));
+  if (!info.backups.some(isLacking)) return info;
+  const backups = info.backups.map((entry) => {
+    const hold = isLacking(entry) ? recorded.get(entry.label) : null;
+    return hold ? { ...entry, annotations: { ...entry.annotations, ...holdNotes(hold) } } : entry;
+  });
+  return { ...info, backups };
+}
+
+/** For a backup that no list has: only the time tells. */
+export function isHeldAt(hold: Hold | null | undefined, nowMs: number): boolean {
+  return endS(hold) * 1000 >= nowMs;
+}
+
+function endS(hold: Hold | null | undefined): number {
+  return hold ? (hold.untilS ?? Number.POSITIVE_INFINITY) : Number.NEGATIVE_INFINITY;
 }

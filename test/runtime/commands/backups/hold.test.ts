@@ -5,8 +5,9 @@ import { expireCommand } from "../../../../runtime/commands/backups/expire";
 import { holdCommand, releaseCommand } from "../../../../runtime/commands/backups/hold";
 import { stanzaDeleteCommand } from "../../../../runtime/commands/setup/stanzaDelete";
 import { writeStopFile } from "../../../../runtime/local/stopFile";
-import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
-import type { Repository } from "../../../../runtime/repository/repository";
+import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
+import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
+import { readFile, type Repository } from "../../../../runtime/repository/repository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { HeldClock, testContext, type TestContext } from "../../../harness/context";
 import { makeStanza } from "../../../harness/madeRepository";
@@ -62,6 +63,14 @@ function expire(...argv: string[]): Promise<TestContext<HeldClock>> {
   return run("expire", "--repo1-retention-full=1", "--repo2-retention-full=1", ...argv);
 }
 
+function deleteStanza(...argv: string[]): ReturnType<typeof stanzaDeleteCommand> {
+  const config = { lockPath: `${folder}/lock` };
+  const ctx = testContext({ clock });
+  return stanzaDeleteCommand(
+    host({ argv: ["--repo=1", "stanza-delete", ...argv], repos: repos.slice(0, 1), ctx, folder, config }),
+  );
+}
+
 async function listed(repo = repos[0]): Promise<string[]> {
   return repo === undefined ? [] : (await loadBackupInfo(repo)).backups.map(({ label }) => label);
 }
@@ -96,20 +105,13 @@ describe("hold", () => {
 
   test("refuses to delete the stanza", async () => {
     await run("hold", `--set=${FULL}`, "--reason=audit", "--until=2026-03-01");
-    const lockPath = `${folder}/lock`;
-    writeStopFile(lockPath, "demo");
-    const made = (): ReturnType<typeof host> =>
-      host({
-        argv: ["--repo=1", "stanza-delete"],
-        repos: repos.slice(0, 1),
-        ctx: testContext({ clock }),
-        folder,
-        config: { lockPath },
-      });
-    await expect(stanzaDeleteCommand(made())).rejects.toThrow(
-      `backup ${FULL} of repo1 is held: audit (until 2026-03-01T23:59:59Z)`,
-    );
+    writeStopFile(`${folder}/lock`, "demo");
+    await expect(deleteStanza()).rejects.toThrow(`backup ${FULL} of repo1 is held: audit (until 2026-03-01T23:59:59Z)`);
     expect(await listed()).toHaveLength(5);
+    for (const path of ["backup.info", "backup.info.copy"]) await storages[0]?.remove(`backup/demo/${path}`);
+    await expect(deleteStanza()).rejects.toThrow(`backup ${FULL} of repo1 is held: audit`);
+    expect(await deleteStanza("--force")).toBe(0);
+    expect(storages[0]?.paths()).toEqual([]);
   });
 
   test("ends by its date, but not because the clock of this host is ahead", async () => {
@@ -120,6 +122,129 @@ describe("hold", () => {
     clock = new HeldClock(NOW_MS + 20 * 86_400_000);
     await expire();
     expect(await listed()).toEqual([NEW]);
+  });
+
+  describe("of a list that has lost it", () => {
+    const lines = (ctx: TestContext<HeldClock>): string[] => ctx.lines.map(({ text }) => text);
+    let before: BackupInfo[];
+    beforeEach(async () => {
+      before = [];
+      for (const repo of repos) before.push(await loadBackupInfo(repo));
+    });
+
+    /** As stock's backup does that read the list before. */
+    async function writeBack(change = (info: BackupInfo): BackupInfo => info): Promise<void> {
+      for (const [index, repo] of repos.entries())
+        await saveBackupInfo(repo, change(before[index] as BackupInfo), testContext());
+    }
+
+    test("keeps the backup, writes the hold back, and lets it go after release", async () => {
+      await run("hold", `--set=${SECOND}`, "--reason=audit 2026", "--until=2027-12-31");
+      await writeBack();
+      const ctx = await expire();
+      expect(lines(ctx)).toContain(
+        `repo1: backup ${SECOND} is held: audit 2026 (until 2027-12-31T23:59:59Z): backup.info lacked the hold`,
+      );
+      for (const repo of repos) {
+        const { backups } = await loadBackupInfo(repo);
+        expect(backups.map(({ label }) => label)).toEqual([FULL, FIRST, SECOND, NEW]);
+        expect(backups[2]?.annotations).toMatchObject({ "pgbackstop-hold": "audit 2026" });
+      }
+      expect(lines(await expire()).join()).not.toContain("lacked");
+      await run("release", `--set=${SECOND}`);
+      await expire();
+      expect(await listed()).toEqual([NEW]);
+      expect(storages.flatMap((storage) => storage.paths().filter((path) => path.includes("/holds/")))).toEqual([]);
+    });
+
+    test("writes it back although nothing goes, and not in a dry run", async () => {
+      await run("hold", `--set=${THIRD}`, "--reason=audit");
+      await writeBack();
+      await run("expire", "--dry-run");
+      const noted = async (): Promise<unknown> =>
+        (await loadBackupInfo(repos[0] as Repository)).backups[3]?.annotations?.["pgbackstop-hold"];
+      expect(await noted()).toBeUndefined();
+      await run("expire", "--repo1-retention-full=2");
+      expect(await noted()).toBe("audit");
+    });
+
+    test("refuses to remove it by hand, and to delete the stanza", async () => {
+      await run("hold", `--set=${SECOND}`, "--reason=audit");
+      await writeBack();
+      const ctx = testContext({ clock });
+      const made = host({ folder, repos, ctx, argv: ["expire", `--set=${FIRST}`] });
+      await expect(expireCommand(made)).rejects.toThrow("encountered 2 error(s)");
+      writeStopFile(`${folder}/lock`, "demo");
+      await expect(deleteStanza()).rejects.toThrow(`backup ${SECOND} of repo1 is held: audit (until release)`);
+      expect(await listed()).toHaveLength(5);
+    });
+
+    test("counts the longer of two", async () => {
+      await run("hold", `--set=${FULL}`, "--reason=short", "--until=2026-02-10");
+      for (const [index, repo] of repos.entries()) before[index] = await loadBackupInfo(repo);
+      await run("hold", `--set=${FULL}`, "--reason=long", "--until=2026-03-10");
+      await writeBack();
+      clock = new HeldClock(NOW_MS + 20 * 86_400_000);
+      await expire();
+      expect(await listed()).toEqual([FULL, NEW]);
+      clock = new HeldClock(NOW_MS + 40 * 86_400_000);
+      await expire();
+      expect(await listed()).toEqual([NEW]);
+    });
+
+    test("keeps what the list lost with it, of an encrypted repository too, until release", async () => {
+      storages = [new MemoryStorage({ name: "memory1" })];
+      repos = [repository(1, { storage: storages[0] as MemoryStorage, pass: "secret" })];
+      await makeStanza(repos[0] as Repository, STANZA);
+      before = [await loadBackupInfo(repos[0] as Repository)];
+      await run("hold", `--set=${SECOND}`, "--reason=private words");
+      const stored = await readFile(repos[0] as Repository, `pgbackstop/demo/holds/${SECOND}`, null);
+      expect(Buffer.from(stored).toString("latin1")).not.toContain("private");
+      // As after a stanza-create that knows only the cluster of now.
+      await writeBack((info) => ({
+        ...info,
+        currentId: 7,
+        history: info.history.map((row) => ({ ...row, id: 7, systemId: 1n })),
+        backups: [],
+      }));
+      const ctx = await run("expire", "--repo1-retention-full=1");
+      expect(lines(ctx)).toContain(
+        `repo1: backup ${SECOND} is held: private words (until release): backup.info lacks it, and its files stay`,
+      );
+      const labels = (): string[] => [
+        ...new Set(
+          storages[0]?.paths().flatMap((path) => /^backup\/demo\/(\d{8}-\d{6}F[^/]*)\//.exec(path)?.[1] ?? []),
+        ),
+      ];
+      // The newest may be a backup that still runs elsewhere.
+      expect(labels()).toEqual([FULL, FIRST, SECOND, THIRD, NEW]);
+      await run("release", `--set=${SECOND}`);
+      await run("expire", "--repo1-retention-full=1");
+      expect(labels()).toEqual([NEW]);
+    });
+
+    test("says once that another program removed it", async () => {
+      await run("hold", `--set=${FULL}`, "--reason=audit");
+      await writeBack((info) => ({ ...info, backups: info.backups.filter(({ label }) => label === NEW) }));
+      for (const storage of storages) await storage.removePath(`backup/demo/${FULL}`);
+      for (const storage of storages)
+        for (const label of [FIRST, SECOND, THIRD]) await storage.removePath(`backup/demo/${label}`);
+      const text = `repo1: backup ${FULL} is held: audit (until release): another program removed it`;
+      expect(lines(await expire())).toContain(text);
+      expect(lines(await expire())).not.toContain(text);
+    });
+
+    test.each(["", "{", '{"version":2}', '{"version":1,"hold":{"reason":5}}'])(
+      "keeps a backup whose record is unreadable: %j",
+      async (text) => {
+        for (const storage of storages) await storage.put(`pgbackstop/demo/holds/${FULL}`, Buffer.from(text));
+        await expire();
+        expect(await listed()).toEqual([FULL, NEW]);
+        await run("release", `--set=${FULL}`);
+        await expire();
+        expect(await listed()).toEqual([NEW]);
+      },
+    );
   });
 
   test("shows in a dry run's calendar, with what it needs", async () => {
