@@ -12,6 +12,7 @@ import { type ArchiveInfo, parseArchiveInfo, renderArchiveInfo } from "../format
 import { type BackupInfo, parseBackupInfo, renderBackupInfo } from "../format/repository/backupInfo";
 import { wrongPassphrase } from "../format/codec/cipher";
 import { archiveInfoPath, backupInfoPath, copyOf } from "../format/repository/repoPath";
+import type { Storage } from "../storage/storage";
 import { type Repository, readFile, replaceFile, writeFile } from "./repository";
 
 const ARCHIVE_HINTS = [
@@ -32,8 +33,22 @@ export function loadArchiveInfo(repo: Repository): Promise<ArchiveInfo> {
 
 /** @throws fileMissing when neither copy exists; otherwise the first failure: checksum, crypto, format… */
 export function loadBackupInfo(repo: Repository): Promise<BackupInfo> {
-  return loadEither(repo, backupInfoPath(repo.stanza), parseBackupInfo, BACKUP_HINTS);
+  const path = backupInfoPath(repo.stanza);
+  const known = parsed.get(repo.storage)?.get(path);
+  const parse = (text: string, name: string): BackupInfo => {
+    if (known?.text === text) return known.info;
+    const info = parseBackupInfo(text, name);
+    parsed.set(repo.storage, (parsed.get(repo.storage) ?? new Map()).set(path, { text, info }));
+    return info;
+  };
+  return loadEither(repo, path, parse, BACKUP_HINTS);
 }
+
+/**
+ * What the list says that was read last. A command reads it some ten times, mostly the same bytes, and to parse a
+ * thousand backups takes 50 ms.
+ */
+const parsed = new WeakMap<Storage, Map<string, { readonly text: string; readonly info: BackupInfo }>>();
 
 /**
  * Call it before an empty directory counts as an answer, or after a write: a lost mount leaves an empty directory that

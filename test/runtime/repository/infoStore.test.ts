@@ -49,6 +49,18 @@ describe("info files", () => {
     expect(memory.text(MAIN)).toBe(memory.text(COPY));
   });
 
+  it("are read each time: a good list of a moment ago hides no other one and no damage", async () => {
+    const storage = new MemoryStorage();
+    const repo = repository(1, { storage });
+    await storage.put("backup/demo/backup.info", vectorBytes("v2.45/plain/backup.info"));
+    const info = await loadBackupInfo(repo);
+    expect(await loadBackupInfo(repo)).toBe(info);
+    await saveBackupInfo(repo, { ...info, backups: info.backups.slice(0, 2) }, ctx);
+    expect((await loadBackupInfo(repo)).backups).toHaveLength(2);
+    for (const path of ["backup/demo/backup.info", "backup/demo/backup.info.copy"]) flip(storage, path);
+    await expect(loadBackupInfo(repo)).rejects.toMatchObject({ kind: "checksum" });
+  });
+
   it("written by stock are read, plain and encrypted", async () => {
     const storage = new MemoryStorage();
     await storage.put(MAIN, vectorBytes("v2.45/plain/archive.info"));
