@@ -68,7 +68,7 @@ export const agentCommand =
     const page =
       config.monitoring.listen === undefined
         ? null
-        : await serveMetrics(
+        : serveMetrics(
             config.monitoring.listen,
             proc,
             () => wal.status(),

@@ -2,7 +2,7 @@
  * `/metrics` and `/healthz` over HTTP, for a Prometheus that scrapes. Metrics are gathered once a minute, so a scrape
  * costs nothing and waits for no repository. `pgbackstop_collected_timestamp_seconds` shows their age. `/healthz`
  * answers as long as the process lives; the metrics show problems of repositories. Metrics hold no secret. The operator
- * chooses the address: 127.0.0.1 keeps them on the host.
+ * chooses the address: 127.0.0.1 keeps them on the host. WAL is archived also while somebody else has the port.
  */
 import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
@@ -11,7 +11,7 @@ import { DEFINITIONS, type Sample } from "../metrics/definitions";
 import { gatherSamples, Surveys } from "../metrics/gather";
 import { type WorkerFacts, workerSamples } from "../metrics/samples";
 import { renderMetrics } from "../metrics/text";
-import { type HttpAnswer, type HttpRequest, type HttpServer, serveHttp } from "../web/httpServer";
+import { type HttpAnswer, type HttpRequest, serveHttp } from "../web/httpServer";
 import type { ReportAnswer } from "../operations/report/reportAnswer";
 
 const REFRESH_MS = 60_000;
@@ -21,15 +21,15 @@ const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 
 /**
  * `listen` is `address:port`.
- * @throws optionInvalidValue (32) for another form, fileOpen (41) when it cannot listen there
+ * @throws optionInvalidValue (32) for another form, optionInvalid (31) for a report on a network
  */
-export async function serveMetrics(
+export function serveMetrics(
   listen: string,
   proc: CommandProcess,
   workers: () => readonly WorkerFacts[],
   ctx: Context,
   report: Pick<ReportAnswer, "to"> | null = null,
-): Promise<HttpServer> {
+): { close(): Promise<void> } {
   const endpoint = parseListen(listen);
   if (report !== null && !LOOPBACK.test(endpoint.address))
     throw fail(
@@ -48,22 +48,19 @@ export async function serveMetrics(
     samples === null
       ? null
       : renderMetrics(DEFINITIONS, [...samples, ...workerSamples(proc.config.stanza ?? "", workers())]);
-  const end = async (): Promise<void> => {
-    ending.abort();
-    await refreshing;
+  const serving = serveHttp(
+    endpoint,
+    async (request) => (await report?.to(request)) ?? answer(request, text),
+    { what: "/metrics", hint: "Another process may use the port. Choose another one with metrics-listen." },
+    ctx,
+    ending.signal,
+  );
+  return {
+    close: async () => {
+      ending.abort();
+      await Promise.all([refreshing, serving]);
+    },
   };
-  try {
-    const { close, port } = await serveHttp(
-      endpoint,
-      async (request) => (await report?.to(request)) ?? answer(request, text),
-      ctx,
-      "Another process may use the port. Choose another one with metrics-listen.",
-    );
-    return { port, close: () => Promise.all([close(), end()]).then(() => {}) };
-  } catch (error) {
-    await end();
-    throw error;
-  }
 }
 
 async function refreshForever(

@@ -2,9 +2,10 @@
  * A small HTTP server for people and programs on this machine: few connections, short requests without a body, and the
  * text of an answer in one piece. The caller decides who is answered.
  */
-import { createServer, type ServerResponse } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
-import { fail, toBackupError } from "../base/errors";
+import { toBackupError } from "../base/errors";
 
 export interface HttpRequest {
   readonly method: string;
@@ -20,28 +21,57 @@ export interface HttpAnswer {
   readonly text: string;
 }
 
-export interface HttpServer {
-  readonly port: number;
-  close(): Promise<void>;
-}
-
 const CONNECTIONS_MAX = 16;
 const REQUEST_TIMEOUT_MS = 5000;
 const HEADER_BYTES_MAX = 8 * 1024;
 const PLAIN = { "content-type": "text/plain; charset=utf-8" };
 
+/** How long an address that cannot be had is left alone. */
+const RETRY_MS = 60_000;
+
 /**
+ * Serves until `signal` aborts. Never throws: what the process is there for needs no page. An address that cannot be
+ * had is tried again each minute, with one warning: its other user may end, or the network may come up.
+ *
  * An error of `answer` is 503, and its message goes to the log alone.
- * @param hint for a port that cannot be had
- * @throws fileOpen (41) when it cannot listen there
+ * @param what what is served, for the log, and what may be wrong with the address
  */
 export async function serveHttp(
   { address, port }: { readonly address: string; readonly port: number },
   answer: (request: HttpRequest) => Promise<HttpAnswer>,
+  { what, hint }: { readonly what: string; readonly hint: string },
+  ctx: Pick<Context, "clock" | "log">,
+  signal: AbortSignal,
+): Promise<void> {
+  const host = address.includes(":") ? `[${address}]` : address;
+  for (let tries = 1; !signal.aborted; tries++) {
+    const server = makeServer(answer, `${host}:${port}`, ctx);
+    try {
+      await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, address, resolve));
+    } catch (error) {
+      const reason = toBackupError(error).message;
+      if (tries === 1)
+        ctx.log.warn(
+          `unable to serve ${what} on ${host}:${port}, it is tried again each minute: ${reason}\nHINT: ${hint}`,
+        );
+      await ctx.clock.sleep(RETRY_MS, signal).catch(() => {});
+      continue;
+    }
+    const bound = server.address();
+    server.on("error", (error) => ctx.log.warn(`HTTP on '${host}:${port}': ${error.message}`));
+    ctx.log.info(`${what} is served on ${host}:${typeof bound === "object" && bound !== null ? bound.port : port}`);
+    await untilAborted(signal);
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeAllConnections();
+    await closed;
+  }
+}
+
+function makeServer(
+  answer: (request: HttpRequest) => Promise<HttpAnswer>,
+  name: string,
   ctx: Pick<Context, "log">,
-  hint: string,
-): Promise<HttpServer> {
-  const name = `${address.includes(":") ? `[${address}]` : address}:${port}`;
+): Server {
   const server = createServer({
     maxHeaderSize: HEADER_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -58,21 +88,7 @@ export async function serveHttp(
       },
     );
   });
-  try {
-    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, address, resolve));
-  } catch (error) {
-    throw fail("fileOpen", `unable to listen on '${name}': ${toBackupError(error).message}`, { hint });
-  }
-  server.on("error", (error) => ctx.log.warn(`HTTP on '${name}': ${error.message}`));
-  const bound = server.address();
-  return {
-    port: typeof bound === "object" && bound !== null ? bound.port : port,
-    close: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
-    },
-  };
+  return server;
 }
 
 function send(response: ServerResponse, method: string, { headers, status, text }: HttpAnswer): void {

@@ -3,7 +3,6 @@
  * so that `kubectl port-forward` reaches it and no network does. PostgreSQL's superuser can run programs in the pod,
  * which reach it too: the password protects the page from them, and only the sidecar mounts its Secret.
  */
-import { untilAborted } from "../../base/clock";
 import { textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -33,11 +32,8 @@ export async function serveReport(
     if (bytes === null)
       throw fail("fileMissing", `missing file '${reportPasswordFile}': the Secret or its key is missing`);
     const report = new ReportAnswer(make, textOf(bytes).trim(), ctx.clock);
-    const hint = "Another program of the pod uses the port.";
-    const server = await serveHttp(endpoint, async (request) => (await report.to(request)) ?? NOT_FOUND, ctx, hint);
-    ctx.log.info(`/report is served on ${endpoint.address}:${server.port}`);
-    await untilAborted(signal);
-    await server.close();
+    const page = { what: "/report", hint: "Another program of the pod uses the port." };
+    await serveHttp(endpoint, async (request) => (await report.to(request)) ?? NOT_FOUND, page, ctx, signal);
   } catch (error) {
     ctx.log.warn(`the report is not served: ${toBackupError(error).message}`);
   }

@@ -1,12 +1,11 @@
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { serveMetrics } from "../../../runtime/agent/metricsServer";
-import type { HttpServer } from "../../../runtime/web/httpServer";
 import { ReportAnswer } from "../../../runtime/operations/report/reportAnswer";
 import type { ReportFile } from "../../../runtime/operations/report/reportFields";
 import type { Repository } from "../../../runtime/repository/repository";
 import { fail } from "../../../runtime/base/errors";
-import { eventually, HeldClock, testContext } from "../../harness/context";
+import { eventually, HeldClock, type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/network/faults";
 import { makeStanza } from "../../harness/madeRepository";
 import { MemoryStorage } from "../../harness/doubles/storages";
@@ -19,9 +18,11 @@ const SIXTEEN_MIB = 16 * 1024 * 1024;
 let clock: HeldClock;
 let storage: FaultyStorage;
 let repo: Repository;
-let served: HttpServer | null = null;
+let served: ReturnType<typeof serveMetrics> | null = null;
+let ctx: TestContext<HeldClock>;
 beforeEach(async () => {
   clock = new HeldClock();
+  ctx = testContext({ clock });
   storage = new FaultyStorage(new MemoryStorage());
   repo = repository(1, { storage });
   await makeStanza(repo, {
@@ -36,7 +37,6 @@ afterEach(async () => {
 });
 
 async function serve(listen = "127.0.0.1:0", report: ReportAnswer | null = null): Promise<string> {
-  const ctx = testContext({ clock });
   const folder = temporaryFolder();
   const base = host({ argv: ["agent"], repos: [repo], ctx, folder });
   const own = {
@@ -44,8 +44,14 @@ async function serve(listen = "127.0.0.1:0", report: ReportAnswer | null = null)
     config: { ...base.config, spoolPath: `${folder}/spool` },
     loadControl: async () => ({ ...(await base.loadControl()), walSegmentSizeBytes: SIXTEEN_MIB }),
   };
-  served = await serveMetrics(listen, own, () => [{ repoIndex: 1, waitingCount: 7 }], ctx, report);
-  return `http://127.0.0.1:${served.port}`;
+  served = serveMetrics(listen, own, () => [{ repoIndex: 1, waitingCount: 7 }], ctx, report);
+  return originOf();
+}
+async function originOf(): Promise<string> {
+  const find = (): string | undefined =>
+    ctx.lines.flatMap(({ text }) => /served on (\S+)/.exec(text)?.[1] ?? []).at(-1);
+  await eventually("it listens", () => find() !== undefined);
+  return `http://${find()}`;
 }
 async function scrape(origin: string): Promise<string> {
   await eventually("metrics were gathered", async () => (await fetch(`${origin}/metrics`)).status === 200);
@@ -98,13 +104,31 @@ describe("the agent's metrics", () => {
     }
   });
 
-  test("a port in use and an invalid address are reported", async () => {
-    const origin = await serve();
-    const first = served;
-    await expect(serve(new URL(origin).host)).rejects.toMatchObject({ kind: "fileOpen" });
+  // claim: docs/monitoring.md: a port that another process has costs the agent only its metrics, until the port is free
+  test("a port in use ends nothing, and is taken when it is free", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => other.once("listening", resolve));
+    const { port } = other.address() as { readonly port: number };
+    const serving = serve(`127.0.0.1:${port}`);
+    const warnings = (): string[] => ctx.lines.flatMap(({ level, text }) => (level === "warn" ? [text] : []));
+    await eventually("it warns", () => warnings().length > 0);
+    await clock.advance(60_000);
+    await new Promise((resolve) => other.close(resolve));
+    await eventually("it has tried again and listens", async () => {
+      await clock.advance(60_000);
+      return ctx.lines.some(({ text }) => text === `/metrics is served on 127.0.0.1:${port}`);
+    });
+    expect((await fetch(`${await serving}/healthz`)).status).toBe(200);
+    expect(warnings()).toEqual([
+      expect.stringMatching(
+        /^unable to serve \/metrics on 127\.0\.0\.1:\d+, it is tried again each minute: .*EADDRINUSE/,
+      ),
+    ]);
+  });
+
+  test("an invalid address is refused", async () => {
     await expect(serve("9854")).rejects.toMatchObject({ kind: "optionInvalidValue" });
     await expect(serve("127.0.0.1:99999")).rejects.toMatchObject({ kind: "optionInvalidValue" });
-    served = first;
   });
 });
 
