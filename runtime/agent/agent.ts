@@ -65,16 +65,7 @@ export const agentCommand =
       (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone),
       ctx,
     );
-    const page =
-      config.monitoring.listen === undefined
-        ? null
-        : serveMetrics(
-            config.monitoring.listen,
-            proc,
-            () => wal.status(),
-            ctx,
-            await reportOf(proc, () => report(proc)),
-          );
+    const page = await pageOf(proc, wal, () => report(proc));
     // Only after it is known that no other agent serves here.
     for (const name of services.ownFiles.removeLeft(wal.walDirectory))
       ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
@@ -95,6 +86,27 @@ export const agentCommand =
     );
     return 0;
   };
+
+/** Null without an address, and with a warning for what is wrong with it: WAL is archived without a page too. */
+async function pageOf(
+  proc: CommandProcess,
+  wal: WalService,
+  make: () => Promise<ReportFile>,
+): Promise<ReturnType<typeof serveMetrics> | null> {
+  const { config, ctx } = proc;
+  const { listen } = config.monitoring;
+  if (listen === undefined) return null;
+  const report = await reportOf(proc, make).catch((error: unknown) => {
+    ctx.log.warn(`/report is not served: ${toBackupError(error).message}`);
+    return null;
+  });
+  try {
+    return serveMetrics(listen, proc, () => wal.status(), ctx, report);
+  } catch (error) {
+    ctx.log.warn(`/metrics is not served: ${toBackupError(error).message}`);
+    return null;
+  }
+}
 
 /** Null without a password. @throws fileMissing (55), optionInvalidValue (32) */
 async function reportOf(

@@ -66,7 +66,8 @@ beforeEach(async () => {
   const stop = new AbortController();
   const own = { ...ctx, signal: stop.signal };
   const config = { agent: { socket }, spoolPath: join(folder, "spool"), processMax: 1 };
-  const parts = host({ argv: ["agent"], repos, ctx: own, folder, config });
+  const argv = ["agent", "--metrics-listen=9854", `--report-password-file=${folder}/missing`];
+  const parts = host({ argv, repos, ctx: own, folder, config });
   const readFile = async (path: string): Promise<Uint8Array | null> => (existsSync(path) ? readFileSync(path) : null);
   const ended = agentCommand(NO_REPORT)({ ...parts, readFile, pool: () => pool });
   agent = { ended, end: () => stop.abort(fail("term", "the test has ended")) };
@@ -107,6 +108,14 @@ it("leaves the exit code to the client of a server in another directory, with th
   expect(answer).toContain("is not in the data directory");
   expect(answer).not.toContain("exit ");
   expect(await askFrom(join(folder, "beside"), "archive-push", `pg_wal/${walName(1)}`).answer).toContain("exit 32\n");
+});
+
+it("archives without pages whose address or password is wrong, and says so", async () => {
+  writeFileSync(join(data, "pg_wal", walName(4)), walBytes(4));
+  expect(await ask("archive-push", `pg_wal/${walName(4)}`).answer).toContain("exit 0\n");
+  const warnings = ctx.lines.flatMap(({ level, text }) => (level === "warn" ? [text] : []));
+  expect(warnings.find((text) => text.startsWith("/report is not served: missing file"))).toBeDefined();
+  expect(warnings).toContain("/metrics is not served: '9854' is not valid for 'metrics-listen' option");
 });
 
 it("knows its server in a linked data directory", async () => {
