@@ -29,11 +29,15 @@ export function serveJobs(
   let opened: ReturnType<typeof open> | undefined;
   const reposFor = async (job: Job): Promise<ReadonlyMap<number, Repository>> => {
     if (job.kind === "packWal") return new Map();
-    opened ??= open(start);
+    opened ??= open(start).catch((error: unknown) => {
+      // The next job tries again: a key's file may have been replaced just now.
+      opened = undefined;
+      throw error;
+    });
     return new Map((await opened).map((repo) => [repo.key, repo]));
   };
   const close = async (): Promise<void> =>
-    void (await Promise.all((await (opened ?? [])).map((repo) => repo.storage.close())));
+    void (await Promise.all(((await opened?.catch(() => [])) ?? []).map((repo) => repo.storage.close())));
   const run = async (job: Job): ReturnType<typeof runJob> => runJob(job, await reposFor(job), ctx);
   const answer = (message: FromWorker, moved: ArrayBuffer[] = []): void => port.postMessage(message, moved);
   port.on("message", (message: ToWorker) => {

@@ -20,6 +20,7 @@ const THREAD = join(OUT, `thread-${process.pid}.cjs`);
 
 /** The worker thread that main starts. The name of a file selects one of three failures. */
 const SOURCE = `
+  import { existsSync } from "node:fs";
   import { parentPort, workerData } from "node:worker_threads";
   import { systemClock } from "./runtime/base/clock";
   import { silentLog } from "./runtime/base/log";
@@ -36,7 +37,8 @@ const SOURCE = `
       return super.read(path, range);
     }
   }
-  serveJobs(parentPort, workerData, ({ stanza, repos }) => repos.map((config) => {
+  serveJobs(parentPort, workerData, async ({ stanza, repos }) => repos.map((config) => {
+    if (existsSync(config.path + "/locked")) throw new Error("the key cannot be read");
     if (config.cipherPass !== undefined && config.cipherPass.reveal() !== "planted") throw new Error("the passphrase did not arrive");
     return { key: config.key, name: "repo" + config.key, stanza, storage: new Strange({ root: config.path, syncDirectories: false, symlinks: false, signal: ctx.signal }) };
   }), ctx, "1.2.3");
@@ -139,6 +141,20 @@ describe("worker threads", () => {
     expect(results.filter((result) => result.status === "ok")).toHaveLength(39);
     expect(results[7]?.status).toBe("checksum");
     await threads.close();
+  });
+
+  it("open the repositories again after a failure, and end after one", async () => {
+    const threads = pool(1);
+    const locked = join(root, "locked");
+    writeFileSync(locked, "");
+    await expect(run(threads, "file0", "content 0")).rejects.toThrow("the key cannot be read");
+    rmSync(locked);
+    expect(await run(threads, "file0", "content 0")).toMatchObject({ status: "ok" });
+    await threads.close();
+    writeFileSync(locked, "");
+    const others = pool(1);
+    await expect(run(others, "file0", "content 0")).rejects.toThrow("the key cannot be read");
+    await others.close();
   });
 
   it("start when they are warmed, and end without work or do it", async () => {
