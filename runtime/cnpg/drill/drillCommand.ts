@@ -4,7 +4,6 @@
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { silentLog } from "../../base/log";
 import type { Command, CommandProcess, Invocation, MachineAccess } from "../../process/commandProcess";
 import {
   checkAssertion,
@@ -51,9 +50,9 @@ const REMOVE_HURRIED_MS = 5000;
 const EXIT_CODE_MAX = 125;
 
 export const clusterDrillCommand: Command = async (proc) => {
+  const { ctx } = proc;
   const { clusterDrill, output } = proc.config;
   const { cluster = "", name = "" } = clusterDrill;
-  const ctx = output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
   for (const [option, value] of Object.entries({ "drill-cluster": cluster, "throw-away": name }))
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
   return notifyOfJob(proc, cluster, ctx, async () => {

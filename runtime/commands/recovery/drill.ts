@@ -1,7 +1,6 @@
 /** `drill`: one fire drill alongside production; exits with 0, or with the code of the first failure. */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import { silentLog } from "../../base/log";
 import { acquireLock } from "../../local/lockFile";
 import { askedDrill, type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
 import { attackDrill } from "../../operations/drill/attackDrill";
@@ -19,10 +18,8 @@ import { openedDrill } from "./openedDrill";
 const EXIT_CODE_MAX = 125;
 
 export const drillCommand: Command = async (proc) => {
-  const { config } = proc;
+  const { config, ctx } = proc;
   const { stanza = "" } = config;
-  // A log would break the JSON on standard output.
-  const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
   const asked = askedDrill(config);
   const { pick, ...others } = asked;
   if (asked.dump !== undefined && (asked.how === "open" || pick === ATTACK))

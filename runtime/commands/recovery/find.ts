@@ -1,5 +1,4 @@
 /** `find`: what was destroyed in a time range, and the recovery target just before it; exit 0 also without a result. */
-import { silentLog } from "../../base/log";
 import { fail, isError } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import { find } from "../../operations/find/find";
@@ -12,9 +11,7 @@ import type { Command, CommandProcess } from "../../process/commandProcess";
 const HOUR_US = 3_600_000_000n;
 
 export const findCommand: Command = async (proc) => {
-  const { config } = proc;
-  // A log would break the JSON on standard output.
-  const ctx = config.output === "json" ? { ...proc.ctx, log: silentLog } : proc.ctx;
+  const { config, ctx } = proc;
   const deps = { repos: proc.repositories(), openProduction: (database?: string) => proc.newSession(database) };
   const result = await find(deps, optionsOf(proc), ctx);
   proc.print(config.output === "json" ? `${renderJson(findJson(result))}\n` : findText(result, config.find.targetForm));
