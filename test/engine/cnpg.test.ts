@@ -521,13 +521,18 @@ test.runIf(NIGHTLY)(
     for (const text of [
       "CnpgPlugin another: 1 error",
       "PB197 operatorNamespace",
-      "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster orders",
       "PB196 clusterName: the Cluster that archives here is also that of CnpgCluster orders",
       "PB198 dataDirectory: this directory of the host is also that of PostgresHost ledger",
       "PB203 directories.lib: /usr/local/lib/pgbackstop of the host is also that of PostgresHost ledger",
     ])
       expect(failure).toContain(text);
-    expect(failure).toMatch(/PostgresHost mixed: 1 error in the arguments\s+PB195 repositories\.repo1\.at/);
+    // The engine's answers decide which of two is judged first.
+    const isShared = (judged: string, other: string): boolean =>
+      new RegExp(
+        `${judged}: 1 error in the arguments\\s+PB195 repositories\\.repo1\\.at: this repository with this stanza is also that of ${other}`,
+      ).test(failure);
+    const [host, cluster] = ["PostgresHost mixed", "Cnpg(Cluster|Backup) \\w+"] as const;
+    expect(isShared(host, cluster) || isShared(cluster, host), failure).toBe(true);
     const stacks = await Promise.all(["apart-1", "apart-2"].map((name) => declare(name, false)));
     const previews = await Promise.all(stacks.map((stack) => stack.preview()));
     for (const { stderr, stdout } of previews) expect(stdout + stderr).not.toMatch(/PB19\d/);

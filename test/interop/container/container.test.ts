@@ -71,7 +71,10 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     await engine?.runOk(["run", "--detach", "--network=none", `--name=${side}`, ...args, IMAGE]);
     await bed.ready(side);
     const rows = await sums(side);
-    await engine?.runOk(["rm", "--force", side]);
+    // On a busy machine Podman cannot unmount its memory at first.
+    await waitFor(`the end of ${side}`, 60_000, async () =>
+      (await engine?.run(["rm", "--force", side]))?.exitCode === 0 ? true : null,
+    );
     return rows;
   };
 
