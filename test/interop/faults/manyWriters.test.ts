@@ -159,7 +159,8 @@ describe("many writers", async () => {
       count("stop");
       process.kill(started.pid, "SIGSTOP");
       await sleep(isOver() ? 0 : 500 + random(STOP_MS_MAX));
-      process.kill(started.pid, "SIGCONT");
+      // It may have ended just before the signal to stop.
+      if (started.isRunning()) process.kill(started.pid, "SIGCONT");
     }
     const code = await started.exited;
     const verb = args[0] ?? "";
