@@ -61,7 +61,7 @@ async function main(): Promise<number> {
   const isBuilt = await tryBuild(progress);
   const unbuilt: TierResult = { ...NOTHING, name: "build", failed: 1, seconds: seconds(startedAtMs), about: "dist/" };
   const tiers = plan.queues.flat().map(({ tier }) => tier);
-  const ready = startParts(tiers, request.form !== "quick", progress, startedAtMs);
+  const ready = startParts(tiers, request.form, progress, startedAtMs);
   const findMissing = async (tier: Tier): Promise<string | null> =>
     isBuilt || tier.name === "unit" ? makeReady(tier, ready) : "dist/ could not be built";
   const results = await runPlan(plan, request, progress, findMissing);
