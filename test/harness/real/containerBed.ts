@@ -183,7 +183,8 @@ export class ContainerBed {
   /** @throws Error with the output if the exit code is not 0 */
   async oursOk(args: readonly string[]): Promise<string> {
     const { stderr, stdout } = requireOk(`pgbackstop ${args.join(" ")}`, await this.ours(args));
-    return `${stdout}${stderr}`;
+    // Beside JSON the log goes to standard error.
+    return args.includes("--output=json") ? stdout : `${stdout}${stderr}`;
   }
 
   /** Where this machine has a path below the data directory. */
