@@ -28,7 +28,7 @@ describe("the benchmarks", async () => {
       { sizeMb: 16, rounds: 1, compressType: "gz", segmentCount: 2, profile: false },
       quiet,
     );
-    expectTable(report, 20);
+    expectTable(report, 21);
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
   });
 
@@ -61,7 +61,7 @@ describe("the benchmarks", async () => {
     const report = await openBench(options, createProgress({ write: (text) => void missing.push(text) }));
     // Without root or FUSE.
     if (report === null) return expect(missing.join("")).toContain("no benchmark");
-    expectTable(report, 14);
+    expectTable(report, 18);
   });
 
   test.runIf(NIGHTLY)("scale: three sizes of each kind", async () => {
