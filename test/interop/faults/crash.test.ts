@@ -108,7 +108,7 @@ describe("interrupted backups", async () => {
     let leftBehind = 0;
     let kills = 0;
     // A backup that ended before its kill does not count. Try another one with the shorter duration.
-    for (let attempt = 1; kills < KILLS && attempt <= 3 * KILLS; attempt++) {
+    for (let attempt = 1; kills < KILLS && attempt <= 3 * KILLS + 7; attempt++) {
       if (!(await killOne(kills, random))) continue;
       kills++;
       leftBehind += unfinished(bed).length;
