@@ -59,12 +59,7 @@ interface Ready extends BackgroundBuilds {
 }
 
 /** Starts to fetch and, unless the form is quick, to build what these tiers need. */
-export function startParts(
-  tiers: readonly Tier[],
-  form: Form,
-  progress: Progress,
-  startedAtMs: number,
-): Ready {
+export function startParts(tiers: readonly Tier[], form: Form, progress: Progress, startedAtMs: number): Ready {
   const needs = (name: Tier["name"]): boolean => tiers.some((tier) => tier.name === name);
   const pending = (name: string): BackgroundBuild => ({ name, state: "pending", note: "" });
   const builds = {

@@ -38,7 +38,7 @@ export async function setHold(
   const isListed = await annotate(repo, label, holdNotes(hold), lease, ctx);
   if (!isListed && (hold !== null || (await loadHold(repo, label)) === undefined)) return false;
   await lease.check();
-  // Keys that write may not delete.
+  // A release overwrites the record: the key may lack the right to delete.
   const json = { version: VERSION, hold: hold === null ? null : { reason: hold.reason, untilS: hold.untilS } };
   await writeFile(repo, holdPath(repo.stanza, label), utf8(`${renderJson(json)}\n`), repo.cipherPass, ctx);
   return true;

@@ -71,6 +71,13 @@ function deleteStanza(...argv: string[]): ReturnType<typeof stanzaDeleteCommand>
   );
 }
 
+/** What the first repository has after an `expire` so many days later. */
+async function leftAfter(days: number): Promise<string[]> {
+  clock = new HeldClock(NOW_MS + days * 86_400_000);
+  await expire();
+  return listed();
+}
+
 async function listed(repo = repos[0]): Promise<string[]> {
   return repo === undefined ? [] : (await loadBackupInfo(repo)).backups.map(({ label }) => label);
 }
@@ -116,12 +123,8 @@ describe("hold", () => {
 
   test("ends by its date, but not because the clock of this host is ahead", async () => {
     await run("hold", `--set=${FULL}`, "--reason=audit", "--until=2026-02-20 12:00:00+00");
-    clock = new HeldClock(NOW_MS + 400 * 86_400_000);
-    await expire();
-    expect(await listed()).toEqual([FULL, NEW]);
-    clock = new HeldClock(NOW_MS + 20 * 86_400_000);
-    await expire();
-    expect(await listed()).toEqual([NEW]);
+    expect(await leftAfter(400)).toEqual([FULL, NEW]);
+    expect(await leftAfter(20)).toEqual([NEW]);
   });
 
   describe("of a list that has lost it", () => {
@@ -171,9 +174,7 @@ describe("hold", () => {
     test("refuses to remove it by hand, and to delete the stanza", async () => {
       await run("hold", `--set=${SECOND}`, "--reason=audit");
       await writeBack();
-      const ctx = testContext({ clock });
-      const made = host({ folder, repos, ctx, argv: ["expire", `--set=${FIRST}`] });
-      await expect(expireCommand(made)).rejects.toThrow("encountered 2 error(s)");
+      await expect(run("expire", `--set=${FIRST}`)).rejects.toThrow("encountered 2 error(s)");
       writeStopFile(`${folder}/lock`, "demo");
       await expect(deleteStanza()).rejects.toThrow(`backup ${SECOND} of repo1 is held: audit (until release)`);
       expect(await listed()).toHaveLength(5);
@@ -184,12 +185,8 @@ describe("hold", () => {
       for (const [index, repo] of repos.entries()) before[index] = await loadBackupInfo(repo);
       await run("hold", `--set=${FULL}`, "--reason=long", "--until=2026-03-10");
       await writeBack();
-      clock = new HeldClock(NOW_MS + 20 * 86_400_000);
-      await expire();
-      expect(await listed()).toEqual([FULL, NEW]);
-      clock = new HeldClock(NOW_MS + 40 * 86_400_000);
-      await expire();
-      expect(await listed()).toEqual([NEW]);
+      expect(await leftAfter(20)).toEqual([FULL, NEW]);
+      expect(await leftAfter(40)).toEqual([NEW]);
     });
 
     test("keeps what the list lost with it, of an encrypted repository too, until release", async () => {
