@@ -5,7 +5,7 @@
  *
  * Modes, missing directories and errors are those of `atomicWrite`.
  */
-import { closeSync, fdatasync, fstatSync, fsync, openSync, unlinkSync, writeSync } from "./nodeFiles";
+import { closeSync, fdatasync, fstatSync, fsync, openSync, unlinkSync, writeFully } from "./nodeFiles";
 import { fail, isError } from "../base/errors";
 import { createNew, FILE_MODE, requireSize, type WriteOptions } from "./atomicWrite";
 import { systemError } from "./systemError";
@@ -34,12 +34,7 @@ export class FileWriter {
     const path = this.#path;
     if (this.#signal?.aborted === true) throw fail("term", `terminated while writing '${path}'`, { path });
     try {
-      for (let written = 0; written < bytes.length; ) {
-        const step = writeSync(this.#open(), bytes, written, bytes.length - written, null);
-        if (step === 0)
-          throw fail("fileWrite", `unable to write '${path}': the file system accepts no bytes`, { path });
-        written += step;
-      }
+      writeFully(this.#open(), bytes, null);
       this.#writtenBytes += bytes.length;
       this.#early.written(bytes.length);
     } catch (error) {

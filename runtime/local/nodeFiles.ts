@@ -153,6 +153,27 @@ export function writeFileSync(
 }
 
 /**
+ * For a larger piece Linux takes larger pages for its cache, from memory that a virtual machine has already returned to
+ * its host, and waits until the host gives it back. 1 GiB took 0.3 s of processor time in these pieces and 2.6 s in
+ * pieces of 1 MiB; where no host takes memory back, 0.28 s and 0.21 s.
+ */
+const WRITE_SIZE_BYTES = 32 * 1024;
+
+/**
+ * Writes all bytes synchronously, into the kernel's cache.
+ * @param position null for after the bytes that were written before
+ * @throws the system's errors, and an Error if the file system accepts no bytes
+ */
+export function writeFully(fd: number, bytes: Uint8Array, position: number | null): void {
+  for (let done = 0; done < bytes.length; ) {
+    const sizeBytes = Math.min(WRITE_SIZE_BYTES, bytes.length - done);
+    const written = sync.writeSync(fd, bytes, done, sizeBytes, position === null ? null : position + done);
+    if (written === 0) throw new Error("the file system accepts no bytes");
+    done += written;
+  }
+}
+
+/**
  * Directories that a container writes while root works in them. Nothing below them is read, written, or given away
  * through a link, or if it is a device: a link of the container would lead to this machine's files, and a device to
  * its disks. {@link through} opens the entry itself, compares where it is, and works through the descriptor, so that a

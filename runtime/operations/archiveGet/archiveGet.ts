@@ -8,7 +8,7 @@
  * answers "not found" past an unreadable repository).
  */
 import { createHash } from "node:crypto";
-import { open, rename, rm, writeSync } from "../../local/nodeFiles";
+import { open, rename, rm, writeFully } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
@@ -337,7 +337,7 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
         hash.update(chunk);
         // A pipe may make its writer wait.
         if (isSpecial) await handle.writeFile(chunk);
-        else for (let done = 0; done < chunk.length; ) done += writeSync(handle.fd, chunk, done);
+        else writeFully(handle.fd, chunk, null);
       }
       if (durable && !isSpecial) await handle.sync();
     } finally {

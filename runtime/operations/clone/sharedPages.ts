@@ -20,7 +20,7 @@ import {
   readdirSync,
   readSync,
   rmSync,
-  writeSync,
+  writeFully,
 } from "../../local/nodeFiles";
 import { PAGE_BYTES, type PageRun, runsOf } from "../open/pageSet";
 
@@ -122,8 +122,7 @@ export class SharedFile {
   }
 
   #write(bytes: Uint8Array, offsetBytes: number): void {
-    for (let done = 0; done < bytes.length; )
-      done += writeSync(this.#open(), bytes, done, bytes.length - done, offsetBytes + done);
+    writeFully(this.#open(), bytes, offsetBytes);
   }
 
   #open(): number {

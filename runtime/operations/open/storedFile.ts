@@ -12,7 +12,7 @@ import {
   lstatSync,
   openSync,
   readSync,
-  writeSync,
+  writeFully,
 } from "../../local/nodeFiles";
 import { assert, fail, isError } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
@@ -449,10 +449,7 @@ export class StoredFile {
   }
 
   #write(bytes: Uint8Array, offsetBytes: number): void {
-    this.#with((fd) => {
-      for (let done = 0; done < bytes.length; )
-        done += writeSync(fd, bytes, done, bytes.length - done, offsetBytes + done);
-    });
+    this.#with((fd) => writeFully(fd, bytes, offsetBytes));
   }
 
   #with<T>(work: (fd: number) => T): T {

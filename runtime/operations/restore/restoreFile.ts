@@ -19,8 +19,8 @@ import {
   openSync,
   readSync,
   type Stats,
-  writeSync,
   unlinkSync,
+  writeFully,
 } from "../../local/nodeFiles";
 import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../../base/bytes";
@@ -195,7 +195,7 @@ function fillFrom(stored: Uint8Array, fd: number, job: RestoreFileJob): RestoreF
       source.raw,
     );
     requireContent(job, source, content.length, sha1Hex(content));
-    writeFully(fd, content, 0, job);
+    writeContent(fd, content, 0, job);
     return { repoIndex: source.repoIndex, kept: false, warnings: [] };
   } catch (error) {
     throw asDamage(toBackupError(error), job, source);
@@ -211,7 +211,7 @@ async function copySource(fd: number, job: RestoreFileJob, source: RestoreSource
     for await (const chunk of openSource(source, repo)) {
       if (offsetBytes + chunk.length > job.sizeBytes) break;
       hash.update(chunk);
-      writeFully(fd, chunk, offsetBytes, job);
+      writeContent(fd, chunk, offsetBytes, job);
       offsetBytes += chunk.length;
       flush.written(chunk.length);
     }
@@ -235,7 +235,7 @@ async function copyBlocks(
     const flush = new EarlyFlush(() => flushed(fdatasync, fd, job));
     const write = (bytes: Uint8Array, offsetBytes: number): void => {
       if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-      writeFully(fd, bytes, offsetBytes, job);
+      writeContent(fd, bytes, offsetBytes, job);
       flush.written(bytes.length);
     };
     try {
@@ -295,20 +295,17 @@ function openSource(source: RestoreSource, repo: Repository): ByteStream {
   return unpackStored(readStored(repo.storage, source.path, range), source);
 }
 
-/** Synchronous, into the page cache; `sync` later waits for the disk. */
-function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): void {
-  let written = 0;
-  while (written < chunk.length) {
-    try {
-      written += writeSync(fd, chunk, written, chunk.length - written, offsetBytes + written);
-    } catch (error) {
-      const code = systemCodeOf(error);
-      throw fail("fileWrite", `unable to write '${job.destination}': [${code}] ${toBackupError(error).message}`, {
-        hint: code === "ENOSPC" ? "the file system of the restore target is full." : [],
-        path: job.destination,
-        cause: error,
-      });
-    }
+/** @throws fileWrite */
+function writeContent(fd: number, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): void {
+  try {
+    writeFully(fd, chunk, offsetBytes);
+  } catch (error) {
+    const code = systemCodeOf(error);
+    throw fail("fileWrite", `unable to write '${job.destination}': [${code}] ${toBackupError(error).message}`, {
+      hint: code === "ENOSPC" ? "the file system of the restore target is full." : [],
+      path: job.destination,
+      cause: error,
+    });
   }
 }
 

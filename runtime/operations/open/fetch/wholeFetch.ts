@@ -4,7 +4,7 @@
  * their own can be read as they pass, all others when the whole file has proved right.
  */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync, rmSync, unlinkSync, writeSync } from "../../../local/nodeFiles";
+import { closeSync, openSync, readSync, rmSync, unlinkSync, writeFully } from "../../../local/nodeFiles";
 import { collect, limited, streamOf } from "../../../base/bytes";
 import { fail } from "../../../base/errors";
 import { systemError } from "../../../local/systemError";
@@ -241,8 +241,7 @@ class Spool {
       this.#fd = openSync(this.#path, "wx+", 0o600);
       unlinkSync(this.#path);
     }
-    for (let done = 0; done < bytes.length; )
-      done += writeSync(this.#fd, bytes, done, bytes.length - done, this.#endBytes + done);
+    writeFully(this.#fd, bytes, this.#endBytes);
     this.#endBytes += bytes.length;
     this.#parts.push({ offsetBytes, sizeBytes: bytes.length });
   }
