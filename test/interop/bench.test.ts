@@ -28,7 +28,7 @@ describe("the benchmarks", async () => {
       { sizeMb: 16, rounds: 1, compressType: "gz", segmentCount: 2, profile: false },
       quiet,
     );
-    expectTable(report, 21);
+    expectTable(report, 23);
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
   });
 

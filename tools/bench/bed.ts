@@ -47,6 +47,9 @@ export const STANZA = "bench";
 const LEVELS = { zst: 3, gz: 6 } as const;
 const MIB = 1024 * 1024;
 const SAMPLE_MS = 150;
+/** For commands that take less than a tenth of a second. */
+const SHORT_RUNS = 20;
+const SHORT_SAMPLE_MS = 4;
 const REPO_INDEXES = [1, 2] as const;
 
 /** Makes a bed, runs `work` with it and removes it. Null, after a loud line, without stock pgBackRest. */
@@ -236,10 +239,35 @@ export class Bed {
     options: { readonly sync?: boolean; readonly sampleMs?: number } = {},
   ): Promise<Cost> {
     if (options.sync ?? true) await runOk("sync", []);
-    const argv =
-      program === "ours" ? [reachable(process.execPath), join(this.folder, "runtime.cjs")] : [this.parts.stock.path];
     const sampleMs = options.sampleMs ?? this.options.sampleMs ?? SAMPLE_MS;
-    return this.#measure(program, [...argv, ...this.#common(program), ...args], sampleMs);
+    return this.#measure(program, [...this.#program(program), ...this.#common(program), ...args], sampleMs);
+  }
+
+  /** The mean of many runs of a short command. */
+  runOften(program: Program, args: readonly string[]): Promise<Cost> {
+    return this.#measureOften(program, [...this.#program(program), ...this.#common(program), ...args]);
+  }
+
+  /** The same for Node with an empty program. */
+  runNodeOften(): Promise<Cost> {
+    return this.#measureOften("ours", [reachable(process.execPath), "--eval", ""]);
+  }
+
+  /** In one shell, because it counts hundredths of a second. */
+  async #measureOften(program: Program, argv: readonly string[]): Promise<Cost> {
+    const loop = `turn=0; while [ $turn -lt ${SHORT_RUNS} ]; do "$@" || exit; turn=$((turn + 1)); done`;
+    const { cpuS, peakMemoryBytes, wallS } = await this.#measure(
+      program,
+      ["/bin/sh", "-c", loop, "sh", ...argv],
+      SHORT_SAMPLE_MS,
+    );
+    return { cpuS: cpuS / SHORT_RUNS, wallS: wallS / SHORT_RUNS, peakMemoryBytes };
+  }
+
+  #program(program: Program): string[] {
+    return program === "ours"
+      ? [reachable(process.execPath), join(this.folder, "runtime.cjs")]
+      : [this.parts.stock.path];
   }
 
   /** Settings with which a process stays after calls of ours. */

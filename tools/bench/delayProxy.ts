@@ -4,7 +4,7 @@
  * It passes bytes on in order, each chunk after half the round trip. It runs as a separate process, so that it neither
  * adds to the measured programs' costs nor gets disturbed by the bench.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +15,10 @@ export interface DelayProxy {
   readonly port: number;
   /** Bytes that the target has sent so far, encrypted as they are. */
   sentBytes(): Promise<number>;
+  /** Bytes that were passed on in both directions, some {@link COUNT_MS} late. */
+  passedBytes(): number;
+  /** Resets all connections; new ones are accepted. */
+  cut(): void;
   close(): Promise<void>;
 }
 
@@ -26,16 +30,20 @@ const { connect, createServer } = require("node:net");
 const { writeFileSync } = require("node:fs");
 const [listenPort, targetPort, delayMs] = process.argv.slice(1).map(Number);
 const countFile = process.argv[4];
-let [sentBytes, shownBytes] = [0, -1];
+let [sentBytes, passedBytes, shownBytes] = [0, 0, -1];
 setInterval(() => {
-  if (sentBytes !== shownBytes) writeFileSync(countFile, String(sentBytes));
-  shownBytes = sentBytes;
+  if (passedBytes !== shownBytes) writeFileSync(countFile, sentBytes + " " + passedBytes);
+  shownBytes = passedBytes;
 }, ${COUNT_MS});
+const open = new Set();
+process.on("SIGUSR2", () => open.forEach((socket) => socket.resetAndDestroy()));
 const later = (work) => (delayMs === 0 ? work() : setTimeout(work, delayMs));
 const pass = (from, to, isSent) => {
   from.on("data", (chunk) => {
     if (isSent) sentBytes += chunk.length;
-    later(() => to.writable && to.write(chunk));
+    // The target may be far ahead of a client that computes.
+    const passed = () => void (passedBytes += chunk.length);
+    later(() => to.writable && to.write(chunk, passed));
   });
   from.on("end", () => setTimeout(() => to.end(), delayMs));
   from.on("error", () => to.destroy());
@@ -43,6 +51,10 @@ const pass = (from, to, isSent) => {
 };
 createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
   const target = connect({ port: targetPort, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
+  for (const socket of [client, target]) {
+    open.add(socket);
+    socket.on("close", () => open.delete(socket));
+  }
   pass(client, target, false);
   pass(target, client, true);
 }).listen(listenPort, "127.0.0.1");
@@ -64,13 +76,20 @@ async function startAt(port: number, targetPort: number, roundTripMs: number): P
     port,
     sentBytes: async () => {
       await sleep(2 * COUNT_MS);
-      return Number(readFileSync(countFile, "utf8"));
+      return countsIn(countFile)[0];
     },
+    passedBytes: () => countsIn(countFile)[1],
+    cut: () => void process.kill(proxy.pid, "SIGUSR2"),
     close: async () => {
       await proxy.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+function countsIn(file: string): readonly [sentBytes: number, passedBytes: number] {
+  const [sentBytes = 0, passedBytes = 0] = existsSync(file) ? readFileSync(file, "utf8").split(" ").map(Number) : [];
+  return [sentBytes, passedBytes];
 }
 
 function accepts(port: number): Promise<true | null> {

@@ -5,15 +5,27 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "pg";
+import { SMALL_ALLOCATOR } from "../../runtime/base/limits";
 import type { StreamFile } from "../../runtime/config/settingsFields";
 import { projectFolder } from "../parts/cache";
 import type { PostgresBinaries } from "../parts/postgres/postgres";
 import { TestCluster } from "../parts/postgres/testCluster";
-import { descendantsOf, run, runOk, sleep, type Started, start, waitFor } from "../parts/process";
+import {
+  descendantsOf,
+  pidsWith,
+  run,
+  runOk,
+  type RunOptions,
+  sleep,
+  type Started,
+  start,
+  waitFor,
+} from "../parts/process";
 import { S3Server } from "../parts/servers/s3Server";
 import { giveTo, makeUserFolder, reachable } from "../parts/users";
 import { configureProgram } from "./bed";
 import { type DelayProxy, startDelayProxy } from "./delayProxy";
+import { processMemory } from "./measure";
 
 export interface RpoLabOptions {
   readonly binaries: PostgresBinaries;
@@ -138,7 +150,12 @@ export class RpoLab {
 
   async run(args: readonly string[]): Promise<string> {
     const [command = "", ...own] = this.#argv;
-    return runOk(command, [...own, ...args], { user: this.cluster.user, cwd: this.#folder });
+    return runOk(command, [...own, ...args], this.#identity);
+  }
+
+  /** As in a unit. */
+  get #identity(): Pick<RunOptions, "cwd" | "env" | "user"> {
+    return { user: this.cluster.user, cwd: this.#folder, env: SMALL_ALLOCATOR };
   }
 
   /** @param no a second agent has 2 @param other the cluster of another host, which this agent serves */
@@ -149,7 +166,7 @@ export class RpoLab {
     giveTo(logFile, this.cluster.user);
     const hostOptions = other === null ? [] : this.#hostOptions(no, other);
     const args = [...own, ...hostOptions, "--log-level-console=info", `--agent-socket=${this.#socket(no)}`, "agent"];
-    const agent = await start(command, args, { user: this.cluster.user, cwd: this.#folder, logFile });
+    const agent = await start(command, args, { ...this.#identity, logFile });
     this.#agents.set(no, agent);
     await waitFor("the agent", 60_000, async () => {
       if (!agent.isRunning()) throw new Error(`the agent ended\n${this.agentLog().slice(-2000)}`);
@@ -192,12 +209,17 @@ export class RpoLab {
     return readFileSync(join(this.#folder, "agent.log"), "utf8");
   }
 
-  /** Process id of the agent. */
   /** Directory of a posix repository. */
   repositoryPath(repoIndex: number): string {
     return join(this.#folder, `repo${repoIndex}`);
   }
 
+  /** Proportional memory of all processes of ours. */
+  memoryBytes(): number {
+    return pidsWith(join(this.#folder, "runtime.cjs")).reduce((sum, pid) => sum + processMemory(pid), 0);
+  }
+
+  /** Process id of the agent. */
   get agentPid(): number {
     return this.#agents.get(1)?.pid ?? 0;
   }
@@ -228,6 +250,10 @@ export class RpoLab {
   async mendNetwork(): Promise<void> {
     if (this.#server !== null && this.#proxy === null)
       this.#proxy = await startDelayProxy(this.#server.port, this.#options.latencyMs, this.#proxyPort);
+  }
+
+  get proxy(): DelayProxy | null {
+    return this.#proxy;
   }
 
   get bucket(): S3Server | null {

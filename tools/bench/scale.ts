@@ -6,15 +6,19 @@
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { findVersitygw } from "../parts/kubernetes/goTools";
+import type { PostgresBinaries } from "../parts/postgres/postgres";
+import { onEnd, sleep } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
-import { type Bed, STANZA, withBed } from "./bed";
+import { type Bed, runtimeFile, STANZA, withBed } from "./bed";
 import { BedArchive } from "./bedArchive";
 import { copyBackups, copyRepository, copySegments, type Location, newestIn } from "./copies";
 import { publish, type Report } from "./document";
 import { type Program, PROGRAMS } from "./figures";
 import { removeRelation, writeRelation, writeSmallFiles } from "./fill";
 import { Growth, type GrowthRow } from "./growth";
+import { RpoLab } from "./rpoLab";
 import { measureStacks } from "./stacks";
 
 export interface ScaleOptions {
@@ -40,6 +44,13 @@ const REPOSITORIES_MAX = 8;
 const REPOSITORIES = [1, 2, 4] as const;
 /** The first one that the bed's configuration does not have. */
 const REPO_INDEX_FROM = 3;
+/** Large enough to be cut: the proxy's counts are a little late. */
+const CUT_SIZE_MB = 512;
+/** Share of the bytes at which connections break, and what may be transferred again. */
+const CUT_AT = 0.9;
+const AGAIN_MAX = 0.05;
+const CUT_LOOK_MS = 10;
+const CUT_SETTLE_MS = 200;
 /** Beside stock, for each backup. */
 const RATIO_MAX = 2;
 
@@ -134,9 +145,10 @@ export function scaleBench(options: ScaleOptions, progress: Progress): Promise<R
       measureStacks(sizesOf(options.databases), growth, note),
     );
     for (const [title, measure] of STEPS) await progress.step(title, (note) => measure(work, note));
+    const cut = await progress.step("connections cut", (note) => measureCuts(bed.parts.binaries, note));
     const { text, missed } = growth.table(ROWS);
-    const facts = [...bed.facts(), "bundles, zst, process-max 2, posix repositories; one run of each"];
-    return { table: text, facts, missed, profiles: [] };
+    const facts = [...bed.facts(), "bundles, zst, process-max 2, posix repositories; one run of each", cut.fact];
+    return { table: text, facts, missed: [...missed, ...cut.missed], profiles: [] };
   });
 }
 
@@ -293,6 +305,59 @@ async function measureRepositories(work: Work, note: Note): Promise<void> {
       ["ours"],
     );
   await removeRelation(bed.cluster);
+}
+
+/** What a backup into a bucket and a restore from it transfer again when all connections break near a file's end. */
+async function measureCuts(
+  binaries: PostgresBinaries,
+  note: Note,
+): Promise<{ readonly fact: string; readonly missed: readonly string[] }> {
+  const s3Kind = (await findVersitygw()) === null ? "s3rver" : "versitygw";
+  const lab = await RpoLab.create({
+    binaries,
+    stream: null,
+    repos: ["s3"],
+    latencyMs: 0,
+    runtimeFile: runtimeFile(),
+    s3Kind,
+  });
+  const forget = onEnd(() => lab.remove());
+  try {
+    await writeRelation(lab.cluster, CUT_SIZE_MB);
+    await lab.run(["stanza-create"]);
+    const shares: number[] = [];
+    const full = ["--no-archive-check", "--type=full", "backup"];
+    const target = `${lab.cluster.dataPath}-restored`;
+    for (const command of [full, ["--type=none", `--pg1-path=${target}`, "restore"]]) {
+      note(command.at(-1) ?? "");
+      const wholeBytes = await transferred(lab, command, Infinity);
+      rmSync(target, { recursive: true, force: true });
+      shares.push((await transferred(lab, command, CUT_AT * wholeBytes)) / wholeBytes - 1);
+    }
+    const percent = shares.map((share) => `${(share * 100).toFixed(1)} %`);
+    const fact = `all connections to a bucket cut at ${CUT_AT * 100} % of a relation of ${CUT_SIZE_MB} MiB: a backup sends ${percent[0]} again, a restore reads ${percent[1]} again (≤ ${AGAIN_MAX * 100} %)`;
+    return { fact, missed: shares.some((share) => share > AGAIN_MAX) ? [fact] : [] };
+  } finally {
+    forget();
+    await lab.remove();
+  }
+}
+
+/** Bytes between a command and the bucket. @param cutAtBytes the connections break once so much has passed */
+async function transferred(lab: RpoLab, command: readonly string[], cutAtBytes: number): Promise<number> {
+  const { proxy } = lab;
+  if (proxy === null) throw new Error("no bucket");
+  const beganBytes = proxy.passedBytes();
+  let isCut = false;
+  const timer = setInterval(() => {
+    if (isCut || proxy.passedBytes() - beganBytes < cutAtBytes) return;
+    isCut = true;
+    proxy.cut();
+  }, CUT_LOOK_MS);
+  await lab.run(command).finally(() => clearInterval(timer));
+  if (cutAtBytes < Infinity && !isCut) throw new Error(`${command.join(" ")} ended before its connections were cut`);
+  await sleep(CUT_SETTLE_MS);
+  return proxy.passedBytes() - beganBytes;
 }
 
 async function measureFiles(work: Work, note: Note): Promise<void> {

@@ -14,10 +14,19 @@ import { findOnPath, onEnd, runOk, sleep } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { runtimeFile } from "./bed";
-import { RpoLab } from "./rpoLab";
+import { writeRelation } from "./fill";
+import { RpoLab, type RpoLabOptions } from "./rpoLab";
 
 const INTERVAL_S = 5;
 const CLIENTS = 8;
+const MIB = 1024 * 1024;
+const SAMPLE_MS = 100;
+/** The load of {@link streamMemory}. */
+const RELATION_MB = 512;
+const LOAD_RATE = 100;
+const STREAM_S = 30;
+/** Longer than its backup. */
+const LOAD_S_MAX = 30;
 /** Rows of pgbench for many clients. */
 const SCALE = 20;
 const MODES: readonly { readonly title: string; readonly stream: StreamFile }[] = [
@@ -57,19 +66,44 @@ export async function streamMain(argv: readonly string[], progress: Progress): P
   );
 }
 
-async function measureMode(
-  title: string,
-  stream: StreamFile,
-  binaries: PostgresBinaries,
-  { latency, rate, seconds }: Options,
+/** Memory of an agent that streams, and of it and a backup at once; null without a PostgreSQL that has pgbench. */
+export async function streamMemory(
+  latencyMs: number,
   note: (text: string) => void,
-): Promise<string[]> {
+): Promise<{ readonly streamingMib: number; readonly backupMib: number } | null> {
+  const postgres = await findWholePostgres(18);
+  if ("missing" in postgres || (await findVersitygw()) === null) return null;
+  const options = { repos: ["s3", "s3"], stream: { intervalSeconds: INTERVAL_S }, latencyMs } as const;
+  return withLab({ ...options, binaries: postgres.binaries }, async (lab, pgbench) => {
+    await writeRelation(lab.cluster, RELATION_MB);
+    const load = (seconds: number): Promise<unknown> =>
+      pgbench(["-n", "-c", String(CLIENTS), "-R", String(LOAD_RATE), "-T", String(seconds)]);
+    note("streaming");
+    const streamingBytes = await peakOf(lab, () => load(STREAM_S));
+    note("streaming, and a full backup");
+    const writers = load(LOAD_S_MAX);
+    const backupBytes = await peakOf(lab, () => lab.run(["--process-max=1", "--type=full", "backup"]));
+    await writers;
+    return { streamingMib: streamingBytes / MIB, backupMib: backupBytes / MIB };
+  });
+}
+
+async function peakOf(lab: RpoLab, work: () => Promise<unknown>): Promise<number> {
+  let peakBytes = 0;
+  const timer = setInterval(() => void (peakBytes = Math.max(peakBytes, lab.memoryBytes())), SAMPLE_MS);
+  await work().finally(() => clearInterval(timer));
+  return peakBytes;
+}
+
+type Pgbench = (args: readonly string[]) => Promise<string>;
+
+/** A lab whose tables of pgbench are filled, and whose agent streams. */
+async function withLab<T>(
+  options: Pick<RpoLabOptions, "binaries" | "latencyMs" | "repos" | "stream"> & Partial<RpoLabOptions>,
+  work: (lab: RpoLab, pgbench: Pgbench) => Promise<T>,
+): Promise<T> {
   const lab = await RpoLab.create({
-    binaries,
-    stream,
-    repos: ["s3"],
-    latencyMs: latency,
-    logsRequests: true,
+    ...options,
     runtimeFile: runtimeFile(),
     s3Kind: "versitygw",
     settings: { max_wal_size: "4GB", checkpoint_timeout: "1h", archive_timeout: "300s" },
@@ -77,14 +111,30 @@ async function measureMode(
   const forget = onEnd(() => lab.remove());
   try {
     const { cluster } = lab;
-    const program = (await findOnPath("pgbench")) ?? join(binaries.folder, "pgbench");
+    const program = (await findOnPath("pgbench")) ?? join(options.binaries.folder, "pgbench");
     const login = ["-h", cluster.socketPath, "-p", String(cluster.port), "-U", cluster.superuser];
-    const pgbench = (args: readonly string[]): Promise<string> => runOk(program, [...login, ...args, "postgres"]);
+    const pgbench: Pgbench = (args) => runOk(program, [...login, ...args, "postgres"]);
     await pgbench(["-i", "-q", "-s", String(SCALE)]);
     await lab.untilStreaming();
     await cluster.sql("CHECKPOINT");
     // The leftovers of filling the tables are merged and removed first.
     await sleep(6000 * INTERVAL_S);
+    return await work(lab, pgbench);
+  } finally {
+    forget();
+    await lab.remove();
+  }
+}
+
+async function measureMode(
+  title: string,
+  stream: StreamFile,
+  binaries: PostgresBinaries,
+  { latency, rate, seconds }: Options,
+  note: (text: string) => void,
+): Promise<string[]> {
+  const options = { binaries, stream, repos: ["s3"], latencyMs: latency, logsRequests: true } as const;
+  return withLab(options, async (lab, pgbench) => {
     const loads: readonly [string, () => Promise<unknown>][] = [
       ["idle", () => sleep(1000 * seconds)],
       [
@@ -102,10 +152,7 @@ async function measureMode(
       rows.push(rowOf(`${title} | ${load}`, minus(countOf(lab), before.counts), walBytes, perHour));
     }
     return rows;
-  } finally {
-    forget();
-    await lab.remove();
-  }
+  });
 }
 
 async function lsnOf({ cluster }: RpoLab): Promise<number> {

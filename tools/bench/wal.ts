@@ -3,10 +3,11 @@
  * distant S3 repositories, ours through the agent beside stock's `archive-async`, with the same `process-max`, through
  * the same delaying proxy, in one run.
  *
- * Three measures: all segments wait and are requested in sequence like PostgreSQL's archiver does, until the last one
- * is acknowledged; one call for a segment that is already pushed; a recovery that replays all of them. The order of the
- * programs alternates by round. Ours acknowledges by policy `all`, like stock. `--only` skips the other measures,
- * `--profile` profiles the agent's threads in a run of ours that is not counted.
+ * Three measures of both: all segments wait and are requested in sequence like PostgreSQL's archiver does, until the
+ * last one is acknowledged; one call for a segment that is already pushed; a recovery that replays all of them. The
+ * order of the programs alternates by round. Ours acknowledges by policy `all`, like stock. Then the memory of an agent
+ * that streams. `--only` skips the other measures, `--profile` profiles the agent's threads in a run of ours that is
+ * not counted.
  */
 import {
   copyFileSync,
@@ -33,6 +34,7 @@ import { type DelayProxy, startDelayProxy } from "./delayProxy";
 import { publish, type Report } from "./document";
 import { type Program, PROGRAMS } from "./figures";
 import { median, peakWhile, processMemory, processSeconds, TICKS_PER_S } from "./measure";
+import { streamMemory } from "./stream";
 import { profileArguments, readableRuntime, readProfile, type TitledProfile } from "./profile";
 
 interface WalBenchOptions {
@@ -60,6 +62,8 @@ interface Figures {
   readonly pushMib: number[];
   readonly afterMib: number[];
   readonly recoveryMib: number[];
+  readonly streamingMib: number[];
+  readonly backupMib: number[];
 }
 
 const STANZA = "wal";
@@ -116,6 +120,14 @@ async function walBench(options: WalBenchOptions, progress: Progress): Promise<R
         );
       }
     }
+    for (let round = 1; round <= options.rounds && options.only === "all"; round++) {
+      const memory = await progress.step(`round ${round} of ${options.rounds}: streaming`, (note) =>
+        streamMemory(options.latencyMs, note),
+      );
+      if (memory === null) break;
+      figures.ours.streamingMib.push(memory.streamingMib);
+      figures.ours.backupMib.push(memory.backupMib);
+    }
     const profiles = options.profile ? await progress.step("profile", (note) => bed.profile(note)) : [];
     return { ...reportOf(bed, options, figures, kind), profiles };
   });
@@ -132,6 +144,8 @@ function noFigures(): Figures {
     pushMib: [],
     afterMib: [],
     recoveryMib: [],
+    streamingMib: [],
+    backupMib: [],
   };
 }
 
@@ -461,15 +475,17 @@ function reportOf(
   kind: string,
 ): Omit<Report, "profiles"> {
   const rows: [string, (figures: Figures) => readonly number[], number, number][] = [
-    [`${bed.segments.length} segments waiting, until the last one is acknowledged: wall, s`, (of) => of.pushS, 1, 0.8],
+    [`${bed.segments.length} segments waiting, until the last one is acknowledged: wall, s`, (of) => of.pushS, 1, 0.5],
     ["one archive_command call, segment pushed already: wall, ms", (of) => of.callMs, 0, 1],
-    [`recovery of ${bed.segments.length} segments: wall, s`, (of) => of.recoveryS, 1, 0.8],
+    [`recovery of ${bed.segments.length} segments: wall, s`, (of) => of.recoveryS, 1, 0.5],
   ];
   const memory: [string, (figures: Figures) => readonly number[], number][] = [
     ["the agent's memory, idle: MiB", (of) => of.idleMib, 56],
     [`at most while ${bed.segments.length} segments are pushed: MiB`, (of) => of.pushMib, 104],
     ["a minute later: MiB", (of) => of.afterMib, 56],
     [`at most while ${bed.segments.length} segments are recovered: MiB`, (of) => of.recoveryMib, 104],
+    ["an agent that streams into two buckets, at most: MiB", (of) => of.streamingMib, 72],
+    ["with a full backup of 512 MiB at once, both processes: MiB", (of) => of.backupMib, 224],
   ];
   const memoryRows = memory.filter(([, of]) => of(figures.ours).length > 0);
   // Of the runs that followed each other, as in the other benches (figures.ts).
