@@ -34,16 +34,8 @@ import { findLost, storedBeside } from "./proof";
 import { settle } from "./settle";
 import { isServers, StreamConflicts } from "./streamConflicts";
 import type { StreamStatus } from "./streamStatus";
-import type { ArchivedSegment, PromptOptions, StreamWorkerOptions } from "./streamWorkerOptions";
+import type { ArchivedSegment, PromptOptions, StreamWorkerOptions, Upload } from "./streamWorkerOptions";
 import type { WalWindow } from "./walWindow";
-
-/** An upload of a prompt repository: one chunk, or a segment that needs none because it is archived. */
-interface Upload {
-  readonly end: bigint;
-  /** When it began, if it reached everything that was received by then. */
-  readonly levelAtMs: number | null;
-  isDone: boolean;
-}
 
 /** A chunk: the unit of an upload. */
 const CHUNK_SIZE_BYTES_MAX = 8 * 1024 * 1024;
@@ -100,7 +92,7 @@ export class StreamWorker {
   /** The last time that nothing was missing. */
   #safeAtMs: number | null = null;
   #error: BackupError | null = null;
-  #lookedAtMs: number;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
   #lookError = "";
   /** Uploads of a prompt repository, in the order of their bytes; they end in any order. */
   #uploads: Upload[] = [];
@@ -139,7 +131,9 @@ export class StreamWorker {
     this.#first = this.#segment();
     this.#missingWal = new Set(options.missingWal.filter((name) => isNeeded(name, this.#first)));
     this.#newestArchived = archivedBefore(options.archivedBefore ?? null, options.cluster, this.#first);
-    this.#lookedAtMs = Number.NEGATIVE_INFINITY;
+    // Chunks of a segment that the archive lacks may be merged or lost, and a file of its name is compared with it.
+    const needed = (): Set<string> => new Set([this.#segment(), ...this.#own.keys()]);
+    window.keepFor(() => leastLsn(needed(), options.segmentSizeBytes) ?? window.begin);
   }
 
   status(): StreamStatus {
@@ -696,5 +690,6 @@ export class StreamWorker {
       this.#leaveOlder(name);
     }
     for (const name of this.#archived) if (name < current) this.#archived.delete(name);
+    this.#window.release();
   }
 }

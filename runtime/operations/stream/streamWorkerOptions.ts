@@ -43,3 +43,11 @@ export interface PromptOptions {
   /** Called when the position of {@link StreamStatus} has changed. */
   progressed(): void;
 }
+
+/** An upload of a prompt repository: one chunk, or a segment that needs none because it is archived. */
+export interface Upload {
+  readonly end: bigint;
+  /** When it began, if it reached everything that was received by then. */
+  readonly levelAtMs: number | null;
+  isDone: boolean;
+}

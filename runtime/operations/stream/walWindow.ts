@@ -1,7 +1,9 @@
 /**
- * The newest received WAL, in memory, for repositories that ship it at their own pace. It is bounded: the server is
- * never held up, so when it is full, the oldest WAL is dropped, and a slow repository continues with a later segment.
+ * The newest received WAL, in memory, for repositories that ship it at their own pace. What no repository needs any
+ * more is dropped. It is bounded: the server is never held up, so when it is full, the oldest WAL is dropped, and a
+ * slow repository continues with a later segment.
  */
+import { freeMemory } from "../../base/bytes";
 import { assert, fail } from "../../base/errors";
 
 const BLOCK_SIZE_BYTES = 1024 * 1024;
@@ -12,8 +14,9 @@ export class WalWindow {
   readonly #blocks = new Map<bigint, Buffer>();
   /** Blocks in use, from the first to the last. */
   readonly #holds = new Set<readonly [bigint, bigint]>();
-  /** A dropped block: left to V8, several times the window would pile up. */
+  /** A dropped block, for the next one. */
   #spare: Buffer | null = null;
+  readonly #users: (() => bigint)[] = [];
   readonly #waiters = new Set<() => void>();
   #begin: bigint;
   #end: bigint;
@@ -55,7 +58,8 @@ export class WalWindow {
       const part = wal.subarray(taken, taken + BLOCK_SIZE_BYTES - offset);
       let block = this.#blocks.get(blockNo);
       if (block === undefined) {
-        this.#letGo(blockNo);
+        this.release();
+        this.#dropBefore(blockNo - BigInt(WINDOW_SIZE_BYTES_MAX / BLOCK_SIZE_BYTES) + 1n);
         block = this.#spare ?? Buffer.allocUnsafeSlow(BLOCK_SIZE_BYTES);
         this.#spare = null;
         this.#blocks.set(blockNo, block);
@@ -96,6 +100,19 @@ export class WalWindow {
     return parts;
   }
 
+  /** @param needed the first byte that this user may still read, at any time */
+  keepFor(needed: () => bigint): void {
+    this.#users.push(needed);
+  }
+
+  /** Drops what no user needs; without users nothing. */
+  release(): void {
+    const [first, ...others] = this.#users.map((needed) => needed());
+    if (first === undefined) return;
+    const least = others.reduce((low, each) => (each < low ? each : low), first);
+    this.#dropBefore(least / BigInt(BLOCK_SIZE_BYTES));
+  }
+
   close(): void {
     this.#closing.abort();
     this.notify();
@@ -120,14 +137,16 @@ export class WalWindow {
     });
   }
 
-  #letGo(newest: bigint): void {
-    const blockSize = BigInt(BLOCK_SIZE_BYTES);
-    const oldest = newest - BigInt(WINDOW_SIZE_BYTES_MAX / BLOCK_SIZE_BYTES) + 1n;
+  #dropBefore(oldest: bigint): void {
     for (const [blockNo, block] of this.#blocks) {
       if (blockNo >= oldest) continue;
       this.#blocks.delete(blockNo);
-      if (![...this.#holds].some(([first, last]) => first <= blockNo && blockNo <= last)) this.#spare = block;
+      if ([...this.#holds].some(([first, last]) => first <= blockNo && blockNo <= last)) continue;
+      // Left to V8, several times the window would pile up.
+      if (this.#spare === null) this.#spare = block;
+      else freeMemory(block);
     }
-    if (this.#begin < oldest * blockSize) this.#begin = oldest * blockSize;
+    const begin = oldest * BigInt(BLOCK_SIZE_BYTES);
+    if (this.#begin < begin) this.#begin = begin;
   }
 }

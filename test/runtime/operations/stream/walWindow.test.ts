@@ -52,6 +52,25 @@ describe("the window of received WAL", () => {
     expect(whole.at(-1)).toBe("x".charCodeAt(0));
   });
 
+  it("drops what no user needs any more, and keeps what one holds", async () => {
+    const window = new WalWindow(0n);
+    const needed = [0n, 9n * BigInt(MIB) + 5n] as [bigint, bigint];
+    for (const index of [0, 1] as const) window.keepFor(() => needed[index]);
+    window.append(0n, Buffer.alloc(10 * MIB, 1));
+    window.release();
+    expect(window.begin).toBe(0n);
+    await window.hold(2n * BigInt(MIB), 3n * BigInt(MIB), async ([held]) => {
+      needed[0] = needed[1];
+      window.release();
+      expect(window.begin).toBe(9n * BigInt(MIB));
+      window.append(window.end, Buffer.alloc(2 * MIB, 2));
+      await Promise.resolve();
+      expect(held?.at(-1)).toBe(1);
+    });
+    expect(Buffer.concat(window.slice(needed[0], window.end)).length).toBe(3 * MIB - 5);
+    expect(() => window.slice(needed[0] - BigInt(MIB), window.end)).toThrow("is not in the window");
+  });
+
   it("wakes waiting callers: for more bytes, at its end, and when they abort", async () => {
     const window = new WalWindow(0n);
     const interest = new AbortController();
