@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import * as fs from "node:fs";
+import node, * as fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
@@ -61,6 +62,44 @@ describe("files with names of any bytes", () => {
 });
 
 // claim: docs/hosts/containers.md: a link that a container has made leads root to no file of the host
+it("all bytes are written at their positions, however few the system takes at once", () => {
+  const path = join(temporaryFolder(), "file");
+  const { writeSync } = node;
+  const size = fc.oneof(fc.nat(3 * 32 * 1024), fc.constantFrom(0, 32 * 1024, 2 * 32 * 1024));
+  const piece = fc.record({ size, position: fc.option(size), value: fc.integer({ min: 1, max: 255 }) });
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 6 }), fc.integer({ min: 1, max: 40_000 }), (pieces, takenMax) => {
+      const fd = fs.openSync(path, "w");
+      let expected = Buffer.alloc(0);
+      let endBytes = 0;
+      node.writeSync = ((to: number, bytes: Uint8Array, at: number, sizeBytes: number, position: number | null) =>
+        writeSync(to, bytes, at, Math.min(sizeBytes, takenMax), position)) as typeof writeSync;
+      syncBuiltinESMExports();
+      try {
+        for (const { position, size: sizeBytes, value } of pieces) {
+          const bytes = Buffer.alloc(sizeBytes, value);
+          files.writeFully(fd, bytes, position);
+          const from = position ?? endBytes;
+          if (position === null) endBytes += sizeBytes;
+          if (sizeBytes > 0) expected = Buffer.concat([expected], Math.max(expected.length, from + sizeBytes));
+          bytes.copy(expected, from);
+        }
+      } finally {
+        node.writeSync = writeSync;
+        syncBuiltinESMExports();
+        fs.closeSync(fd);
+      }
+      expect(fs.readFileSync(path).equals(expected)).toBe(true);
+    }),
+  );
+});
+
+it("a file system that takes nothing is an error", () => {
+  const fd = fs.openSync("/dev/full", "w");
+  expect(() => files.writeFully(fd, Buffer.alloc(1), null)).toThrow("ENOSPC");
+  fs.closeSync(fd);
+});
+
 describe("in a guarded directory", () => {
   /** A directory `own/d` with a file, which is guarded, beside `secret/d` with another one of its name. */
   const prepared = (): { readonly own: string; readonly secret: string; readonly file: string } => {
