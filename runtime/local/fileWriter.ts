@@ -34,7 +34,7 @@ export class FileWriter {
     const path = this.#path;
     if (this.#signal?.aborted === true) throw fail("term", `terminated while writing '${path}'`, { path });
     try {
-      writeFully(this.#open(), bytes, null);
+      writeFully(this.#open(), bytes, null, path);
       this.#writtenBytes += bytes.length;
       this.#early.written(bytes.length);
     } catch (error) {

@@ -337,7 +337,7 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
         hash.update(chunk);
         // A pipe may make its writer wait.
         if (isSpecial) await handle.writeFile(chunk);
-        else writeFully(handle.fd, chunk, null);
+        else writeFully(handle.fd, chunk, null, temporary);
       }
       if (durable && !isSpecial) await handle.sync();
     } finally {

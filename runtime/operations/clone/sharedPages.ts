@@ -122,7 +122,7 @@ export class SharedFile {
   }
 
   #write(bytes: Uint8Array, offsetBytes: number): void {
-    writeFully(this.#open(), bytes, offsetBytes);
+    writeFully(this.#open(), bytes, offsetBytes, this.#path);
   }
 
   #open(): number {

@@ -449,7 +449,7 @@ export class StoredFile {
   }
 
   #write(bytes: Uint8Array, offsetBytes: number): void {
-    this.#with((fd) => writeFully(fd, bytes, offsetBytes));
+    this.#with((fd) => writeFully(fd, bytes, offsetBytes, this.localPath));
   }
 
   #with<T>(work: (fd: number) => T): T {

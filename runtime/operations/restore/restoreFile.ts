@@ -298,7 +298,7 @@ function openSource(source: RestoreSource, repo: Repository): ByteStream {
 /** @throws fileWrite */
 function writeContent(fd: number, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): void {
   try {
-    writeFully(fd, chunk, offsetBytes);
+    writeFully(fd, chunk, offsetBytes, job.destination);
   } catch (error) {
     const code = systemCodeOf(error);
     throw fail("fileWrite", `unable to write '${job.destination}': [${code}] ${toBackupError(error).message}`, {

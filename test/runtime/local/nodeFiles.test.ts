@@ -62,42 +62,77 @@ describe("files with names of any bytes", () => {
 });
 
 // claim: docs/hosts/containers.md: a link that a container has made leads root to no file of the host
-it("all bytes are written at their positions, however few the system takes at once", () => {
-  const path = join(temporaryFolder(), "file");
-  const { writeSync } = node;
-  const size = fc.oneof(fc.nat(3 * 32 * 1024), fc.constantFrom(0, 32 * 1024, 2 * 32 * 1024));
-  const piece = fc.record({ size, position: fc.option(size), value: fc.integer({ min: 1, max: 255 }) });
-  fc.assert(
-    fc.property(fc.array(piece, { maxLength: 6 }), fc.integer({ min: 1, max: 40_000 }), (pieces, takenMax) => {
-      const fd = fs.openSync(path, "w");
-      let expected = Buffer.alloc(0);
-      let endBytes = 0;
-      node.writeSync = ((to: number, bytes: Uint8Array, at: number, sizeBytes: number, position: number | null) =>
-        writeSync(to, bytes, at, Math.min(sizeBytes, takenMax), position)) as typeof writeSync;
-      syncBuiltinESMExports();
-      try {
-        for (const { position, size: sizeBytes, value } of pieces) {
-          const bytes = Buffer.alloc(sizeBytes, value);
-          files.writeFully(fd, bytes, position);
-          const from = position ?? endBytes;
-          if (position === null) endBytes += sizeBytes;
-          if (sizeBytes > 0) expected = Buffer.concat([expected], Math.max(expected.length, from + sizeBytes));
-          bytes.copy(expected, from);
-        }
-      } finally {
-        node.writeSync = writeSync;
-        syncBuiltinESMExports();
-        fs.closeSync(fd);
-      }
-      expect(fs.readFileSync(path).equals(expected)).toBe(true);
-    }),
-  );
-});
+describe("whole writes", () => {
+  const { statfsSync, writeSync } = node;
+  const EXT4 = 0xef53;
+  const NFS = 0x6969;
 
-it("a file system that takes nothing is an error", () => {
-  const fd = fs.openSync("/dev/full", "w");
-  expect(() => files.writeFully(fd, Buffer.alloc(1), null)).toThrow("ENOSPC");
-  fs.closeSync(fd);
+  /** Runs `work` on a file system of this type that takes some bytes of each call, and returns the sizes of calls. */
+  function written(type: number, takenMax: number, work: () => void): number[] {
+    const sizes: number[] = [];
+    node.statfsSync = (() => ({ type })) as never;
+    node.writeSync = ((fd: number, bytes: Uint8Array, at: number, sizeBytes: number, position: number | null) => {
+      sizes.push(sizeBytes);
+      return writeSync(fd, bytes, at, Math.min(sizeBytes, takenMax), position);
+    }) as typeof writeSync;
+    syncBuiltinESMExports();
+    try {
+      work();
+    } finally {
+      Object.assign(node, { statfsSync, writeSync });
+      syncBuiltinESMExports();
+    }
+    return sizes;
+  }
+
+  it("have all bytes at their positions, however few the system takes at once", () => {
+    const size = fc.oneof(fc.nat(3 * 32 * 1024), fc.constantFrom(0, 32 * 1024, 2 * 32 * 1024));
+    const piece = fc.record({ size, position: fc.option(size), value: fc.integer({ min: 1, max: 255 }) });
+    fc.assert(
+      fc.property(
+        fc.array(piece, { maxLength: 6 }),
+        fc.integer({ min: 1, max: 40_000 }),
+        fc.constantFrom(EXT4, NFS),
+        (pieces, takenMax, type) => {
+          const path = join(temporaryFolder(), "file");
+          const fd = fs.openSync(path, "w");
+          let expected = Buffer.alloc(0);
+          let endBytes = 0;
+          written(type, takenMax, () => {
+            for (const { position, size: sizeBytes, value } of pieces) {
+              const bytes = Buffer.alloc(sizeBytes, value);
+              files.writeFully(fd, bytes, position, path);
+              const from = position ?? endBytes;
+              if (position === null) endBytes += sizeBytes;
+              if (sizeBytes > 0) expected = Buffer.concat([expected], Math.max(expected.length, from + sizeBytes));
+              bytes.copy(expected, from);
+            }
+          });
+          fs.closeSync(fd);
+          expect(fs.readFileSync(path).equals(expected)).toBe(true);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it("are in small pieces where they end in the kernel's cache, and in one call where each may be a request", () => {
+    const sizesOn = (type: number): number[] => {
+      const path = join(temporaryFolder(), "file");
+      const fd = fs.openSync(path, "w");
+      const sizes = written(type, Infinity, () => files.writeFully(fd, Buffer.alloc(100_000), 0, path));
+      fs.closeSync(fd);
+      return sizes;
+    };
+    expect(sizesOn(EXT4)).toEqual([32_768, 32_768, 32_768, 1696]);
+    expect(sizesOn(NFS)).toEqual([100_000]);
+  });
+
+  it("fail where the disk is full", () => {
+    const fd = fs.openSync("/dev/full", "w");
+    expect(() => files.writeFully(fd, Buffer.alloc(1), null, "/dev/full")).toThrow("ENOSPC");
+    fs.closeSync(fd);
+  });
 });
 
 describe("in a guarded directory", () => {

@@ -241,7 +241,7 @@ class Spool {
       this.#fd = openSync(this.#path, "wx+", 0o600);
       unlinkSync(this.#path);
     }
-    writeFully(this.#fd, bytes, this.#endBytes);
+    writeFully(this.#fd, bytes, this.#endBytes, this.#path);
     this.#endBytes += bytes.length;
     this.#parts.push({ offsetBytes, sizeBytes: bytes.length });
   }
