@@ -168,7 +168,7 @@ const CACHED_DIRECTORIES_MAX = 1000;
  * Writes all bytes synchronously.
  * @param position null for after the bytes that were written before
  * @param path the file's, which need not exist any more
- * @throws the system's errors, and an Error if the file system accepts no bytes
+ * @throws fileWrite if the file system accepts no bytes, and the system's errors
  */
 export function writeFully(fd: number, bytes: Uint8Array, position: number | null, path: string): void {
   const isSmall = bytes.length <= CACHED_PIECE_BYTES;
@@ -176,7 +176,7 @@ export function writeFully(fd: number, bytes: Uint8Array, position: number | nul
   for (let done = 0; done < bytes.length; ) {
     const sizeBytes = Math.min(pieceBytes, bytes.length - done);
     const written = sync.writeSync(fd, bytes, done, sizeBytes, position === null ? null : position + done);
-    if (written === 0) throw new Error("the file system accepts no bytes");
+    if (written === 0) throw fail("fileWrite", `unable to write '${path}': the file system accepts no bytes`, { path });
     done += written;
   }
 }

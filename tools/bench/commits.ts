@@ -5,15 +5,13 @@
  * pgbench's `simple-update`: in its default, a commit that waits keeps the row locks of its branch and teller, and
  * other clients wait for these instead of the repository.
  */
-import { join } from "node:path";
 import { build } from "../parts/build/build";
 import { findVersitygw } from "../parts/kubernetes/goTools";
 import { findWholePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
-import { findOnPath, onEnd, runOk } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { runtimeFile } from "./bed";
-import { RpoLab, type RpoLabOptions } from "./rpoLab";
+import { type RpoLabOptions, withRpoLab } from "./rpoLab";
 
 const CLIENTS = [1, 8, 32] as const;
 const WAITS = { intervalSeconds: 5, synchronous: "all" } as const;
@@ -65,30 +63,12 @@ async function measureCase(
   seconds: number,
   note: (text: string) => void,
 ): Promise<string[]> {
-  const lab = await RpoLab.create({
-    ...options,
-    binaries,
-    runtimeFile: runtimeFile(),
-    s3Kind: (await findVersitygw()) === null ? "s3rver" : "versitygw",
-    settings: { fsync: "on", max_wal_size: "4GB", checkpoint_timeout: "1h", wal_keep_size: "64MB" },
-  });
-  const forget = onEnd(() => lab.remove());
-  try {
+  const s3Kind = (await findVersitygw()) === null ? "s3rver" : "versitygw";
+  const settings = { fsync: "on", max_wal_size: "4GB", checkpoint_timeout: "1h", wal_keep_size: "64MB" };
+  const all: RpoLabOptions = { ...options, binaries, runtimeFile: runtimeFile(), s3Kind, settings };
+  return withRpoLab(all, async (lab) => {
     const { cluster } = lab;
-    // Debian's newest needs a newer C library than this machine may have.
-    const program = (await findOnPath("pgbench")) ?? join(binaries.folder, "pgbench");
-    const pgbench = (args: readonly string[]): Promise<string> =>
-      runOk(program, [
-        "-h",
-        cluster.socketPath,
-        "-p",
-        String(cluster.port),
-        "-U",
-        cluster.superuser,
-        ...args,
-        "postgres",
-      ]);
-    await pgbench(["-i", "-q", "-s", String(scale)]);
+    await lab.pgbench(["-i", "-q", "-s", String(scale)]);
     const other = standby === true ? await cluster.createStandby({ fsync: "on" }) : null;
     if (other !== null) await cluster.alterSystem({ synchronous_standby_names: "standby" });
     if (options.stream !== null) await lab.untilStreaming();
@@ -96,14 +76,11 @@ async function measureCase(
     for (const clients of CLIENTS) {
       note(`${clients} clients`);
       await cluster.sql("CHECKPOINT");
-      const text = await pgbench(["-n", "-N", "-c", String(clients), "-j", "1", "-T", String(seconds)]);
+      const text = await lab.pgbench(["-n", "-N", "-c", String(clients), "-j", "1", "-T", String(seconds)]);
       const [tps = "0", ms = "0"] = [/tps = ([\d.]+)/.exec(text)?.[1], /latency average = ([\d.]+) ms/.exec(text)?.[1]];
       figures.push(`${Math.round(Number(tps))} (${Number(ms).toFixed(1)} ms)`);
     }
     await other?.remove();
     return figures;
-  } finally {
-    forget();
-    await lab.remove();
-  }
+  });
 }

@@ -24,7 +24,7 @@ export interface MeasureOptions {
 }
 
 const KIB = 1024;
-/** Interval of {@link peakWhile}'s looks at a process. */
+/** Interval of {@link peakWhile}'s looks. */
 const SAMPLE_MS = 50;
 /** The unit of processor time in `/proc`. */
 export const TICKS_PER_S = 100;
@@ -100,10 +100,10 @@ export function processMemory(pid: number): number {
   return Number(match?.[1] ?? 0) * KIB;
 }
 
-/** The most that a process takes while something happens. */
-export async function peakWhile<T>(pid: number, work: () => Promise<T>): Promise<readonly [T, number]> {
-  let peakBytes = processMemory(pid);
-  const timer = setInterval(() => void (peakBytes = Math.max(peakBytes, processMemory(pid))), SAMPLE_MS);
+/** The most memory that is taken while something happens. */
+export async function peakWhile<T>(memoryBytes: () => number, work: () => Promise<T>): Promise<readonly [T, number]> {
+  let peakBytes = memoryBytes();
+  const timer = setInterval(() => void (peakBytes = Math.max(peakBytes, memoryBytes())), SAMPLE_MS);
   try {
     return [await work(), peakBytes];
   } finally {

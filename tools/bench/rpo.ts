@@ -9,11 +9,11 @@
 import { findWholePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
 import { findVersitygw } from "../parts/kubernetes/goTools";
 import { build } from "../parts/build/build";
-import { onEnd, sleep, waitFor } from "../parts/process";
+import { sleep, waitFor } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { runtimeFile } from "./bed";
-import { type Commit, missingCommits, RpoLab, Writers } from "./rpoLab";
+import { type Commit, missingCommits, type RpoLab, withRpoLab, Writers } from "./rpoLab";
 
 export type Part = "receiver" | "server" | "bucket" | "hungBucket" | "network" | "host";
 
@@ -87,50 +87,45 @@ export function reportText({ acknowledged, kills, lost, lostMs }: KillReport): s
 /** Kills until the number is reached; the last kill is the loss of a host. */
 export async function killHosts(options: KillOptions): Promise<KillReport> {
   const { intervalSeconds, synchronous } = options;
-  const lab = await RpoLab.create({
-    ...options,
-    stream: { intervalSeconds, ...(synchronous === null ? {} : { synchronous }) },
-    repos: ["s3", "posix"],
-  });
-  const forget = onEnd(() => lab.remove());
-  const kills: Record<Part, number> = { receiver: 0, server: 0, bucket: 0, hungBucket: 0, network: 0, host: 0 };
-  const next = new Map<number, number>();
-  const all: Commit[] = [];
-  const lostMs: number[] = [];
-  let lost = 0;
-  let writers: Writers | undefined;
-  try {
-    for (let done = 0; done < options.kills; ) {
-      await lab.untilStreaming();
-      const { commits } = (writers = new Writers(lab.cluster, options.clients, next));
-      await waitFor("commits", 60_000, async () => (commits.length >= COMMITS_MIN ? true : null));
-      const wanted = synchronous === null ? 0 : Math.min(Math.floor(options.random() * 4), options.kills - done - 1);
-      for (let count = 0; count < wanted; count++, done++) kills[await disturb(lab, options.random)]++;
-      await sleep(300 + options.random() * (synchronous === null ? 3000 * intervalSeconds : 700));
-      writers.stop();
-      const killedAtMs = performance.now();
-      await lab.loseHost();
-      await writers.ended();
-      kills.host++;
-      done++;
-      await lab.mendNetwork();
-      await lab.restore(synchronous === "all" ? (kills.host % 2) + 1 : undefined);
-      // An acknowledgement may have been on its way when the kill began; what came after it counts too.
-      all.push(...commits);
-      const missing = await missingCommits(lab.cluster, synchronous === null ? commits : all);
-      lost += missing.length;
-      lostMs.push(Math.max(0, ...missing.map(({ ackMs }) => killedAtMs - ackMs)));
-      options.note(`${done} kills, ${all.length} commits, ${lost} lost`);
-      if (kills.host % BACKUP_EVERY === 0) await lab.run(["backup", "--type=incr"]);
+  const stream = { intervalSeconds, ...(synchronous === null ? {} : { synchronous }) };
+  return withRpoLab({ ...options, stream, repos: ["s3", "posix"] }, async (lab) => {
+    const kills: Record<Part, number> = { receiver: 0, server: 0, bucket: 0, hungBucket: 0, network: 0, host: 0 };
+    const next = new Map<number, number>();
+    const all: Commit[] = [];
+    const lostMs: number[] = [];
+    let lost = 0;
+    let writers: Writers | undefined;
+    try {
+      for (let done = 0; done < options.kills; ) {
+        await lab.untilStreaming();
+        const { commits } = (writers = new Writers(lab.cluster, options.clients, next));
+        await waitFor("commits", 60_000, async () => (commits.length >= COMMITS_MIN ? true : null));
+        const wanted = synchronous === null ? 0 : Math.min(Math.floor(options.random() * 4), options.kills - done - 1);
+        for (let count = 0; count < wanted; count++, done++) kills[await disturb(lab, options.random)]++;
+        await sleep(300 + options.random() * (synchronous === null ? 3000 * intervalSeconds : 700));
+        writers.stop();
+        const killedAtMs = performance.now();
+        await lab.loseHost();
+        await writers.ended();
+        kills.host++;
+        done++;
+        await lab.mendNetwork();
+        await lab.restore(synchronous === "all" ? (kills.host % 2) + 1 : undefined);
+        // An acknowledgement may have been on its way when the kill began; what came after it counts too.
+        all.push(...commits);
+        const missing = await missingCommits(lab.cluster, synchronous === null ? commits : all);
+        lost += missing.length;
+        lostMs.push(Math.max(0, ...missing.map(({ ackMs }) => killedAtMs - ackMs)));
+        options.note(`${done} kills, ${all.length} commits, ${lost} lost`);
+        if (kills.host % BACKUP_EVERY === 0) await lab.run(["backup", "--type=incr"]);
+      }
+      return { kills, acknowledged: all.length, lost, lostMs };
+    } catch (error) {
+      throw new Error(`${String(error)}\n${lab.agentLog().slice(-4000)}\n${lab.cluster.logTail()}`, { cause: error });
+    } finally {
+      writers?.stop();
     }
-    return { kills, acknowledged: all.length, lost, lostMs };
-  } catch (error) {
-    throw new Error(`${String(error)}\n${lab.agentLog().slice(-4000)}\n${lab.cluster.logTail()}`, { cause: error });
-  } finally {
-    writers?.stop();
-    forget();
-    await lab.remove();
-  }
+  });
 }
 
 /** Kills one part at a random time under load, and brings it back. */

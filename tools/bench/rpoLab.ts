@@ -12,6 +12,8 @@ import type { PostgresBinaries } from "../parts/postgres/postgres";
 import { TestCluster } from "../parts/postgres/testCluster";
 import {
   descendantsOf,
+  findOnPath,
+  onEnd,
   pidsWith,
   run,
   runOk,
@@ -52,6 +54,18 @@ export interface Commit {
 }
 
 const STANZA = "rpo";
+
+/** Removes the lab afterwards, also when this process is ended. */
+export async function withRpoLab<T>(options: RpoLabOptions, work: (lab: RpoLab) => Promise<T>): Promise<T> {
+  const lab = await RpoLab.create(options);
+  const forget = onEnd(() => lab.remove());
+  try {
+    return await work(lab);
+  } finally {
+    forget();
+    await lab.remove();
+  }
+}
 
 export class RpoLab {
   readonly cluster: TestCluster;
@@ -151,6 +165,13 @@ export class RpoLab {
   async run(args: readonly string[]): Promise<string> {
     const [command = "", ...own] = this.#argv;
     return runOk(command, [...own, ...args], this.#identity);
+  }
+
+  async pgbench(args: readonly string[]): Promise<string> {
+    const { port, socketPath, superuser } = this.cluster;
+    // Debian's newest needs a newer C library than this machine may have.
+    const program = (await findOnPath("pgbench")) ?? join(this.#options.binaries.folder, "pgbench");
+    return runOk(program, ["-h", socketPath, "-p", String(port), "-U", superuser, ...args, "postgres"]);
   }
 
   /** As in a unit. */

@@ -8,7 +8,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { findVersitygw } from "../parts/kubernetes/goTools";
 import type { PostgresBinaries } from "../parts/postgres/postgres";
-import { onEnd, sleep } from "../parts/process";
+import { sleep } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { type Bed, runtimeFile, STANZA, withBed } from "./bed";
@@ -18,7 +18,7 @@ import { publish, type Report } from "./document";
 import { type Program, PROGRAMS } from "./figures";
 import { removeRelation, writeRelation, writeSmallFiles } from "./fill";
 import { Growth, type GrowthRow } from "./growth";
-import { RpoLab } from "./rpoLab";
+import { type RpoLab, withRpoLab } from "./rpoLab";
 import { measureStacks } from "./stacks";
 
 export interface ScaleOptions {
@@ -313,16 +313,8 @@ async function measureCuts(
   note: Note,
 ): Promise<{ readonly fact: string; readonly missed: readonly string[] }> {
   const s3Kind = (await findVersitygw()) === null ? "s3rver" : "versitygw";
-  const lab = await RpoLab.create({
-    binaries,
-    stream: null,
-    repos: ["s3"],
-    latencyMs: 0,
-    runtimeFile: runtimeFile(),
-    s3Kind,
-  });
-  const forget = onEnd(() => lab.remove());
-  try {
+  const options = { binaries, stream: null, repos: ["s3"], latencyMs: 0, runtimeFile: runtimeFile(), s3Kind } as const;
+  return withRpoLab(options, async (lab) => {
     await writeRelation(lab.cluster, CUT_SIZE_MB);
     await lab.run(["stanza-create"]);
     const shares: number[] = [];
@@ -337,10 +329,7 @@ async function measureCuts(
     const percent = shares.map((share) => `${(share * 100).toFixed(1)} %`);
     const fact = `all connections to a bucket cut at ${CUT_AT * 100} % of a relation of ${CUT_SIZE_MB} MiB: a backup sends ${percent[0]} again, a restore reads ${percent[1]} again (≤ ${AGAIN_MAX * 100} %)`;
     return { fact, missed: shares.some((share) => share > AGAIN_MAX) ? [fact] : [] };
-  } finally {
-    forget();
-    await lab.remove();
-  }
+  });
 }
 
 /** Bytes between a command and the bucket. @param cutAtBytes the connections break once so much has passed */

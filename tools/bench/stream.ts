@@ -5,22 +5,21 @@
 // claim: docs/streaming.md: time of a commit, requests and bytes of streaming, idle and loaded (measured by `npm run
 //   bench -- commits` and `npm run bench -- stream`)
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { StreamFile } from "../../runtime/config/settingsFields";
 import { build } from "../parts/build/build";
 import { findVersitygw } from "../parts/kubernetes/goTools";
 import { findWholePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
-import { findOnPath, onEnd, runOk, sleep } from "../parts/process";
+import { sleep } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { runtimeFile } from "./bed";
 import { writeRelation } from "./fill";
-import { RpoLab, type RpoLabOptions } from "./rpoLab";
+import { peakWhile } from "./measure";
+import { type RpoLab, type RpoLabOptions, withRpoLab } from "./rpoLab";
 
 const INTERVAL_S = 5;
 const CLIENTS = 8;
 const MIB = 1024 * 1024;
-const SAMPLE_MS = 100;
 /** The load of {@link streamMemory}. */
 const RELATION_MB = 512;
 const LOAD_RATE = 100;
@@ -74,56 +73,37 @@ export async function streamMemory(
   const postgres = await findWholePostgres(18);
   if ("missing" in postgres || (await findVersitygw()) === null) return null;
   const options = { repos: ["s3", "s3"], stream: { intervalSeconds: INTERVAL_S }, latencyMs } as const;
-  return withLab({ ...options, binaries: postgres.binaries }, async (lab, pgbench) => {
+  return withStream({ ...options, binaries: postgres.binaries }, async (lab) => {
     await writeRelation(lab.cluster, RELATION_MB);
     const load = (seconds: number): Promise<unknown> =>
-      pgbench(["-n", "-c", String(CLIENTS), "-R", String(LOAD_RATE), "-T", String(seconds)]);
+      lab.pgbench(["-n", "-c", String(CLIENTS), "-R", String(LOAD_RATE), "-T", String(seconds)]);
+    const memoryBytes = (): number => lab.memoryBytes();
     note("streaming");
-    const streamingBytes = await peakOf(lab, () => load(STREAM_S));
+    const [, streamingBytes] = await peakWhile(memoryBytes, () => load(STREAM_S));
     note("streaming, and a full backup");
     const writers = load(LOAD_S_MAX);
-    const backupBytes = await peakOf(lab, () => lab.run(["--process-max=1", "--type=full", "backup"]));
+    const backup = ["--process-max=1", "--type=full", "backup"];
+    const [, backupBytes] = await peakWhile(memoryBytes, () => lab.run(backup));
     await writers;
     return { streamingMib: streamingBytes / MIB, backupMib: backupBytes / MIB };
   });
 }
 
-async function peakOf(lab: RpoLab, work: () => Promise<unknown>): Promise<number> {
-  let peakBytes = 0;
-  const timer = setInterval(() => void (peakBytes = Math.max(peakBytes, lab.memoryBytes())), SAMPLE_MS);
-  await work().finally(() => clearInterval(timer));
-  return peakBytes;
-}
-
-type Pgbench = (args: readonly string[]) => Promise<string>;
-
 /** A lab whose tables of pgbench are filled, and whose agent streams. */
-async function withLab<T>(
+function withStream<T>(
   options: Pick<RpoLabOptions, "binaries" | "latencyMs" | "repos" | "stream"> & Partial<RpoLabOptions>,
-  work: (lab: RpoLab, pgbench: Pgbench) => Promise<T>,
+  work: (lab: RpoLab) => Promise<T>,
 ): Promise<T> {
-  const lab = await RpoLab.create({
-    ...options,
-    runtimeFile: runtimeFile(),
-    s3Kind: "versitygw",
-    settings: { max_wal_size: "4GB", checkpoint_timeout: "1h", archive_timeout: "300s" },
-  });
-  const forget = onEnd(() => lab.remove());
-  try {
-    const { cluster } = lab;
-    const program = (await findOnPath("pgbench")) ?? join(options.binaries.folder, "pgbench");
-    const login = ["-h", cluster.socketPath, "-p", String(cluster.port), "-U", cluster.superuser];
-    const pgbench: Pgbench = (args) => runOk(program, [...login, ...args, "postgres"]);
-    await pgbench(["-i", "-q", "-s", String(SCALE)]);
+  const settings = { max_wal_size: "4GB", checkpoint_timeout: "1h", archive_timeout: "300s" };
+  const all: RpoLabOptions = { ...options, runtimeFile: runtimeFile(), s3Kind: "versitygw", settings };
+  return withRpoLab(all, async (lab) => {
+    await lab.pgbench(["-i", "-q", "-s", String(SCALE)]);
     await lab.untilStreaming();
-    await cluster.sql("CHECKPOINT");
+    await lab.cluster.sql("CHECKPOINT");
     // The leftovers of filling the tables are merged and removed first.
     await sleep(6000 * INTERVAL_S);
-    return await work(lab, pgbench);
-  } finally {
-    forget();
-    await lab.remove();
-  }
+    return work(lab);
+  });
 }
 
 async function measureMode(
@@ -134,12 +114,12 @@ async function measureMode(
   note: (text: string) => void,
 ): Promise<string[]> {
   const options = { binaries, stream, repos: ["s3"], latencyMs: latency, logsRequests: true } as const;
-  return withLab(options, async (lab, pgbench) => {
+  return withStream(options, async (lab) => {
     const loads: readonly [string, () => Promise<unknown>][] = [
       ["idle", () => sleep(1000 * seconds)],
       [
         `${rate} commits a second, ${CLIENTS} clients`,
-        () => pgbench(["-n", "-c", String(CLIENTS), "-R", String(rate), "-T", String(seconds)]),
+        () => lab.pgbench(["-n", "-c", String(CLIENTS), "-R", String(rate), "-T", String(seconds)]),
       ],
     ];
     const rows: string[] = [];

@@ -326,7 +326,10 @@ class WalBed {
       const machineCpuS = machineSeconds();
       const agentCpuS = agent === null ? 0 : processSeconds(agent.pid);
       if (agent !== null) figures.idleMib.push(processMemory(agent.pid) / MIB);
-      const [pushS, peakBytes] = await peakWhile(agent?.pid ?? 0, () => this.#pushAll(command));
+      const [pushS, peakBytes] = await peakWhile(
+        () => processMemory(agent?.pid ?? 0),
+        () => this.#pushAll(command),
+      );
       figures.pushS.push(pushS);
       figures.pushCpuS.push(machineSeconds() - machineCpuS);
       if (agent !== null) {
@@ -443,10 +446,13 @@ class WalBed {
     const cluster = TestCluster.adopt({ binaries: this.parts.binaries, dataPath, settings: { archive_mode: "off" } });
     try {
       const beganMs = performance.now();
-      const [, peakBytes] = await peakWhile(agent?.pid ?? 0, async () => {
-        await cluster.start({ restore_command: `${own} archive-get %f %p` }, { timeoutMs: 600_000 });
-        await cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 600_000);
-      });
+      const [, peakBytes] = await peakWhile(
+        () => processMemory(agent?.pid ?? 0),
+        async () => {
+          await cluster.start({ restore_command: `${own} archive-get %f %p` }, { timeoutMs: 600_000 });
+          await cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 600_000);
+        },
+      );
       if (agent !== null) figures.recoveryMib.push(peakBytes / MIB);
       const seconds = (performance.now() - beganMs) / 1000;
       const rows = await cluster.value("SELECT count(*)::text FROM t");

@@ -300,6 +300,7 @@ function writeContent(fd: number, chunk: Uint8Array, offsetBytes: number, job: R
   try {
     writeFully(fd, chunk, offsetBytes, job.destination);
   } catch (error) {
+    if (isError(error)) throw error;
     const code = systemCodeOf(error);
     throw fail("fileWrite", `unable to write '${job.destination}': [${code}] ${toBackupError(error).message}`, {
       hint: code === "ENOSPC" ? "the file system of the restore target is full." : [],

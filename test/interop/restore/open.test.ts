@@ -22,7 +22,7 @@ import {
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findStockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
-import { findProcess } from "../../../runtime/operations/open/openLocation";
+import { findMount, findProcess } from "../../../runtime/operations/open/openLocation";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { pidsWith, run, type RunResult, sleep, start, waitFor } from "../../../tools/parts/process";
@@ -379,7 +379,7 @@ exec ${join(real, "postgres")} "$@"`;
       process.kill(pid, "SIGSTOP");
       process.kill(cut.pid, "SIGKILL");
       await cut.exited;
-      if (!readFileSync("/proc/mounts", "utf8").includes(` ${backup.at} `)) return pid;
+      if (findMount(backup.at) === null) return pid;
       // Too late: it serves what the killed one has mounted, and the next open would rightly wait for it.
       process.kill(pid, "SIGCONT");
       await backup.close();

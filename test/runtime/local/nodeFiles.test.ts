@@ -128,10 +128,17 @@ describe("whole writes", () => {
     expect(sizesOn(NFS)).toEqual([100_000]);
   });
 
-  it("fail where the disk is full", () => {
+  it("fail where the disk is full, or takes nothing without an error", () => {
     const fd = fs.openSync("/dev/full", "w");
-    expect(() => files.writeFully(fd, Buffer.alloc(1), null, "/dev/full")).toThrow("ENOSPC");
+    const write = (): void => files.writeFully(fd, Buffer.alloc(1), null, "/dev/full");
+    expect(write).toThrow("ENOSPC");
     fs.closeSync(fd);
+    const path = join(temporaryFolder(), "file");
+    const other = fs.openSync(path, "w");
+    const fact = `unable to write '${path}': the file system accepts no bytes`;
+    const nothing = (): number[] => written(EXT4, 0, () => files.writeFully(other, Buffer.alloc(1), 0, path));
+    expect(nothing).toThrow(expect.objectContaining({ name: "FileWriteError", message: fact }));
+    fs.closeSync(other);
   });
 });
 
