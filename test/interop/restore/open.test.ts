@@ -175,10 +175,20 @@ describe("open", async () => {
     expect(readFileSync(join(backup.folder, "serve.log"), "utf8")).toContain("everything is here");
     // Nobody has read this table here.
     const still = join(backup.at, await backup.value("SELECT pg_relation_filepath('still')", "shop"));
-    await waitFor("its pages in the kernel's memory", 60_000, async () => {
-      const { stdout } = await run("fincore", ["--noheadings", "--bytes", "--output=RES", still]);
-      return Number(stdout) >= statSync(still).size ? true : null;
-    });
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await waitFor("its pages in the kernel's memory", 20_000, async () => {
+          const { stdout } = await run("fincore", ["--noheadings", "--bytes", "--output=RES", still]);
+          return Number(stdout) >= statSync(still).size ? true : null;
+        });
+        break;
+      } catch (error) {
+        // A machine may take such pages back within seconds (DAMON does); each open reads them again.
+        if (attempt === 4) throw error;
+        await backup.close(["--keep"]);
+        await backup.open(["--repo=1"]);
+      }
+    }
     await backup.value("CREATE TABLE kept3 AS SELECT generate_series(1, 3000) AS id", "shop");
     const sums = await backup.value(TABLE_SUMS, "shop");
     // Production's own tablespace is in the place of the backup's.
