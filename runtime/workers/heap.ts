@@ -19,7 +19,7 @@ function setFlag(flag: string): void {
   setFlagsFromString(flag);
 }
 
-/** A thread that has loaded a text of the program has reset them (start.ts). */
+/** A thread that loads a text of the program resets them for the whole process (start.ts). */
 export function setFlagsAgain(): void {
   for (const flag of flags) setFlagsFromString(flag);
 }

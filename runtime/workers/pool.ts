@@ -38,6 +38,8 @@ export type ToWorker =
     }
   | { readonly type: "close" };
 export type FromWorker =
+  /** Its program, or the part that opens repositories. */
+  | { readonly type: "loaded" }
   | { readonly id: number; readonly ok: true; readonly value: unknown }
   | { readonly id: number; readonly ok: false; readonly error: unknown };
 
@@ -202,9 +204,11 @@ class WorkerPool implements JobPool {
   #addThread(): Thread {
     const thread = this.#start();
     this.#threads.push(thread);
-    // It has loaded the program, which resets the flags (start.ts).
-    thread.worker.once("message", setFlagsAgain);
     thread.worker.on("message", (message: FromWorker) => {
+      if ("type" in message) {
+        setFlagsAgain();
+        return;
+      }
       const waiting = thread.waiting.get(message.id);
       thread.waiting.delete(message.id);
       if (message.ok) waiting?.resolve(unpack(message.value) as never);
@@ -219,7 +223,11 @@ class WorkerPool implements JobPool {
       this.#dispatch();
     };
     thread.worker.on("error", (error) => die(toBackupError(error).message));
-    thread.worker.on("exit", (code) => die(`exit ${code}`));
+    thread.worker.on("exit", (code) => {
+      // It may have kept compiled code, under V8's own flags.
+      setFlagsAgain();
+      die(`exit ${code}`);
+    });
     return thread;
   }
 }

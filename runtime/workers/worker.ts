@@ -26,20 +26,23 @@ export function serveJobs(
 ): void {
   const start = unpack(workerData) as WorkerStart;
   requireOneBundle(start.version, version);
+  const answer = (message: FromWorker, moved: ArrayBuffer[] = []): void => port.postMessage(message, moved);
+  answer({ type: "loaded" });
   let opened: ReturnType<typeof open> | undefined;
   const reposFor = async (job: Job): Promise<ReadonlyMap<number, Repository>> => {
     if (job.kind === "packWal") return new Map();
-    opened ??= open(start).catch((error: unknown) => {
-      // The next job tries again: a key's file may have been replaced just now.
-      opened = undefined;
-      throw error;
-    });
+    opened ??= open(start)
+      .finally(() => answer({ type: "loaded" }))
+      .catch((error: unknown) => {
+        // The next job tries again: a key's file may have been replaced just now.
+        opened = undefined;
+        throw error;
+      });
     return new Map((await opened).map((repo) => [repo.key, repo]));
   };
   const close = async (): Promise<void> =>
     void (await Promise.all(((await opened?.catch(() => [])) ?? []).map((repo) => repo.storage.close())));
   const run = async (job: Job): ReturnType<typeof runJob> => runJob(job, await reposFor(job), ctx);
-  const answer = (message: FromWorker, moved: ArrayBuffer[] = []): void => port.postMessage(message, moved);
   port.on("message", (message: ToWorker) => {
     if (message.type === "close") {
       void close().finally(() => port.close());

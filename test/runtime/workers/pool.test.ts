@@ -1,6 +1,7 @@
 import { once } from "node:events";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { getHeapSpaceStatistics } from "node:v8";
 import type { Worker } from "node:worker_threads";
 import { build } from "esbuild";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -10,6 +11,7 @@ import { sha1Hex } from "../../../runtime/base/hash";
 import { Secret } from "../../../runtime/base/secret";
 import type { JobPool } from "../../../runtime/operations/shared/jobs";
 import type { VerifyFileJob, VerifyFileResult } from "../../../runtime/operations/verify/verifyFile";
+import { collectGarbage } from "../../../runtime/workers/heap";
 import { type PoolOptions, workerPool } from "../../../runtime/workers/pool";
 import { eventually } from "../../harness/context";
 import { posixRepo } from "../../harness/repositories";
@@ -20,7 +22,8 @@ const THREAD = join(OUT, `thread-${process.pid}.cjs`);
 
 /** The worker thread that main starts. The name of a file selects one of three failures. */
 const SOURCE = `
-  import { existsSync } from "node:fs";
+  import { existsSync, writeFileSync } from "node:fs";
+  import { setFlagsFromString } from "node:v8";
   import { parentPort, workerData } from "node:worker_threads";
   import { systemClock } from "./runtime/base/clock";
   import { silentLog } from "./runtime/base/log";
@@ -28,9 +31,12 @@ const SOURCE = `
   import { PosixStorage } from "./runtime/storage/posix";
   import { serveJobs } from "./runtime/workers/worker";
   const ctx = { clock: systemClock, random: systemRandom, log: silentLog, signal: new AbortController().signal };
+  // As start.ts does before it loads a text.
+  setFlagsFromString("--semi-space-growth-factor=2");
   class Strange extends PosixStorage {
     openReader = undefined;
     read(path, range) {
+      if (path === "hang") writeFileSync(workerData.repos[0].path + "/hanging", "");
       if (path === "exit") process.exit(7);
       if (path === "crash") setImmediate(() => { throw new Error("thread crashed"); });
       if (path === "crash" || path === "hang") return new Promise(() => setInterval(() => {}, 1000));
@@ -90,6 +96,9 @@ function job(path: string, content = ""): VerifyFileJob {
     sha1: sha1Hex(content),
   };
 }
+
+const newSpaceBytes = (): number =>
+  getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space")?.space_size ?? 0;
 
 const run = (threads: JobPool, path: string, content?: string): Promise<VerifyFileResult> =>
   threads.run(job(path, content));
@@ -240,6 +249,21 @@ describe("worker threads", () => {
   it("of another version refuse the work: an update replaced the file while the command ran", async () => {
     const threads = pool(1, undefined, "1.2.4");
     await expect(run(threads, "file0")).rejects.toThrow("the runtime was replaced by 1.2.3 while 1.2.4 ran");
+    await threads.close();
+  });
+
+  it("that load the program while V8's flags are changed leave this thread's new space as small as it is", async () => {
+    const threads = pool(1);
+    const first = run(threads, "hang").catch(() => {});
+    await eventually("the thread is at its first job", () => existsSync(join(root, "hanging")));
+    collectGarbage();
+    const before = newSpaceBytes();
+    const kept = Array.from({ length: 1_000_000 }, (_, no) => ({ no }));
+    // A collection uses its other half.
+    expect(newSpaceBytes()).toBeLessThanOrEqual(2 * before);
+    expect(kept).toHaveLength(1_000_000);
+    controller.abort(fail("term", "done"));
+    await first;
     await threads.close();
   });
 
