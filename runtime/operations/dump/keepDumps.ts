@@ -30,8 +30,9 @@ const DAY_MS = 24 * 60 * 60 * 1000;
  */
 export function expiredDumps(dumps: readonly KnownDump[], own: string, { count, days }: KeepDumps): string[] {
   if (count === undefined && days === undefined) return [];
+  // Its own too counts only as what the repository shows now.
   const complete = dumps
-    .filter(({ label, state }) => state === "complete" || label === own)
+    .filter(({ state }) => state === "complete")
     .map(({ label }) => label)
     .sort();
   const counted = complete.slice(-Math.max(count ?? 1, 1));

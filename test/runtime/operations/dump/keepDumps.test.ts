@@ -44,6 +44,14 @@ describe("the retention of dumps", () => {
     expect(gone(dumps(1, 5, 400), 5, { count: 1 })).toEqual([1]);
   });
 
+  test.each(["unknown", "incomplete"] as const)(
+    "counts its own dump for nothing when it is %s by now: an older complete one stays",
+    (state) => {
+      const known: KnownDump[] = [...dumps(1, 2), { label: label(5), state }];
+      for (const keep of [{ count: 1 }, { days: 1 }]) expect(gone(known, 5, keep)).toEqual([1]);
+    },
+  );
+
   test("never removes its own dump or the newest complete one, and more is never kept by less", () => {
     const known = fc
       .uniqueArray(
