@@ -11,7 +11,7 @@ import { build } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
 import { findStockPgbackrest, type StockPgbackrest } from "../parts/debian/pgbackrest";
 import { ensurePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
-import { onEnd, pidsWith, runOk } from "../parts/process";
+import { pidsWith, removedAfter, runOk } from "../parts/process";
 import { formatBytes, type Progress } from "../parts/progress";
 import { TestCluster } from "../parts/postgres/testCluster";
 import { giveTo, makeUserFolder, reachable } from "../parts/users";
@@ -72,13 +72,7 @@ export async function besideStock<B extends { remove(): Promise<void> }, T>(
   if (process.env["PGBACKSTOP_RUNTIME"] === undefined) await build(progress);
   const parts = { binaries: await ensurePostgres(), stock: stock.pgbackrest };
   const bed = await progress.step(`PostgreSQL ${parts.binaries.version} with ${title}`, (note) => create(parts, note));
-  const forget = onEnd(() => bed.remove());
-  try {
-    return await work(bed);
-  } finally {
-    forget();
-    await bed.remove();
-  }
+  return removedAfter(bed, work);
 }
 
 /** The runtime that is measured, in a folder; another bundle than the build's, as in the tests. */

@@ -110,7 +110,7 @@ export function memoryBench(options: MemoryOptions, progress: Progress): Promise
     const { text, missed } = figures.table(rows, bed.stockName);
     const facts = [
       ...bed.facts(),
-      `bundles, zst, process-max 2, two posix repositories (stock: one), repo2 encrypted; medians of ${rounds} ${rounds === 1 ? "pair" : "pairs"}, smaller numbers of files one pair`,
+      `bundles, zst, process-max 2, two posix repositories (stock: one), repo2 encrypted; ${rounds === 1 ? "one pair of each" : `medians of ${rounds} pairs, one pair of smaller numbers of files`}`,
       ...linear.map(({ fact }) => fact),
       `sha1 of what the restores of both programs brought back, by size: ${hashes.all().join(", ")}`,
     ];

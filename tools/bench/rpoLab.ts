@@ -13,8 +13,8 @@ import { TestCluster } from "../parts/postgres/testCluster";
 import {
   descendantsOf,
   findOnPath,
-  onEnd,
   pidsWith,
+  removedAfter,
   run,
   runOk,
   type RunOptions,
@@ -55,16 +55,8 @@ export interface Commit {
 
 const STANZA = "rpo";
 
-/** Removes the lab afterwards, also when this process is ended. */
 export async function withRpoLab<T>(options: RpoLabOptions, work: (lab: RpoLab) => Promise<T>): Promise<T> {
-  const lab = await RpoLab.create(options);
-  const forget = onEnd(() => lab.remove());
-  try {
-    return await work(lab);
-  } finally {
-    forget();
-    await lab.remove();
-  }
+  return removedAfter(await RpoLab.create(options), work);
 }
 
 export class RpoLab {

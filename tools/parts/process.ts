@@ -312,6 +312,20 @@ export function onEnd(cleanup: Cleanup): () => void {
   };
 }
 
+/** Removes it after the work, also when this process is ended. */
+export async function removedAfter<R extends { remove(): Promise<void> }, T>(
+  removable: R,
+  work: (removable: R) => Promise<T>,
+): Promise<T> {
+  const forget = onEnd(() => removable.remove());
+  try {
+    return await work(removable);
+  } finally {
+    forget();
+    await removable.remove();
+  }
+}
+
 /**
  * Runs every registered cleanup, then stops remaining processes. Bounded: 60 s for the cleanups, 15 s for the
  * processes.

@@ -61,7 +61,6 @@ describe("files with names of any bytes", () => {
   });
 });
 
-// claim: docs/hosts/containers.md: a link that a container has made leads root to no file of the host
 describe("whole writes", () => {
   const { statfsSync, writeSync } = node;
   const EXT4 = 0xef53;
@@ -142,6 +141,7 @@ describe("whole writes", () => {
   });
 });
 
+// claim: docs/hosts/containers.md: a link that a container has made leads root to no file of the host
 describe("in a guarded directory", () => {
   /** A directory `own/d` with a file, which is guarded, beside `secret/d` with another one of its name. */
   const prepared = (): { readonly own: string; readonly secret: string; readonly file: string } => {
