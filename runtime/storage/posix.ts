@@ -78,6 +78,8 @@ const END_CHUNK_SIZE_BYTES = 4 * 1024;
 /** Entries of a directory that are examined together. */
 const STAT_BATCH = 64;
 const REMOVED_AT_ONCE = 8;
+/** rmdir(2) names both for a directory with entries. */
+const NOT_EMPTY = new Set(["EEXIST", "ENOTEMPTY"]);
 /** A repository is about ten levels deep; a loop of mounts would be endless. */
 const DEPTH_MAX = 128;
 
@@ -193,6 +195,17 @@ export class PosixStorage implements Storage {
       else await unlink(full);
     } catch (error) {
       if (!isMissing(error)) throw systemError("pathRemove", `remove path '${full}'`, blamedPath(error, full), error);
+    }
+  }
+
+  async removeDirectory(path: string): Promise<void> {
+    checkPath(path);
+    const full = this.#full(path);
+    try {
+      await rmdir(full);
+    } catch (error) {
+      if (!isMissing(error) && !NOT_EMPTY.has(systemCodeOf(error) ?? ""))
+        throw systemError("pathRemove", `remove path '${full}'`, full, error);
     }
   }
 

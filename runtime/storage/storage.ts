@@ -126,6 +126,12 @@ export interface Storage {
   /** Removes a path with everything below it; a missing one is fine. Object stores delete in batches. */
   removePath(path: string): Promise<void>;
 
+  /**
+   * Removes a directory if it is empty, in one step: what another process creates there stays. A missing one is fine.
+   * Only with `features.directories`.
+   */
+  removeDirectory?(path: string): Promise<void>;
+
   /** Creates a directory and its parents; does nothing on object stores. */
   makePath(path: string): Promise<void>;
 

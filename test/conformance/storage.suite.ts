@@ -441,6 +441,17 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         for (let round = 0; round < 2; round++) await storage.removePath(`${at}/d`);
         expect(await list(at, { recursive: true })).toEqual([`file ${at}/d-a`, `file ${at}/d2/a`]);
       });
+
+      test("of a directory leaves one that has a file or a directory", async () => {
+        const at = folder();
+        expect(storage.removeDirectory !== undefined).toBe(storage.features.directories);
+        for (const file of ["d/a", "e/f/a"]) await storage.put(`${at}/${file}`, utf8(file));
+        for (const path of ["d", "e", "missing"]) await storage.removeDirectory?.(`${at}/${path}`);
+        expect(await list(at, { recursive: true })).toEqual([`file ${at}/d/a`, `file ${at}/e/f/a`]);
+        await storage.remove(`${at}/d/a`);
+        await storage.removeDirectory?.(`${at}/d`);
+        expect(await list(at)).toEqual([`directory ${at}/e`]);
+      });
     });
 
     test("creates and syncs directories if the storage has them", async () => {

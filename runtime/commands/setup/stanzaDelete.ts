@@ -44,7 +44,7 @@ export const stanzaDeleteCommand: Command = async (proc) => {
   // A dump of another host must end before its files go.
   const dumpLease = await proc.dumpLeases.take(repo, async () => {});
   if (isThere) await requireNoHold(proc, repo);
-  if (isThere) await stanzaDelete(repo, lease, ctx);
+  if (isThere) await stanzaDelete(repo, [lease, dumpLease], ctx);
   // With several repositories the stanza lives on in the others.
   if (slotArchivingOf(config) !== null && config.repos.length === 1) await dropSlotOf(proc);
   await removeLeases(repo, [dumpLease, lease]);

@@ -21,15 +21,22 @@ import { archiveIdPath } from "../../format/repository/repoPath";
 import { toBackupError } from "../../base/errors";
 
 /** Removes all but the leases, which the caller holds. */
-async function removeServerFiles(repo: Repository): Promise<void> {
+async function removeServerFiles(repo: Repository, lease: Pick<Lease, "keep">): Promise<void> {
   const { stanza, storage } = repo;
   // Manifests first: a part of a dump must never pass for one.
-  for (const { directory, hasManifest } of await listDumpDirectories(repo))
+  for (const { directory, hasManifest } of await listDumpDirectories(repo)) {
+    await lease.keep();
     if (hasManifest) await storage.remove(dumpManifestPath(stanza, directory));
-  const leases = [leasePath(stanza), leasePath(stanza, "dumps")];
-  for await (const { path, type } of storage.list(serverFilesRoot(stanza))) {
-    if (!leases.includes(path)) await (type === "directory" ? storage.removePath(path) : storage.remove(path));
   }
+  for await (const { path, type } of storage.list(serverFilesRoot(stanza))) {
+    if (leasePaths(stanza).includes(path)) continue;
+    await lease.keep();
+    await (type === "directory" ? storage.removePath(path) : storage.remove(path));
+  }
+}
+
+function leasePaths(stanza: string): string[] {
+  return [leasePath(stanza), leasePath(stanza, "dumps")];
 }
 
 /**
@@ -41,10 +48,7 @@ export async function removeLeases(
   leases: readonly Pick<Lease, "remove">[],
 ): Promise<void> {
   for (const lease of leases) await lease.remove();
-  if (!storage.features.directories) return;
-  for await (const { type } of storage.list(serverFilesRoot(stanza), { recursive: true }))
-    if (type !== "directory") return;
-  await storage.removePath(serverFilesRoot(stanza));
+  for (const path of [...leasePaths(stanza), serverFilesRoot(stanza)]) await storage.removeDirectory?.(path);
 }
 
 /** True when the repository holds any file of the stanza. */
@@ -62,8 +66,20 @@ async function exists({ storage }: Repository, path: string): Promise<boolean> {
   return storage.features.directories && (await storage.stat(path)) !== null;
 }
 
-/** @throws lockAcquire (50) when the lease was lost: another process may have created the stanza again */
-export async function stanzaDelete(repo: Repository, lease: Pick<Lease, "keep">, ctx: Context): Promise<void> {
+/**
+ * @param leases of backups and of dumps: each may be lost by itself
+ * @throws lockAcquire (50) when one was lost: another process may have created the stanza again
+ */
+export async function stanzaDelete(
+  repo: Repository,
+  leases: readonly Pick<Lease, "keep">[],
+  ctx: Context,
+): Promise<void> {
+  const lease = {
+    keep: async (): Promise<void> => {
+      for (const each of leases) await each.keep();
+    },
+  };
   const labels = (await listLabels(repo)).reverse();
   // Manifests first: the rest of a backup must never pass for a complete one.
   for (const label of labels) await removeManifests(repo, label, lease);
@@ -72,8 +88,7 @@ export async function stanzaDelete(repo: Repository, lease: Pick<Lease, "keep">,
     await lease.keep();
     await removeBackupPath(repo, label);
   }
-  await lease.keep();
-  await removeServerFiles(repo);
+  await removeServerFiles(repo, lease);
   const archiveIds = await listArchiveIds(repo);
   const paths = [...archiveIds.map((id) => archiveIdPath(repo.stanza, id)), archivePath(repo.stanza)];
   for (const path of [...paths, backupsPath(repo.stanza)]) {

@@ -17,6 +17,7 @@ export type PlainMethod =
   | "probe"
   | "put"
   | "remove"
+  | "removeDirectory"
   | "stat"
   | "syncPath";
 

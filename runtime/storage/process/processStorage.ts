@@ -123,6 +123,11 @@ export class ProcessStorage implements Storage {
     return this.#run("removePath", [path]);
   }
 
+  async removeDirectory(path: string): Promise<void> {
+    checkPath(path);
+    return this.#run("removeDirectory", [path]);
+  }
+
   async makePath(path: string): Promise<void> {
     checkDirectoryPath(path);
     return this.#run("makePath", [path]);

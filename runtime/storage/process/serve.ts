@@ -163,6 +163,8 @@ class StorageServer {
       case "create":
       case "hardLink":
         return storage[method]?.(path, second);
+      case "removeDirectory":
+        return storage.removeDirectory?.(path);
       case "link":
         return storage.link(path, second);
       case "probe":

@@ -130,12 +130,22 @@ export class SftpStorage implements Storage {
     for (let round = 1; ; round++) {
       const directories = await this.#removeFiles(path);
       try {
-        for (const directory of directories.reverse()) await this.#removeDirectory(directory);
+        for (const directory of directories.reverse()) await this.#removeEmpty(directory);
         return;
       } catch (error) {
         // Another process has created a file there in the meantime.
-        if (round >= REMOVE_ROUNDS || !(error instanceof Error && isStatus(error.cause, STATUS.failure))) throw error;
+        if (round >= REMOVE_ROUNDS || !isFailure(error)) throw error;
       }
+    }
+  }
+
+  async removeDirectory(path: string): Promise<void> {
+    checkPath(path);
+    try {
+      await this.#removeEmpty(path);
+    } catch (error) {
+      // The protocol has no code for a directory that is not empty.
+      if (!isFailure(error) || (await this.#listDirectory(path)).length === 0) throw error;
     }
   }
 
@@ -258,7 +268,7 @@ export class SftpStorage implements Storage {
     return directories;
   }
 
-  async #removeDirectory(path: string): Promise<void> {
+  async #removeEmpty(path: string): Promise<void> {
     const full = this.#full(path);
     await this.#run("pathRemove", `remove path '${full}'`, path, async (session) => {
       try {
@@ -268,6 +278,10 @@ export class SftpStorage implements Storage {
       }
     });
   }
+}
+
+function isFailure(error: unknown): boolean {
+  return error instanceof Error && isStatus(error.cause, STATUS.failure);
 }
 
 async function removeFile(session: SftpSession, full: string): Promise<void> {

@@ -172,7 +172,7 @@ describe("stanza-delete", () => {
     await makeStanza({ ...repo, stanza: "demo2" }, STANZA);
     const others = memory.paths().filter((path) => path.includes("/demo2/"));
     expect(await hasStanza(repo)).toBe(true);
-    await stanzaDelete(repo, NO_LEASE, ctx);
+    await stanzaDelete(repo, [NO_LEASE], ctx);
     expect(await hasStanza(repo)).toBe(false);
     expect(memory.paths()).toEqual(others);
   });

@@ -232,7 +232,7 @@ describe("configuration files outside the data directory", () => {
       ctx,
     );
     expect([await exists(old), await exists(kept)]).toEqual([false, true]);
-    await stanzaDelete(plain, NO_LEASE, ctx);
+    await stanzaDelete(plain, [NO_LEASE], ctx);
     expect(await exists(kept)).toBe(false);
   });
 });

@@ -16,14 +16,23 @@ import { repository, temporaryFolder, walName } from "../../repository/support";
 
 const OTHERS = ["lease/00000001.json", "stream/15-1/piece"].map((name) => `pgbackstop/demo/${name}`);
 
-/** A directory where another host creates the stanza again as soon as no lease is left. */
+/** A directory where another host creates the stanza again: with the last file of the lease, or with a directory. */
 class Contested extends PosixStorage {
-  isWaiting = false;
+  comesWith: string | null = null;
 
   override async remove(path: string): Promise<void> {
     await super.remove(path);
-    if (!this.isWaiting || !/\/lease\/\d/.test(path)) return;
+    if (this.comesWith !== "the last lease" || !/\/lease\/\d/.test(path)) return;
     for await (const entry of super.list("pgbackstop/demo/lease")) if (entry.type === "file") return;
+    await this.#come();
+  }
+
+  override async removeDirectory(path: string): Promise<void> {
+    if (this.comesWith === path) await this.#come();
+    await super.removeDirectory(path);
+  }
+
+  async #come(): Promise<void> {
     for (const other of OTHERS) await super.put(other, Buffer.from("another host's"));
   }
 }
@@ -34,9 +43,11 @@ function acquire(repo: Repository, name: string): Promise<Lease> {
 }
 
 it.each([
-  ["leaves nothing", false],
-  ["leaves what another host has written since the lease ended", true],
-])("%s", async (_what, isWaiting) => {
+  ["leaves nothing", null],
+  ["leaves what another host has written since the lease ended", "the last lease"],
+  ["leaves what another host writes while the directory of the lease goes", "pgbackstop/demo/lease"],
+  ["leaves what another host writes while the last directory goes", "pgbackstop/demo"],
+])("%s", async (_what, comesWith) => {
   const root = temporaryFolder();
   const ctx = testContext();
   const storage = new Contested({ root, syncDirectories: false, symlinks: true, signal: ctx.signal });
@@ -46,12 +57,11 @@ it.each([
   // Two terms, so that the lease has more than its own file.
   await (await acquire(repo, "a")).release();
   const lease = await acquire(repo, "a");
-  await stanzaDelete(repo, lease, ctx);
-  storage.isWaiting = isWaiting;
+  await stanzaDelete(repo, [lease], ctx);
+  storage.comesWith = comesWith;
   await removeLeases(repo, [lease]);
   await lease.release();
-  expect(existsSync(join(root, "pgbackstop/demo"))).toBe(isWaiting);
-  for (const other of OTHERS) expect(existsSync(join(root, other))).toBe(isWaiting);
+  for (const path of ["pgbackstop/demo", ...OTHERS]) expect(existsSync(join(root, path))).toBe(comesWith !== null);
   for (const area of ["archive", "backup"]) expect(existsSync(join(root, area, "demo"))).toBe(false);
 });
 
@@ -71,6 +81,16 @@ it("removes no lease that was lost", async () => {
   await other.check();
 });
 
+it.each(["backups", "dumps"])("removes no file of dumps after the lease for %s was lost", async (lost) => {
+  const dump = "pgbackstop/demo/dump/20261120-064059Z-1a2b3c4d/dump.manifest";
+  const storage = new MemoryStorage();
+  await storage.put(dump, Buffer.from("x"));
+  const leases = ["backups", "dumps"].map((work) => Object.assign(testLease(), { isLost: work === lost }));
+  const deleting = stanzaDelete(repository(1, { storage }), leases, testContext());
+  await expect(deleting).rejects.toMatchObject({ kind: "lockAcquire" });
+  expect(storage.files.has(dump)).toBe(true);
+});
+
 it("removes the manifests of dumps before their files, wherever it is killed", async () => {
   const dump = "pgbackstop/demo/dump/20261120-064059Z-1a2b3c4d";
   for (let writes = 0; ; writes++) {
@@ -78,7 +98,7 @@ it("removes the manifests of dumps before their files, wherever it is killed", a
     for (const name of ["shop.dump", "dump.manifest"]) await memory.put(`${dump}/${name}`, Buffer.from("x"));
     const storage = new FaultyStorage(memory);
     storage.crashAfter(writes);
-    const run = stanzaDelete(repository(1, { storage }), testLease(), testContext());
+    const run = stanzaDelete(repository(1, { storage }), [testLease()], testContext());
     const isDone = await run.then(
       () => true,
       () => false,

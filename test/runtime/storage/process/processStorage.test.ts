@@ -66,6 +66,7 @@ const CALLS: Readonly<Record<string, (storage: ProcessStorage) => Promise<unknow
   putStream: (storage) => storage.putStream("f", () => streamOf(utf8("x"))),
   remove: (storage) => storage.remove("f"),
   removePath: (storage) => storage.removePath("d"),
+  removeDirectory: (storage) => storage.removeDirectory("d"),
   makePath: (storage) => storage.makePath("d"),
   syncPath: (storage) => storage.syncPath(""),
   link: (storage) => storage.link("l", "f"),
