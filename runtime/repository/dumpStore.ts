@@ -23,7 +23,7 @@ import {
 } from "../format/repository/dumpManifest";
 import { dumpManifestPath, dumpPath, dumpsPath, serverFilesRoot } from "../format/repository/repoPath";
 import type { Lease } from "./lease";
-import { readFile, type Repository, writeFile } from "./repository";
+import { readFile, type Repository, requireContent, writeFile } from "./repository";
 
 /** A directory of a dump, as a listing shows it. */
 export interface DumpDirectory {
@@ -102,12 +102,13 @@ export async function publishDump(
   await requireParts(repo, directory, manifest);
   await lease.check();
   const path = dumpManifestPath(stanza, directory);
-  await writeFile(repo, path, renderDumpManifest(manifest), repo.cipherPass, ctx);
+  const bytes = renderDumpManifest(manifest);
+  await writeFile(repo, path, bytes, repo.cipherPass, ctx);
   try {
     // The lease first: a later holder finds the manifest, and removes nothing.
     await lease.check();
     await requireParts(repo, directory, manifest);
-    if ((await storage.stat(path)) === null) throw gone(repo, path);
+    await requireContent(repo, path, bytes, repo.cipherPass);
   } catch (error) {
     await storage
       .remove(path)

@@ -8,6 +8,7 @@
 import { basename } from "node:path";
 import { type ByteStream, collect, freeMemory } from "../base/bytes";
 import type { Context } from "../base/context";
+import { fail, nullOn } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import type { BlockSettings } from "../format/repository/blockSize";
 import { decrypt, Encryptor, encryptBytes, SALT_SIZE_BYTES } from "../format/codec/cipher";
@@ -97,6 +98,25 @@ export async function writeFile(
   if (pass === null || plain.length <= SEALED_WHOLE_SIZE_BYTES_MAX)
     return repo.storage.put(path, seal(plain, pass, ctx));
   await writeParts(repo, path, () => piecesOf(plain), pass, ctx);
+}
+
+/**
+ * Reads what was just written: the answer of a storage alone is no proof.
+ * @throws fileMissing (55) when the file is gone or has other content
+ */
+export async function requireContent(
+  repo: Repository,
+  path: string,
+  plain: Uint8Array,
+  pass: string | null,
+): Promise<void> {
+  const stored = await nullOn(readFile(repo, path, pass), "crypto", "fileInvalid", "fileMissing");
+  if (stored !== null && Buffer.compare(stored, plain) === 0) return;
+  throw fail("fileMissing", `'${path}' was written to ${repo.name} and is now missing or has other content`, {
+    hint: "Another process has removed or replaced it, or the storage did not store it. Run the command again.",
+    repoIndex: repo.key,
+    path,
+  });
 }
 
 /**

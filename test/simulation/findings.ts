@@ -165,4 +165,11 @@ export const FINDINGS: readonly Finding[] = [
     off: ["holds"],
     breaks: /which is held, was removed/,
   },
+  {
+    title: "a second dump takes the files of a running one for remains",
+    scenario: { ...base, name: "two dumps", writers: { a: ["dump"], b: ["dump"] } },
+    kinds: ["pause"],
+    off: ["lease", "dumps"],
+    breaks: /dump .*, which is kept, is lost/,
+  },
 ];

@@ -30,6 +30,8 @@ export interface Scenario {
   readonly conditions?: Conditions;
   /** Number of files that differ between servers. The default is `RELATIONS`. */
   readonly relationCount?: number;
+  /** Number of logical dumps that a repository keeps. The default is all. */
+  readonly keepDumps?: number;
 }
 
 /** State that all hosts share. */

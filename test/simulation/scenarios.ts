@@ -68,6 +68,15 @@ export const SCENARIOS: readonly Scenario[] = [
     past: ["full", "push"],
     writers: { a: ["push", "push"], b: ["heal", "heal"], c: ["full+expire 1"] },
   },
+  { ...base, name: "two dumps", past: ["dump"], writers: { a: ["dump"], b: ["dump"] }, keepDumps: 1 },
+  {
+    ...base,
+    name: "a dump beside copies of dumps",
+    repoCount: 2,
+    past: ["dump@1", "wait 1", "dump@1"],
+    writers: { a: ["copy-dumps 1 2"], b: ["dump@2"], c: ["copy-dumps 1 2", "dump@1"] },
+    keepDumps: 2,
+  },
   // Both send the same waiting segments, and what one records as missing the other may store.
   {
     ...base,
@@ -344,6 +353,15 @@ const LIARS: readonly LyingScenario[] = [
   { ...two, name: "verify", writers: { a: ["verify"] }, needs: [], isShort: false },
   { ...two, name: "backup", past: ["full"], writers: { a: ["incr"] }, needs: ["looks"], isShort: false },
   { ...two, name: "expire", past: ["full", "full"], writers: { a: ["expire 1"] }, needs: ["looks"], isShort: false },
+  { ...two, name: "dump", past: ["dump"], writers: { a: ["dump"] }, keepDumps: 1, needs: ["looks"], isShort: false },
+  {
+    ...two,
+    name: "hold",
+    past: ["full", "change", "full"],
+    writers: { a: ["hold", "expire 1"] },
+    needs: ["looks"],
+    isShort: false,
+  },
   { ...two, name: "sync", past: ["full", "full@1"], writers: { a: ["sync 1 2"] }, needs: ["looks"], isShort: false },
 ];
 export const LYING = followed(LIARS);

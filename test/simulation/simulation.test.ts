@@ -57,6 +57,17 @@ vi.mock("../../runtime/format/repository/attemptFile", async (original) => {
   return { ...real, isSameSource: unlessOff("source", real.isSameSource, () => true) };
 });
 
+vi.mock("../../runtime/postgres/programs", async (original) => ({
+  ...(await original<object>()),
+  async *programOutput(command: readonly string[]) {
+    for (const half of ["first", "second"]) yield Buffer.from(`the ${half} half of: ${command.join(" ")}`);
+  },
+}));
+vi.mock("../../runtime/repository/dumpStore", async (original) => {
+  const real = await original<typeof import("../../runtime/repository/dumpStore.js")>();
+  const { publishUnseen, unlessOff } = await import("./weak.js");
+  return { ...real, publishDump: unlessOff("dumps", real.publishDump, publishUnseen) };
+});
 vi.mock("../../runtime/repository/stored", async (original) => {
   const real = await original<typeof import("../../runtime/repository/stored.js")>();
   const { unlessOff } = await import("./weak.js");

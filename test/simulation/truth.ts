@@ -16,6 +16,7 @@ import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/f
 import { backupInfoPath, copyOf, dataFilePath, manifestPath } from "../../runtime/format/repository/repoPath";
 import { STANZA } from "../runtime/repository/support";
 import { type Bucket, sha1Of, type StoredFile } from "./bucket";
+import { DumpTruth } from "./dumpTruth";
 
 /** Manifest name → SHA-1 of the relations that a server had at one time. */
 export interface State {
@@ -99,10 +100,12 @@ export class Truth {
   /** `<repository>:<label>` of full backups that somebody holds. */
   readonly #held = new Set<string>();
   isMissing: (repoIndex: number, walName: string) => boolean = () => false;
+  readonly dumps: DumpTruth;
 
   /** With `hasVersions`, no backup list is excused for landing late. */
-  constructor(buckets: readonly Bucket[], moments: readonly State[], hasVersions: boolean) {
+  constructor(buckets: readonly Bucket[], moments: readonly State[], hasVersions: boolean, keepDumps?: number) {
     this.#buckets = buckets;
+    this.dumps = new DumpTruth(keepDumps);
     this.#hasVersions = hasVersions;
     this.#moments = moments;
   }
@@ -244,6 +247,8 @@ export class Truth {
       const intruded = isOverdue ? null : this.#checkWrite(bucket);
       const result = (isExcused ? null : broken) ?? intruded ?? this.#checkKept(bucket) ?? this.#checkWal(bucket);
       if (result !== null) return `repo${bucket.key}: ${result}`;
+      const lost = this.dumps.check(bucket);
+      if (lost !== null) return lost;
     }
     return null;
   }
@@ -266,11 +271,13 @@ export class Truth {
     this.#seenVersions.clear();
   }
 
-  /** Checks the end state: the backups that retention keeps are also listed. */
-  checkEnd(): string | null {
+  /** Checks the end state: the backups that retention keeps are also listed. @param hasDumped a dump came last */
+  checkEnd(hasDumped: boolean): string | null {
     const was = this.check();
     if (was !== null) return was;
     for (const bucket of this.#buckets) {
+      const left = hasDumped ? this.dumps.checkEnd(bucket) : null;
+      if (left !== null) return left;
       const listed = new Set(this.#list(bucket)?.backups.map(({ label }) => label));
       for (const label of this.#kept(bucket.key))
         if (!listed.has(label) && this.#isReported(bucket, label))

@@ -28,6 +28,7 @@ import type { MissingWalStore } from "../../runtime/local/missingWal";
 import { loadBackupInfo } from "../../runtime/repository/infoStore";
 import type { Repository } from "../../runtime/repository/repository";
 import { SimStorage, sha1Of } from "./bucket";
+import { copyDumps, dump, type DumpStage } from "./dumps";
 import { contentOf, ROOT } from "./files";
 import { type Harm, harmFile, plant, rewind } from "./thief";
 import { isOff } from "./weak";
@@ -61,8 +62,8 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
  * (this server's own segment of that number), `get` (fetches every acknowledged segment), `verify`, `expire-days 7`,
  * `clock 400` (the host's clock is days ahead), `spoil@2 empty`
  * and `spoil@2 empty data` (see {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange`
- * (the configuration gives each repository the other one's key; the records of missing WAL stay). Returns the text of
- * the result.
+ * (the configuration gives each repository the other one's key; the records of missing WAL stay), `dump`, and
+ * `copy-dumps 1 2` (as sync does). Returns the text of the result.
  */
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;
@@ -72,11 +73,15 @@ export async function verbs(text: string, bare: BareStage): Promise<string> {
     storageAfterAbort: () => undefined,
   };
   const leases = new Leases(() => parts, ctx);
-  const leaseOf = async (repo: Repository): Promise<Lease> => (isOff("lease") ? ownToken(ctx) : leases.take(repo));
+  const dumpLeases = new Leases(() => ({ ...parts, work: "dumps" }), ctx);
+  const ofAll =
+    (taken: Leases) =>
+    async (repo: Repository): Promise<Lease> =>
+      isOff("lease") ? ownToken(ctx) : taken.take(repo);
   try {
-    return await run(text, { ...bare, leaseOf });
+    return await run(text, { ...bare, leaseOf: ofAll(leases), dumpLeaseOf: ofAll(dumpLeases) });
   } finally {
-    await leases.releaseAll();
+    for (const taken of [leases, dumpLeases]) await taken.releaseAll();
   }
 }
 
@@ -103,7 +108,7 @@ function ownToken({ random }: Pick<Context, "random">): Lease {
   };
 }
 
-type Stage = BareStage & { leaseOf(repo: Repository): Promise<Lease> };
+type Stage = DumpStage & { leaseOf(repo: Repository): Promise<Lease> };
 
 async function run(text: string, stage: Stage): Promise<string> {
   const [arg = "", ...rest] = text.split(" ");
@@ -173,6 +178,10 @@ async function run(text: string, stage: Stage): Promise<string> {
         await annotate(repo, await stage.world.newestLabel(repo), { by: stage.host.name }, lease, stage.ctx);
       }
       return "";
+    case "dump":
+      return dump(stage, repos);
+    case "copy-dumps":
+      return copyDumps(stage, Number(rest[0]), Number(rest[1]));
     case "hold":
       for (const repo of repos) await holdOldest(stage, repo);
       return "";

@@ -7,7 +7,8 @@
 import type { Context } from "../../runtime/base/context";
 import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../../runtime/format/repository/backupInfo";
 import type { Manifest } from "../../runtime/format/repository/manifest";
-import { attemptPath } from "../../runtime/format/repository/repoPath";
+import { type DumpManifest, renderDumpManifest } from "../../runtime/format/repository/dumpManifest";
+import { attemptPath, dumpManifestPath } from "../../runtime/format/repository/repoPath";
 import type { ServerContent, Verdict } from "../../runtime/operations/heal/decide";
 import type { Copy } from "../../runtime/operations/shared/carriedWal";
 import { hasManifest, listLabels, saveManifest } from "../../runtime/repository/backupStore";
@@ -15,7 +16,7 @@ import { loadBackupInfo, saveBackupInfo } from "../../runtime/repository/infoSto
 import { NO_LEASE } from "../../runtime/repository/lease";
 import type { Publication } from "../../runtime/repository/publish";
 import type { Reconstructed } from "../../runtime/repository/reconstruct";
-import type { Repository } from "../../runtime/repository/repository";
+import { type Repository, writeFile } from "../../runtime/repository/repository";
 
 /**
  * `lease`: everybody gets it. `publish`: nothing is checked. `listing`: one listing is trusted. `source`: every server
@@ -23,7 +24,8 @@ import type { Repository } from "../../runtime/repository/repository";
  * repository lacks a segment once the segment has left pg_wal. `process`: every other process of the host counts as
  * ended. `bytes`: a stored name counts, whatever its file has. `twins`: nobody looks again after a push. `conflict`: a
  * conflict is not recorded. `origin`: heal copies the first content that it finds. `looks`: the
- * answer that a manifest is stored is believed. `holds`: only backup.info knows them.
+ * answer that a manifest is stored is believed. `holds`: only backup.info knows them. `dumps`: nothing is checked when
+ * a dump gets its manifest.
  */
 export type Guard =
   | "lease"
@@ -38,7 +40,8 @@ export type Guard =
   | "conflict"
   | "origin"
   | "looks"
-  | "holds";
+  | "holds"
+  | "dumps";
 
 let off: ReadonlySet<Guard> = new Set();
 
@@ -76,6 +79,17 @@ export async function finishUnseen(
   await saveBackupInfo(repo, updated, ctx);
   await repo.storage.remove(attemptPath(repo.stanza, manifest.label));
   return updated;
+}
+
+/** Lists a dump even if its files have been removed. */
+export async function publishUnseen(
+  repo: Repository,
+  manifest: DumpManifest,
+  _lease: unknown,
+  ctx: Context,
+  directory = manifest.label,
+): Promise<void> {
+  await writeFile(repo, dumpManifestPath(repo.stanza, directory), renderDumpManifest(manifest), repo.cipherPass, ctx);
 }
 
 /** Drops every backup that one listing does not show, and all that depend on it. */

@@ -70,7 +70,7 @@ export class World implements Shared {
     this.scenario = scenario;
     this.buckets = Array.from({ length: scenario.repoCount }, (_, index) => new Bucket(index + 1));
     const hasVersions = (scenario.conditions ?? "versions") === "versions" && !off.includes("publish");
-    this.truth = new Truth(this.buckets, this.moments, hasVersions);
+    this.truth = new Truth(this.buckets, this.moments, hasVersions, scenario.keepDumps);
     const names = [...Object.keys(scenario.writers), "z"].map(hostNameOf);
     for (const [index, name] of [...new Set(names)].entries())
       this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
@@ -101,7 +101,9 @@ export class World implements Shared {
     let wrong: string | null = null;
     // After an upgrade no server has the old version.
     const isUpgraded = Object.values(this.scenario.writers).some((all) => all.includes("upgrade"));
-    for (const all of [[expire, expire], isUpgraded ? [expire] : ["full", expire]]) {
+    const hasDumps = Object.values(this.scenario.writers).some((all) => all.some((verb) => verb.startsWith("dump")));
+    const last = [...(isUpgraded ? [] : ["full"]), ...(hasDumps ? ["dump"] : []), expire];
+    for (const all of [[expire, expire], last]) {
       const after = await this.#run([new SimProcess("z", all, nowMs)], quiet, nowMs, isTraced);
       trace.push(...after.trace.filter(({ what }) => what !== "step"));
       steps += after.steps;
@@ -110,17 +112,18 @@ export class World implements Shared {
       this.truth.excuseNothing();
     }
     const stuck = this.ends.slice(ends.length).find((end) => !end.includes(": ok"));
-    const violation = wrong ?? (stuck === undefined ? this.truth.checkEnd() : `when everything was quiet: ${stuck}`);
+    const violation =
+      wrong ?? (stuck === undefined ? this.truth.checkEnd(hasDumps) : `when everything was quiet: ${stuck}`);
     return { violation, trace, steps, states: this.states, ends, staleLists: this.truth.staleLists };
   }
 
   /** Plays the past, or restores it from an earlier run. */
   async #recall(quiet: Chooser): Promise<Past> {
-    const { name, past, writers, repoCount, standbysOnly, conditions } = this.scenario;
+    const { name, past, writers, repoCount, standbysOnly, conditions, keepDumps } = this.scenario;
     const [first = "a"] = Object.keys(writers);
     const host = this.#hosts.get(hostNameOf(first));
     if (host === undefined) throw new Error(`'${name}' has no writers`);
-    const key = JSON.stringify([past, first, repoCount, standbysOnly, conditions]);
+    const key = JSON.stringify([past, first, repoCount, standbysOnly, conditions, keepDumps]);
     const known = pasts.get(key);
     if (known !== undefined) {
       for (const event of known.events) host.take(event);

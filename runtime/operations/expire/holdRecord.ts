@@ -14,7 +14,7 @@ import { parseJson, renderJson } from "../../format/repository/json";
 import { isLabel } from "../../format/repository/label";
 import { holdPath, holdsPath } from "../../format/repository/repoPath";
 import type { Lease } from "../../repository/lease";
-import { listNames, readFile, type Repository, writeFile } from "../../repository/repository";
+import { listNames, readFile, type Repository, requireContent, writeFile } from "../../repository/repository";
 import { annotate } from "../shared/annotate";
 import { type Hold, holdNotes, type RecordedHolds } from "./hold";
 
@@ -26,7 +26,7 @@ const UNREADABLE: Hold = { reason: "its record cannot be read", untilS: null };
 /**
  * Holds a backup, or releases it with null. False when the repository has no such backup; one that backup.info has lost
  * can be released, not held.
- * @throws lockAcquire (50) when the lease was lost
+ * @throws lockAcquire (50) when the lease was lost, fileMissing (55) when the repository does not show the record
  */
 export async function setHold(
   repo: Repository,
@@ -40,7 +40,9 @@ export async function setHold(
   await lease.check();
   // A release overwrites the record: the key may lack the right to delete.
   const json = { version: VERSION, hold: hold === null ? null : { reason: hold.reason, untilS: hold.untilS } };
-  await writeFile(repo, holdPath(repo.stanza, label), utf8(`${renderJson(json)}\n`), repo.cipherPass, ctx);
+  const [path, bytes] = [holdPath(repo.stanza, label), utf8(`${renderJson(json)}\n`)];
+  await writeFile(repo, path, bytes, repo.cipherPass, ctx);
+  await requireContent(repo, path, bytes, repo.cipherPass);
   return true;
 }
 

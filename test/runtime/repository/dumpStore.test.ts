@@ -95,6 +95,18 @@ describe("a dump in a repository", () => {
     await expect(publishDump(repo, MANIFEST, testLease(), ctx)).rejects.toMatchObject({ kind: "fileMissing" });
   });
 
+  test.each([{}, { pass: "of the repository" }])(
+    "is withdrawn when a storage stores half of its manifest, with %o",
+    async (keys) => {
+      const storage = new MemoryStorage();
+      const repo = await withParts(repository(1, { storage, ...keys }));
+      const put = storage.put.bind(storage);
+      storage.put = (path, bytes) => put(path, bytes.subarray(0, bytes.length >> 1));
+      await expect(publishDump(repo, MANIFEST, testLease(), ctx)).rejects.toMatchObject({ kind: "fileMissing" });
+      expect(await listDumpDirectories(repo)).toMatchObject([{ hasManifest: false }]);
+    },
+  );
+
   test("lacks the files that neither the listing nor a look by name shows", async () => {
     const repo = await withParts(repository(1));
     const [directory] = await listDumpDirectories(repo);

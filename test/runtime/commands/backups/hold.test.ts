@@ -110,6 +110,15 @@ describe("hold", () => {
     expect(await listed()).toEqual([FULL, FIRST, SECOND, NEW]);
   });
 
+  test("fails where the repository does not show the record that it says it has stored", async () => {
+    const [lying] = storages as [MemoryStorage];
+    const put = lying.put.bind(lying);
+    lying.put = async (path, bytes) => (path.includes("/holds/") ? undefined : put(path, bytes));
+    await expect(run("hold", `--set=${SECOND}`, "--reason=audit")).rejects.toThrow("hold failed in 1 of 2 repositories");
+    lying.put = put;
+    await run("hold", `--set=${SECOND}`, "--reason=audit");
+  });
+
   test("refuses to delete the stanza", async () => {
     await run("hold", `--set=${FULL}`, "--reason=audit", "--until=2026-03-01");
     writeStopFile(`${folder}/lock`, "demo");
