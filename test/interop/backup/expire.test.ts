@@ -337,6 +337,9 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
       own = await runOurs(plan.options);
     }
     if (isOlder && theirs.exitCode === OPTION_INVALID) return own.log;
+    // 2.45 removes WAL by time only with a full backup.
+    if (isOlder && isByTime(plan.options) && !theirs.log.some((line) => line.includes("expire time-based backup")))
+      return own.log;
     if (isOlder || plan.inTwoRuns === true) expect(own.exitCode).toBe(theirs.exitCode);
     else expect(own).toEqual(theirs);
     expect(tree(made("ours"))).toEqual(tree(made("stock")));
@@ -454,6 +457,10 @@ function anyOptions(): fc.Arbitrary<string[]> {
       fc.constantFrom([], [], [], ["--oldest"], ["--dry-run"]),
     )
     .map((parts) => parts.flat());
+}
+
+function isByTime(options: readonly string[]): boolean {
+  return options.includes("--repo1-retention-full-type=time") && !options.join().includes("retention-archive");
 }
 
 /** Log lines without process and path, and without the begin and end lines of the command. */
