@@ -18,13 +18,18 @@ import type { Bucket, StoredFile } from "./bucket";
 
 const manifests = new WeakMap<StoredFile, DumpManifest | null>();
 
+interface Labels {
+  /** Of dumps that were ever complete. */
+  readonly seen: Set<string>;
+  /** Of dumps whose command said so. */
+  readonly reported: Set<string>;
+}
+
 export class DumpTruth {
   /** Number that a repository keeps. */
   readonly #kept: number;
-  /** Labels that were ever complete, by repository. */
-  readonly #seen = new Map<number, Set<string>>();
-  /** `<repository>:<label>` of dumps whose command said so. */
-  readonly #reported = new Set<string>();
+  /** Labels by repository. */
+  readonly #labels = new Map<number, Labels>();
 
   constructor(kept = Number.POSITIVE_INFINITY) {
     this.#kept = kept;
@@ -32,16 +37,20 @@ export class DumpTruth {
 
   /** A command says that the dump is in the repository. */
   report(bucket: Bucket, label: string): string | null {
-    this.#reported.add(`${bucket.key}:${label}`);
+    this.#labelsOf(bucket).reported.add(label);
     return this.#judge(bucket);
   }
 
   check(bucket: Bucket): string | null {
-    const isFirst = !this.#seen.has(bucket.key);
-    if (!isFirst && !bucket.lastPath.startsWith(`${dumpsPath(STANZA)}/`)) return null;
+    if (!this.#labels.has(bucket.key)) return this.#begin(bucket);
+    return bucket.lastPath.startsWith(`${dumpsPath(STANZA)}/`) ? this.#judge(bucket) : null;
+  }
+
+  /** The past had no disturbance: what is complete was reported. */
+  #begin(bucket: Bucket): string | null {
+    const { reported, seen } = this.#labelsOf(bucket);
     const problem = this.#judge(bucket);
-    // The past had no disturbance.
-    if (isFirst) for (const label of this.#seen.get(bucket.key) ?? []) this.#reported.add(`${bucket.key}:${label}`);
+    for (const label of seen) reported.add(label);
     return problem;
   }
 
@@ -55,9 +64,8 @@ export class DumpTruth {
   }
 
   #judge(bucket: Bucket): string | null {
+    const { reported, seen } = this.#labelsOf(bucket);
     const problems = new Map<string, string>();
-    const seen = this.#seen.get(bucket.key) ?? new Set<string>();
-    this.#seen.set(bucket.key, seen);
     const complete = new Set<string>();
     for (const directory of directoriesOf(bucket)) {
       const problem = problemOf(bucket, directory);
@@ -65,14 +73,16 @@ export class DumpTruth {
       else problems.set(dumpLabelOf(directory), problem);
     }
     for (const label of complete) seen.add(label);
-    const reported = [...this.#reported].flatMap((id) =>
-      id.startsWith(`${bucket.key}:`) ? [id.slice(id.indexOf(":") + 1)] : [],
-    );
-    const kept = new Set([...seen, ...reported].sort().slice(-this.#kept));
-    for (const label of reported)
-      if (kept.has(label) && !complete.has(label))
+    for (const label of [...new Set([...seen, ...reported])].sort().slice(-this.#kept))
+      if (reported.has(label) && !complete.has(label))
         return `repo${bucket.key}: dump ${label}, which is kept, is lost: ${problems.get(label) ?? "it is not there"}`;
     return null;
+  }
+
+  #labelsOf({ key }: Bucket): Labels {
+    const labels = this.#labels.get(key) ?? { seen: new Set(), reported: new Set() };
+    this.#labels.set(key, labels);
+    return labels;
   }
 }
 

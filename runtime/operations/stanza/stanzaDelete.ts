@@ -5,6 +5,7 @@
  */
 import type { Context } from "../../base/context";
 import {
+  archiveIdPath,
   archivePath,
   backupsPath,
   dumpManifestPath,
@@ -17,7 +18,6 @@ import { removeBackupPath, removeManifests } from "../../repository/expireStore"
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
-import { archiveIdPath } from "../../format/repository/repoPath";
 import { toBackupError } from "../../base/errors";
 
 /** Removes all but the leases, which the caller holds. */
