@@ -21,7 +21,7 @@ import {
 import { given } from "../../runtime/base/given";
 import { type TextMap, textsOf, withDefault } from "../internal/inputs";
 import { withCheckedCipher } from "./checkedPassphrase";
-import { storeKindOf, storeOf } from "../plan/repositories/repositoryTypes";
+import { storeOf } from "../plan/repositories/repositoryTypes";
 import { renderExternalSecret, renderSecret, SECRET_KEYS, type SecretPart } from "../render/kubernetes/secrets";
 import type { KnownTarget } from "../repositories/common";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
@@ -138,9 +138,7 @@ export class DeferredRepositorySecret extends pulumi.ComponentResource {
     opts: pulumi.ComponentResourceOptions,
   ) {
     super(typeToken("RepositorySecret"), name, { namespace, secretName }, opts);
-    const texts = from.apply((target) =>
-      target === null || storeKindOf(target) === null ? {} : given(partsOf(target)),
-    );
+    const texts = from.apply((target) => (target === null ? {} : given(partsOf(target))));
     const stringData = pulumi.secret(texts.apply((known) => renderSecret(NO_METADATA, known).stringData));
     const empty = renderSecret<pulumi.Input<string>>({ name: secretName, namespace, labels: {} }, {});
     const object = { ...empty, stringData };
@@ -220,9 +218,11 @@ function checkChoice(
   const checked = existing === undefined ? checkedSecretName(title, secretName) : secretName;
   if (create === undefined) return checked;
   const store = storeOf(create.from);
-  if (store === undefined || (store.credentials === undefined && create.from.cipher === undefined)) {
+  if (store?.credentials === undefined && create.from.cipher === undefined) {
     const fact =
-      store === undefined ? "it is not a bucket" : "it has neither keys nor a passphrase, and a role needs no Secret";
+      store === undefined
+        ? "it is not a bucket, and has no passphrase"
+        : "it has neither keys nor a passphrase, and a role needs no Secret";
     throw new pulumi.InputPropertyError({
       propertyPath: "create.from",
       reason: `${title}: there is nothing to put into a Secret for ${create.from.name}: ${fact}`,

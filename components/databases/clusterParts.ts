@@ -185,9 +185,8 @@ export function deliverSecrets(
       continue;
     }
     const at = checked(declared);
-    const store = storeOf(at);
-    const keyKind = store?.credentials === undefined ? null : storeKindOf(at);
-    const isMade = store !== undefined && (keyKind !== null || at.cipher !== undefined);
+    const keyKind = storeOf(at)?.credentials === undefined ? null : storeKindOf(at);
+    const isMade = keyKind !== null || at.cipher !== undefined;
     const create = (): RepositorySecret =>
       new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent });
     const made = isMade ? withoutStackTraces(create) : null;

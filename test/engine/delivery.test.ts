@@ -157,7 +157,7 @@ test("no choice, two choices or an empty one are refused before any change", asy
   expect(await refusalOf({ namespace: "orders" })).toContain("create, existing and external are all missing");
   const from = { name: "nas", path: "/mnt/nas" };
   expect(await refusalOf({ namespace: "orders", secretName: "fine", create: { from } })).toContain(
-    "there is nothing to put into a Secret for nas: it is not a bucket",
+    "there is nothing to put into a Secret for nas: it is not a bucket, and has no passphrase",
   );
   expect(await refusalOf({ namespace: "orders", create: { from } })).toContain(
     '"Wrong_Name" is not a name for a Secret',

@@ -296,6 +296,7 @@ describe.each<[string, RepositoryTarget, Partial<ConstructorParameters<typeof Cn
   ["a bucket with an existing Secret", { name: "t", path: "/p", s3: { ...S3_AT, existingSecret: EXISTING } }, {}],
   ["a role", { name: "t", path: "/p", s3: { ...S3_AT, quirks: "aws", keyType: "web-id" } }, {}],
   ["a volume", { name: "t", path: "/pgbackstop/claims/nas/p" }, {}],
+  ["a volume with a cipher", { name: "t", path: "/pgbackstop/claims/nas/p", cipher: CIPHER }, {}],
   [
     "a bucket of Dalibo's plugin",
     { name: "t", path: "/p", s3: { ...S3_AT, credentials: KEYS } },
@@ -345,6 +346,10 @@ describe.each<[string, RepositoryTarget, Partial<ConstructorParameters<typeof Cn
     expect(JSON.stringify(seen)).toBe(JSON.stringify(expected));
     expect(seen).toMatchObject({ isOpen: true });
     expect(JSON.stringify(seen)).not.toContain("marker");
+    // What the configuration encrypts needs its passphrase.
+    if (target.cipher !== undefined)
+      for (const part of ['"ENCRYPTION_PASS":', '"repo1Secret":"orders-repo1"'])
+        expect(plain.join().includes(part), part).toBe(true);
   });
 
   test("a secret one that does not say which part of it is secret stays secret as a whole", async () => {
