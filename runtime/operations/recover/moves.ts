@@ -70,6 +70,24 @@ export async function moveAside(moved: Omit<Moved, "stamp">, rights: Rights): Pr
   }
 }
 
+/**
+ * Before an undo stops anything: every old directory must be somewhere. Without one of them, old data would run beside
+ * recovered ones. @throws fileMissing (55)
+ */
+export async function requireKept({ moves, phase }: Pick<Journal, "moves" | "phase">): Promise<void> {
+  // In these phases a directory may still have its name, or have it again.
+  const mayBeInPlace = phase === "stop" || phase === "move" || phase === "undo";
+  for (const { from, to } of moves) {
+    if ((await exists(to)) || (mayBeInPlace && (await exists(from)))) continue;
+    throw fail("fileMissing", `the old data of '${from}' are gone: '${to}' does not exist`, {
+      path: to,
+      hint:
+        "Nothing was changed. Without it the old data are not whole, and the server must not start on them. " +
+        "Put a copy of it back there, or keep the recovered data.",
+    });
+  }
+}
+
 /** Puts the old directories back and keeps the newer ones as `<name>.recovered-<stamp>`. Returns those paths. */
 export async function moveBack(moved: Moved, rights: Rights): Promise<string[]> {
   const kept: string[] = [];

@@ -11,7 +11,7 @@ import { findServer, type ServerFacts } from "./hostFacts";
 import type { ServerControl } from "./control";
 import { hasStarted, type Journal, type Phase, PHASES, serverLogPath } from "./recoveryJournal";
 import type { JournalFile } from "./journalFile";
-import { moveAside, moveBack, prepare } from "./moves";
+import { moveAside, moveBack, prepare, requireKept } from "./moves";
 import { askForNewTimeline, forgetNewTimeline } from "./newTimeline";
 import { saveOldWal } from "./oldWal";
 import type { Opened } from "./steps";
@@ -126,6 +126,7 @@ export async function undo(
   ctx: Context,
   clear?: (journal: Journal) => Promise<readonly string[]>,
 ): Promise<{ readonly kept: readonly string[]; readonly opened: Opened }> {
+  await requireKept(begun);
   const mayHaveRun = hasStarted(begun);
   const journal: Journal = { ...begun, phase: "undo", hasStarted: mayHaveRun };
   const served: Served = { control, dataDirectory: journal.dataDirectory };

@@ -4,16 +4,16 @@
  * all timelines come too, so that the new timeline gets a free number.
  */
 import type { AccountIds } from "../../local/actAs";
-import { chown, mkdir, readdir } from "../../local/nodeFiles";
+import { chown, mkdir, open, readdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { Manifest } from "../../format/repository/manifest";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { parseLsn, segmentOfLsn, segmentSizeOf } from "../../format/wal/walSegment";
+import { nextSegment, parseLsn, segmentOfLsn, segmentSizeOf } from "../../format/wal/walSegment";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
-import { syncDirectory } from "../../local/atomicWrite";
+import { OPEN_READ, syncDirectory } from "../../local/atomicWrite";
 import type { Repository } from "../../repository/repository";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import { listArchive } from "../../repository/expireStore";
@@ -79,11 +79,7 @@ export async function bringWal(
   const brought = new Set(names);
   for (const name of replayNames({ ...path, segmentCount: Number.POSITIVE_INFINITY }, followed, segmentSizeBytes))
     if (!isNeeded(name) || !(brought.has(name) || (await bringNext(repos, request(name), options, ctx)))) break;
-  if (options.owner !== null) {
-    const { gid, uid } = options.owner;
-    for (const name of await readdir(walDirectory)) await chown(`${walDirectory}/${name}`, uid, gid);
-  }
-  await syncDirectory(walDirectory);
+  await finish(walDirectory, options.owner);
 }
 
 type RequestOf = (walName: string) => Pick<PartialOptions, "walName" | "destination" | "cluster" | "segmentSizeBytes">;
@@ -158,9 +154,18 @@ export async function bringHistories(
   // A timeline that only this repository knows would be used again.
   if (lost !== undefined && !lost.ok) throw lost.error;
   for (const walName of new Set(results.flatMap((result) => (result.ok ? result.value : [])))) {
-    const destination = `${walDirectory}/${walName}`;
-    if (await archiveGetInTime(repos, { walName, destination, cluster }, timeoutMs, ctx))
-      if (owner !== null) await chown(destination, owner.uid, owner.gid);
+    await archiveGetInTime(repos, { walName, destination: `${walDirectory}/${walName}`, cluster }, timeoutMs, ctx);
+  }
+  await finish(walDirectory, owner);
+}
+
+/** PostgreSQL would take a file that a crash of the machine has cut for the end of the archive. */
+async function finish(walDirectory: string, owner: AccountIds | null): Promise<void> {
+  for (const name of await readdir(walDirectory)) {
+    const path = `${walDirectory}/${name}`;
+    if (owner !== null) await chown(path, owner.uid, owner.gid);
+    const handle = await open(path, OPEN_READ);
+    await handle.sync().finally(() => handle.close());
   }
   await syncDirectory(walDirectory);
 }
@@ -172,6 +177,8 @@ function lastPosition(
   segmentSizeBytes: number,
 ): string | null {
   if (type === "immediate" && archiveStop !== undefined) return archiveStop.slice(8);
-  if (type === "lsn" && target !== undefined) return segmentOfLsn(0, parseLsn(target), segmentSizeBytes).slice(8);
+  // The first record at the target or after it ends the recovery, and may lie in the next segment.
+  if (type === "lsn" && target !== undefined)
+    return nextSegment(segmentOfLsn(0, parseLsn(target), segmentSizeBytes), segmentSizeBytes).slice(8);
   return null;
 }

@@ -320,7 +320,7 @@ interface CleanScope {
   readonly ctx: Context;
 }
 
-/** Removes unwanted entries and those of another kind than wanted; sets mode and owner of the rest. */
+/** Removes unwanted entries, those of another kind than wanted, and files with another name; fits the rest. */
 async function clean(directory: string, scope: CleanScope): Promise<void> {
   const { ctx } = scope;
   for (const [index, name] of readdirSync(directory).entries()) {
@@ -336,6 +336,12 @@ async function clean(directory: string, scope: CleanScope): Promise<void> {
       await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
         throw systemError("fileRemove", `remove '${path}'`, path, error);
       });
+      continue;
+    }
+    if (kind === "file" && info.nlink > 1) {
+      // The other name may belong to a safety copy (`cp -al`), which keeps its bytes, mode and owner.
+      ctx.log.detail(`remove file '${path}' because it has another name`);
+      rmSync(path);
       continue;
     }
     fit(path, info, wanted, scope);

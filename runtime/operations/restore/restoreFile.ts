@@ -3,7 +3,8 @@
  *
  * The SHA-1 is computed during the write. A source that breaks off, cannot be read or gives other bytes is replaced by
  * the next one (another repository that holds the same label). The next source starts over, or for block incrementals
- * with the blocks that are still wrong. At the end of the job the file is durable, with its mode, owner and time.
+ * with the blocks that are still wrong. At the end of the job the file is durable, with its mode and owner, and has
+ * its time.
  */
 import { createHash } from "node:crypto";
 import {
@@ -102,8 +103,9 @@ export async function writeFile(
     if ((info.mode & MODE_BITS) !== job.mode) fchmodSync(fd, job.mode);
     if (job.owner !== null && (info.uid !== job.owner.uid || info.gid !== job.owner.gid))
       fchownSync(fd, job.owner.uid, job.owner.gid);
-    futimesSync(fd, job.modifiedAtS, job.modifiedAtS);
     await flushed(fsync, fd, job);
+    // Last: a file that has its time is durable, and a later run may keep it without another sync.
+    futimesSync(fd, job.modifiedAtS, job.modifiedAtS);
     return result;
   } finally {
     closeSync(fd);
@@ -310,14 +312,9 @@ function writeContent(fd: number, chunk: Uint8Array, offsetBytes: number, job: R
   }
 }
 
-/** True when the file has the right bytes; this also corrects its owner and time. */
-export async function keepsContent({
-  destination,
-  sizeBytes,
-  sha1,
-  owner,
-  modifiedAtS,
-}: RestoreFileJob): Promise<boolean> {
+/** True when the file has the right bytes; this also corrects its mode, owner and time. */
+export async function keepsContent(job: RestoreFileJob): Promise<boolean> {
+  const { destination, mode, modifiedAtS, owner, sha1, sizeBytes } = job;
   let fd: number;
   try {
     fd = openSync(destination, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
@@ -329,8 +326,13 @@ export async function keepsContent({
     // A server would write into a file with another name: it gets one of its own.
     if (!info.isFile() || info.nlink > 1 || info.size !== sizeBytes || (await sha1Of(fd, sizeBytes)) !== sha1)
       return false;
+    if ((info.mode & MODE_BITS) !== mode) fchmodSync(fd, mode);
     if (owner !== null && (info.uid !== owner.uid || info.gid !== owner.gid)) fchownSync(fd, owner.uid, owner.gid);
-    if (info.mtimeMs !== modifiedAtS * 1000) futimesSync(fd, modifiedAtS, modifiedAtS);
+    if (info.mtimeMs !== modifiedAtS * 1000) {
+      // A restore that was killed may have written it a moment ago.
+      await flushed(fsync, fd, job);
+      futimesSync(fd, modifiedAtS, modifiedAtS);
+    }
     return true;
   } finally {
     closeSync(fd);

@@ -18,8 +18,8 @@ export async function zeroFile(destination: string, file: ManifestFile, owner: A
     await handle.truncate(file.sizeBytes);
     await handle.chmod(file.mode);
     if (owner !== null) await handle.chown(owner.uid, owner.gid);
-    await handle.utimes(file.modifiedAtS, file.modifiedAtS);
     await handle.sync();
+    await handle.utimes(file.modifiedAtS, file.modifiedAtS);
   } catch (error) {
     throw systemError("fileWrite", `write '${destination}'`, destination, error);
   } finally {

@@ -21,9 +21,11 @@ import {
   moveAside,
   moveBack,
   prepare,
+  requireKept,
   requireOwned,
   requireRights,
 } from "../../../../runtime/operations/recover/moves";
+import { type Phase, PHASES } from "../../../../runtime/operations/recover/recoveryJournal";
 
 const isRoot = process.geteuid?.() === 0;
 const account = isRoot
@@ -67,6 +69,24 @@ test("directories are renamed, made again, and renamed back", async () => {
   expect(lstatSync(data).mode & 0o777).toBe(0o700);
   expect(await moveBack(moved, rights)).toEqual([`${data}.recovered-1`]);
   expect([existsSync(join(data, "old")), existsSync(`${wal}.old`), existsSync(wal)]).toEqual([true, false, true]);
+});
+
+// claim: docs/hosts/recover.md: an undo without all of the old data is refused
+test("an undo needs all of the old data, until it has begun to put them back", async () => {
+  const data = directory(join(folder, "data"));
+  const space = directory(join(folder, "space"));
+  const moved = movedOf(data, space);
+  const keptIn = (phase: Phase): Promise<void> => requireKept({ ...moved, phase });
+  await keptIn("stop");
+  await expect(keptIn("restore")).rejects.toMatchObject({ kind: "fileMissing" });
+  await moveAside(moved, rights);
+  await prepare(moved, rights);
+  for (const phase of PHASES) await keptIn(phase);
+  rmSync(`${space}.old`, { recursive: true });
+  for (const phase of ["restore", "start", "done"] as const)
+    await expect(keptIn(phase)).rejects.toMatchObject({ kind: "fileMissing", message: expect.stringContaining(space) });
+  // One that was cut off has put the tablespace back already.
+  await keptIn("undo");
 });
 
 test("a directory that cannot be seen has not been moved, nor is it absent", async () => {

@@ -1,7 +1,20 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
+import { sha1Hex } from "../../../../runtime/base/hash";
 import { LIMITS } from "../../../../runtime/base/limits";
 import { renderManifest } from "../../../../runtime/format/repository/manifest";
 import { parsePgControl } from "../../../../runtime/format/page/pgControl";
@@ -372,6 +385,31 @@ it("killed at any step, it continues with --delta", async () => {
     expect(readdirSync(copy).filter((name) => name.startsWith("backup.manifest"))).toEqual([]);
   }
 });
+
+// claim: docs/internals/versus-pgbackrest.md: restore --delta over files with another name
+it("over a copy by `cp -al`, it leaves the copy as it is", async () => {
+  await runBackup(repos, data, ctx);
+  const safety = join(folder, "safety");
+  for (const more of [{ delta: true }, { force: true }, { delta: true, databaseExclude: ["5"] }]) {
+    rmSync(target, { recursive: true, force: true });
+    rmSync(safety, { recursive: true, force: true });
+    cpSync(data, target, { recursive: true, preserveTimestamps: true });
+    appendFileSync(join(target, "large.bin"), "since the backup");
+    chmodSync(join(target, "large.bin"), 0o640);
+    execFileSync("cp", ["-al", target, safety]);
+    const before = entriesOf(safety);
+    await restoreTo(target, [repos[0]], more);
+    expect(entriesOf(safety)).toEqual(before);
+    requireRestored(target);
+  }
+});
+
+/** Each file with its mode and bytes. */
+function entriesOf(directory: string): Map<string, string> {
+  const names = readdirSync(directory, { recursive: true, encoding: "utf8" }).sort();
+  const paths = names.map((name) => join(directory, name)).filter((path) => statSync(path).isFile());
+  return new Map(paths.map((path) => [path, `${statSync(path).mode} ${sha1Hex(readFileSync(path))}`]));
+}
 
 it("a target on a day that no calendar has is refused (29) before anything is written, also with a named backup", async () => {
   await runBackup(repos, data, ctx);

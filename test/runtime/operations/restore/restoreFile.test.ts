@@ -1,8 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { linkSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  fstatSync,
+  linkSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import { SHA1_EMPTY, sha1Hex } from "../../../../runtime/base/hash";
 import { loadBlockHash } from "../../../../runtime/format/codec/xxh3";
@@ -17,6 +28,17 @@ import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { errorOf, sampleBytes } from "../../format/vectors";
 import { BlockChain } from "../backup/blockChain";
+
+/** The time that a file has when it is synced, in seconds. */
+const syncedAtS = vi.hoisted((): number[] => []);
+vi.mock("../../../../runtime/local/nodeFiles", async (original) => {
+  const real = await original<typeof import("../../../../runtime/local/nodeFiles")>();
+  const fsync: typeof real.fsync = Object.assign((fd: number, done: Parameters<typeof real.fsync>[1]) => {
+    syncedAtS.push(fstatSync(fd).mtimeMs / 1000);
+    real.fsync(fd, done);
+  }, real.fsync);
+  return { ...real, fsync };
+});
 
 const BLOCK = 8192;
 const SIZE = 40 * BLOCK + 100;
@@ -119,6 +141,22 @@ describe("the destination of a restored file", () => {
       expect(readFileSync(other)).toEqual(before ?? bytes);
       expect(statSync(other)).toMatchObject({ nlink: 1, mtimeMs: 1000 });
     }
+  });
+
+  it("has its time only when it is durable, so that one with its time is kept without a sync", async () => {
+    const time = 1_795_158_239;
+    syncedAtS.length = 0;
+    await restore();
+    expect(syncedAtS).toHaveLength(1);
+    expect(syncedAtS.splice(0)).not.toContain(time);
+    expect((await restore({ delta: true })).kept).toBe(true);
+    expect(syncedAtS).toEqual([]);
+    // As a restore leaves it that was killed after the last byte.
+    utimesSync(path, 1, 1);
+    chmodSync(path, 0o600);
+    expect((await restore({ delta: true })).kept).toBe(true);
+    expect(syncedAtS.splice(0)).toEqual([1]);
+    expect(statSync(path)).toMatchObject({ mode: 0o100640, mtimeMs: time * 1000 });
   });
 
   it("must not be a link, to a device or to a file elsewhere", async () => {
