@@ -565,7 +565,8 @@ async function runServed(served: ServedCall, ending: AbortSignal): ReturnType<St
       const error = fail("term", signal === null ? "the caller has ended" : `terminated on signal [${signal}]`);
       log.warn(`${error.message}: ending`);
       abort.abort(error);
-      setTimeout(() => process.exit(exitCodeOf(error)), graceMs).unref();
+      const timer = setTimeout(() => process.exit(exitCodeOf(error)), graceMs).unref();
+      over.signal.addEventListener("abort", () => clearTimeout(timer));
     };
     served.onEnd(stop);
     ending.addEventListener("abort", () => stop("SIGTERM"), { signal: over.signal });

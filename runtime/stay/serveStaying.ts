@@ -126,6 +126,8 @@ async function answer(socket: Socket, { run }: StayOptions, ctx: Context): Promi
     };
     const write = (kind: "out" | "err", text: string): void => send({ kind, text });
     const { code, isClean } = await run({ args, workingDirectory, write, onEnd });
+    // The caller closes the connection now, which ends nothing any more.
+    end = undefined;
     send({ kind: "exit", code });
     socket.end();
     return isClean && !isGone;

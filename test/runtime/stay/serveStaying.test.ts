@@ -88,6 +88,18 @@ describe("a call that a process serves", () => {
     expect(await code).toBe(63);
   });
 
+  it("is not aborted by a caller that leaves with its exit code", async () => {
+    const ends: unknown[] = [];
+    const { path } = await serve(async ({ onEnd }) => {
+      onEnd((signal) => void ends.push(signal));
+      return { code: 0, isClean: true };
+    });
+    expect(await ask(path).code).toBe(0);
+    // The process answers the next call when it knows that the last one has gone.
+    expect(await ask(path).code).toBe(0);
+    expect(ends).toEqual([]);
+  });
+
   it("is aborted when the call has gone", async () => {
     const { path, ended, clock } = await serve(
       ({ onEnd }) =>
