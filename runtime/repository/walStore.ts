@@ -112,16 +112,8 @@ const DIRECTORY_NAME = /^[0-9A-F]{16}$/;
  * and files in them, ascend by their names; timeline histories come first.
  */
 export async function* listWalInTurn(repo: Repository, archiveId: string): AsyncIterable<readonly StoredWal[]> {
-  const histories: StoredWal[] = [];
-  const directories: string[] = [];
-  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
-    const name = basename(entry.path);
-    if (entry.type === "directory" && DIRECTORY_NAME.test(name)) directories.push(name);
-    const stored = storedWalOf(entry);
-    if (stored !== null) histories.push(stored);
-  }
-  yield histories.sort(byFileName);
-  directories.sort();
+  const { directories, histories } = await listWalNames(repo, archiveId);
+  yield histories;
   for (let next = 0; next < directories.length; next += DIRECTORIES_AT_ONCE) {
     const some = directories.slice(next, next + DIRECTORIES_AT_ONCE);
     const files: StoredWal[] = [];
@@ -130,6 +122,22 @@ export async function* listWalInTurn(repo: Repository, archiveId: string): Async
     });
     yield files.sort(byFileName);
   }
+}
+
+/** What an archive id has beside segments, ascending: names of their directories, and timeline histories. */
+export async function listWalNames(
+  repo: Repository,
+  archiveId: string,
+): Promise<{ readonly directories: readonly string[]; readonly histories: readonly StoredWal[] }> {
+  const histories: StoredWal[] = [];
+  const directories: string[] = [];
+  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
+    const name = basename(entry.path);
+    if (entry.type === "directory" && DIRECTORY_NAME.test(name)) directories.push(name);
+    const stored = storedWalOf(entry);
+    if (stored !== null) histories.push(stored);
+  }
+  return { directories: directories.sort(), histories: histories.sort(byFileName) };
 }
 
 function byFileName(left: StoredWal, right: StoredWal): number {

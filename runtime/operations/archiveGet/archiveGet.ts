@@ -19,6 +19,7 @@ import type { Repository } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { decide, findDamage } from "../heal/decide";
+import { provenWithout } from "./absence";
 import { DAMAGED_COPY_HINT, unpackStored } from "../shared/readStored";
 import { openCopy, type WalCopy } from "../shared/carriedWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
@@ -118,7 +119,10 @@ export async function archiveGet(
     });
   }
   const doubts = answers.flatMap((answer) => (answer.ok ? [] : [answer]));
-  if (doubts.length > 0) throw inDoubt(`${options.walName} is in the archive`, doubts);
+  if (doubts.length > 0) {
+    const readable = repos.filter(({ key }) => answers.some((answer) => answer.ok && answer.repoIndex === key));
+    throw inDoubt(`${options.walName} is in the archive`, doubts, await provenWithout(readable, options));
+  }
   ctx.log.info(`unable to find ${options.walName} in the archive`);
   return false;
 }
@@ -142,8 +146,11 @@ export interface Doubt {
   readonly error: BackupError;
 }
 
-/** Retryable unless all errors are permanent; if they agree, it keeps their code. */
-export function inDoubt(whether: string, doubts: readonly Doubt[]): BackupError {
+/**
+ * Retryable unless all errors are permanent; if they agree, it keeps their code.
+ * @param proven keys of repositories that would have the file if they had ever acknowledged it
+ */
+export function inDoubt(whether: string, doubts: readonly Doubt[], proven: readonly number[]): BackupError {
   const isForGood = doubts.every(({ error }) => isError(error, ...PERMANENT) && !error.retryable);
   const kinds = new Set(doubts.map(({ error }) => error.kind));
   const [first] = kinds;
@@ -156,6 +163,7 @@ export function inDoubt(whether: string, doubts: readonly Doubt[]): BackupError 
       hint: [...new Set(own), "This is not the end of the archive. Make the repositories readable, then try again."],
       cause: new Unreadable(
         [...new Set(doubts.map(({ repoIndex }) => repoIndex))],
+        proven,
         doubts.every(({ error }) => isStanzaMissing(error)),
       ),
       retryable: !isForGood,
@@ -166,12 +174,15 @@ export function inDoubt(whether: string, doubts: readonly Doubt[]): BackupError 
 /** Why the existence of a file is unknown. */
 class Unreadable extends Error {
   readonly repoIndexes: readonly number[];
-  /** True when each of them lacks its archive.info. */
+  /** Repositories that never acknowledged the file. */
+  readonly proven: readonly number[];
+  /** True when each unreadable one lacks its archive.info. */
   readonly isForStanza: boolean;
 
-  constructor(repoIndexes: readonly number[], isForStanza: boolean) {
+  constructor(repoIndexes: readonly number[], proven: readonly number[], isForStanza: boolean) {
     super(`repositories that could not be read: ${repoIndexes.join(", ")}`);
     this.repoIndexes = repoIndexes;
+    this.proven = proven;
     this.isForStanza = isForStanza;
   }
 }
@@ -183,6 +194,11 @@ function isStanzaMissing(error: BackupError): boolean {
 /** The repositories of an {@link inDoubt} error. Null for every other error: then the file exists. */
 export function unreadableKeys(error: BackupError): readonly number[] | null {
   return error.cause instanceof Unreadable ? error.cause.repoIndexes : null;
+}
+
+/** The repositories of an {@link inDoubt} error that never acknowledged the file. */
+export function provenKeys(error: BackupError): readonly number[] {
+  return error.cause instanceof Unreadable ? error.cause.proven : [];
 }
 
 /**

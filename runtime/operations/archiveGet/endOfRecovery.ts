@@ -6,7 +6,7 @@ import { RECOVERY_ABORTED } from "../../base/recoveryExit";
 import { isSatisfied } from "../archivePush/acknowledge";
 import type { Config, Settings } from "../../config/types";
 import type { Repository } from "../../repository/repository";
-import { unreadableKeys } from "./archiveGet";
+import { provenKeys, unreadableKeys } from "./archiveGet";
 
 /** What decides which repositories hold every acknowledged file. */
 export interface Guarantee {
@@ -58,16 +58,20 @@ async function exists(recovery: Recovery, name: string, unseen: boolean): Promis
 }
 
 /**
- * True when the repositories that could not be read cannot have acknowledged a file alone. The user must have said so:
- * a new machine has defaults. And where WAL may be dropped, or a slot be lost, a repository may have what the others
- * lack, whatever the policy.
+ * True when a file cannot have been acknowledged without the repositories that show that they never had it: the policy
+ * needs one of those. The user must have said so: a new machine has defaults. And where WAL may be dropped, or a slot
+ * be lost, a repository may have what the others lack, whatever the policy.
  */
 export function mayEnd(error: BackupError, { dropsWal, repoIndexes, settings }: Guarantee): boolean {
-  const unreadable = unreadableKeys(error);
   const { acknowledge, archive, stream } = settings;
-  if (unreadable === null || acknowledge.isDefault === true || dropsWal || archive !== undefined) return false;
+  const proven = provenKeys(error);
+  if (proven.length === 0 || acknowledge.isDefault === true || dropsWal || archive !== undefined) return false;
   const policies = [acknowledge, ...(stream?.synchronous === undefined ? [] : [stream.synchronous])];
-  return policies.every((policy) => !isSatisfied(policy, repoIndexes, new Set(unreadable)));
+  return policies.every((policy) => {
+    // With --repo a policy may name a repository that was not asked.
+    const others = [...repoIndexes, ...policy.repoIndexes].filter((key) => !proven.includes(key));
+    return !isSatisfied(policy, repoIndexes, new Set(others));
+  });
 }
 
 /** What to do if the repositories that could not be read do not return. */

@@ -21,6 +21,7 @@ import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
+import { findWal, isSegment } from "../../repository/walStore";
 
 export interface InheritedParts {
   readonly repos: readonly Repository[];
@@ -93,14 +94,15 @@ export async function settleInherited(
 
 /**
  * Complete segments before the point where the next timeline began: PostgreSQL archives the segment with that point as
- * a partial one.
+ * a partial one. And histories: a recovery looks for the next timeline until one has none.
  */
 function isInherited(name: string, ancestors: readonly TimelineAncestor[], walSegmentSizeBytes: number): boolean {
   const parsed = parseWalName(name);
-  if (parsed?.kind !== "segment") return false;
-  const ancestor = ancestors.find(({ timeline }) => timeline === parsed.timeline);
+  const ancestor = ancestors.find(({ timeline }) => timeline === parsed?.timeline);
+  if (ancestor === undefined) return false;
+  if (parsed?.kind === "history") return true;
   return (
-    ancestor !== undefined && lsnOfSegment(name, walSegmentSizeBytes) + BigInt(walSegmentSizeBytes) <= ancestor.lsn
+    parsed?.kind === "segment" && lsnOfSegment(name, walSegmentSizeBytes) + BigInt(walSegmentSizeBytes) <= ancestor.lsn
   );
 }
 
@@ -128,8 +130,10 @@ export async function askArchive(
   );
   const [neededFrom] = starts.sort();
   const archiveId = archiveIdOf(entry);
-  const wanted = new Set(names);
-  const directories = new Set(names.map((name) => name.slice(0, DIRECTORY_LENGTH)));
+  const segments = names.filter(isSegment);
+  for (const name of names) if (!isSegment(name) && (await findWal(repo, archiveId, name)).length > 0) held.add(name);
+  const wanted = new Set(segments);
+  const directories = new Set(segments.map((name) => name.slice(0, DIRECTORY_LENGTH)));
   // After a long absence most of the directories do not exist.
   for (const directory of directories.size > 1 ? await segmentDirectories(repo, archiveId) : directories)
     if (directories.has(directory))

@@ -11,13 +11,21 @@ import { mapParallel, perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { Manifest } from "../../format/repository/manifest";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { nextSegment, parseLsn, segmentOfLsn, segmentSizeOf } from "../../format/wal/walSegment";
+import {
+  nextSegment,
+  parseLsn,
+  segmentOfLsn,
+  segmentSizeOf,
+  timelineDigits,
+  timelineOf,
+} from "../../format/wal/walSegment";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { OPEN_READ, syncDirectory } from "../../local/atomicWrite";
 import type { Repository } from "../../repository/repository";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import { listArchive } from "../../repository/expireStore";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+import { provenWithout } from "../archiveGet/absence";
 import { archiveGetInTime, inDoubt, inTime, unreadableKeys } from "../archiveGet/archiveGet";
 import { type Guarantee, mayEnd, remedyOf } from "../archiveGet/endOfRecovery";
 import { findReplayPath, type ListedPath } from "../recover/recoverSource";
@@ -134,9 +142,31 @@ async function listWalOf(
   const { unlisted, ...listed } = await findReplayPath(repos, manifest, options, ctx);
   const results = await perRepo(repos, async (repo) => (await listArchive(repo, archiveId)).histories);
   const doubts = [...unlisted, ...results.flatMap((result) => (result.ok ? [] : [result]))];
+  const histories = [...new Set(results.flatMap((result) => (result.ok ? result.value : [])))].sort();
   // A timeline that only this repository knows would be used again.
-  if (doubts.length > 0 && mayLack !== true) throw inDoubt("the archive has more WAL", doubts);
-  return { ...listed, histories: [...new Set(results.flatMap((result) => (result.ok ? result.value : [])))].sort() };
+  if (doubts.length > 0 && mayLack !== true) {
+    const readable = repos.filter(({ key }) => doubts.every(({ repoIndex }) => repoIndex !== key));
+    throw inDoubt("the archive has more WAL", doubts, await provenBeyond(readable, manifest, listed, histories));
+  }
+  return { ...listed, histories };
+}
+
+/** Repositories that never acknowledged the next segment, nor the history of a later timeline. */
+async function provenBeyond(
+  repos: readonly Repository[],
+  manifest: Manifest,
+  { path: { last } }: Pick<ListedPath, "path">,
+  histories: readonly string[],
+): Promise<number[]> {
+  if (last === null) return [];
+  const segmentSizeBytes = segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES;
+  const cluster = { version: manifest.pg.version, systemId: manifest.pg.systemId };
+  const newest = Math.max(timelineOf(last), ...histories.map(timelineOf));
+  const names = [nextSegment(last, segmentSizeBytes), `${timelineDigits(newest + 1)}.history`];
+  const proven = await Promise.all(
+    names.map((walName) => provenWithout(repos, { walName, cluster, segmentSizeBytes })),
+  );
+  return repos.map(({ key }) => key).filter((key) => proven.every((keys) => keys.includes(key)));
 }
 
 /** Brings the histories of all timelines alone. */

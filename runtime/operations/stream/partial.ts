@@ -18,6 +18,7 @@ import { nullIfMissing } from "../../local/systemError";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks } from "../../repository/streamStore";
+import { provenWithout } from "../archiveGet/absence";
 import { type Doubt, inDoubt, inTime } from "../archiveGet/archiveGet";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { repoErrorLine } from "../shared/results";
@@ -135,8 +136,10 @@ async function getPartial(repos: readonly Repository[], options: PartialOptions,
     joined = await joinPieces(target, sources, { systemId: cluster.systemId, segmentSizeBytes }, ctx);
     unread.push(...joined.unread);
     // A repository that was not read may hold commits after the joined bytes.
-    if (timeoutMs !== null && unread.length > 0 && joined.sizeBytes < segmentSizeBytes)
-      throw inDoubt(`${walName} was streamed further`, unread);
+    if (timeoutMs !== null && unread.length > 0 && joined.sizeBytes < segmentSizeBytes) {
+      const readable = repos.filter(({ key }) => unread.every(({ repoIndex }) => repoIndex !== key));
+      throw inDoubt(`${walName} was streamed further`, unread, await provenWithout(readable, options));
+    }
     await handle.truncate(segmentSizeBytes);
     isKept = joined.last !== null;
   } finally {

@@ -1,0 +1,81 @@
+/**
+ * Which repositories show by lacking a WAL file that they never acknowledged it: they have what came before it, and
+ * nothing after it. One that was added later, or whose retention removed the file, shows nothing.
+ */
+import { perRepo } from "../../base/parallel";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { parseWalName, previousSegment, SEGMENT_NAME, TIMELINE_LENGTH } from "../../format/wal/walSegment";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { findWal, listWal, listWalNames } from "../../repository/walStore";
+import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+
+export interface AskedWal {
+  readonly walName: string;
+  readonly cluster: ClusterIdentity;
+  readonly segmentSizeBytes?: number;
+}
+
+/** Their keys. A repository that cannot be read shows nothing. */
+export async function provenWithout(repos: readonly Repository[], asked: AskedWal): Promise<number[]> {
+  const results = await perRepo(repos, (repo) => showsAbsence(repo, asked));
+  return results.flatMap((result) => (result.ok && result.value ? [result.repoIndex] : []));
+}
+
+async function showsAbsence(repo: Repository, { cluster, segmentSizeBytes, walName }: AskedWal): Promise<boolean> {
+  const archive = await openArchive(repo, cluster);
+  const kind = parseWalName(walName)?.kind;
+  if (kind === "history") return showsNoHistory(archive, timelineOf(walName));
+  if (kind !== "segment" || segmentSizeBytes === undefined) return false;
+  const before = previousSegment(walName, segmentSizeBytes);
+  if (before === null) return false;
+  const isLater = (name: string): boolean => timelineOf(name) === timelineOf(walName) && name > walName;
+  // The directory of the file itself is a prefix of its name.
+  for (const directory of archive.directories)
+    if (isLater(directory) || walName.startsWith(directory))
+      if ((await archive.segmentsIn(directory)).some(isLater)) return false;
+  const timelines = new Set(archive.directories.map(timelineOf));
+  for (const timeline of timelines)
+    if (timeline <= timelineOf(walName) && (await archive.has(`${timeline}${before.slice(TIMELINE_LENGTH)}`)))
+      return true;
+  return false;
+}
+
+/** A repository with WAL of this timeline or a later one should have the history. */
+async function showsNoHistory({ directories, histories, segmentsIn }: Archive, timeline: string): Promise<boolean> {
+  if ([...directories, ...histories].some((name) => timelineOf(name) >= timeline)) return false;
+  for (const directory of directories.toReversed()) if ((await segmentsIn(directory)).length > 0) return true;
+  return false;
+}
+
+interface Archive {
+  readonly directories: readonly string[];
+  readonly histories: readonly string[];
+  readonly segmentsIn: (directory: string) => Promise<readonly string[]>;
+  readonly has: (segment: string) => Promise<boolean>;
+}
+
+/** All archive ids of the cluster as one. */
+async function openArchive(repo: Repository, cluster: ClusterIdentity): Promise<Archive> {
+  const ids = archiveIdsOf(await loadArchiveInfo(repo), cluster).map(archiveIdOf);
+  const lists = await Promise.all(ids.map((id) => listWalNames(repo, id)));
+  return {
+    directories: [...new Set(lists.flatMap(({ directories }) => directories))].sort(),
+    histories: lists.flatMap(({ histories }) => histories.map(({ name }) => name)),
+    segmentsIn: async (directory) => {
+      const names: string[] = [];
+      for (const id of ids)
+        for await (const { name } of listWal(repo, id, directory)) if (SEGMENT_NAME.test(name)) names.push(name);
+      return names;
+    },
+    has: async (segment) => {
+      for (const id of ids) if ((await findWal(repo, id, segment)).length > 0) return true;
+      return false;
+    },
+  };
+}
+
+/** Its digits, which sort like its number. */
+function timelineOf(name: string): string {
+  return name.slice(0, TIMELINE_LENGTH);
+}
