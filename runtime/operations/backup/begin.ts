@@ -27,6 +27,8 @@ import {
 } from "../../repository/backupStore";
 import { isUnfinishedCopy, leaveTombstone } from "../../repository/expireStore";
 import { newSubPass, type Repository } from "../../repository/repository";
+import { isHeldAt } from "../expire/hold";
+import { loadHolds } from "../expire/holdRecord";
 import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/restorePlan";
 import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "./fileChoices";
@@ -318,11 +320,19 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
   const finished: string[] = [];
   const taken: string[] = [];
   let resumable: Resumable | null = null;
+  let held: readonly string[] | undefined;
   const all = await listLabels(repo);
   for (const label of all) {
     // A listed backup may have lost its manifest. Its files are nobody's attempt, and later backups may refer to them.
     if (listed.has(label) || (await hasManifest(repo, label))) {
       finished.push(label);
+      continue;
+    }
+    held ??= await heldLabels(repo, ctx);
+    // As expire leaves it: a held backup, or one that it may refer to, which lost its manifest and its place in the list.
+    if (held.some((other) => fullLabelOf(other) === fullLabelOf(label) && other >= label)) {
+      finished.push(label);
+      ctx.log.warn(`${repo.name}: backup ${label} is not listed and has no manifest, and its files stay for a hold`);
       continue;
     }
     if (await isUnfinishedCopy(repo, label, { lease, listed, nowMs: ctx.clock.nowMs(), pass: infoPass })) {
@@ -346,6 +356,10 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
   }
   const expired = await findNewestHistoryLabel(repo);
   return { finished: expired === null ? finished : [...finished, expired], taken, attempt: resumable };
+}
+
+async function heldLabels(repo: Repository, { clock }: Context): Promise<readonly string[]> {
+  return [...(await loadHolds(repo))].flatMap(([label, hold]) => (isHeldAt(hold, clock.nowMs()) ? [label] : []));
 }
 
 /** Safe under the lease: no one else may write there. */

@@ -4,6 +4,7 @@
  * Each repository is separate; a failed one is an error in its own result. Messages are stock's, because scripts search
  * for them. `dryRun` reports the same plan and writes nothing.
  */
+import { isDeepStrictEqual } from "node:util";
 import { SEGMENT_LENGTH } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -198,9 +199,10 @@ async function planBySigns(
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
   const ages = { nowS, pauses: [] };
   const plan = planExpire(repo.name, info, retention, request, ages);
-  const isTimed = plan.sets.some((set) => set.why === "time-based");
+  const isTimed = retention.fullType === "time";
   const hasEnd = info.backups.some((entry) => (holdOf(entry)?.untilS ?? null) !== null);
-  if (plan.sets.length === 0 || !(isTimed || hasEnd)) return { plan, ages };
+  // A calendar and holds keep backups whose WAL goes.
+  if (plan.sets.length + plan.extra.size === 0 || !(isTimed || hasEnd)) return { plan, ages };
   const stopsS = info.backups.map((entry) => entry.stoppedAtS);
   if (pausesIn(stopsS, nowS).length === 0) return { plan, ages };
   // Backups may be rare while WAL arrives all the time.
@@ -210,7 +212,7 @@ async function planBySigns(
   const pauses = pausesIn([...stopsS, ...days], nowS);
   const careful = planExpire(repo.name, info, retention, request, { nowS, pauses });
   const last = pauses.at(-1);
-  if (last === undefined || careful.kept.length === plan.kept.length) return { plan, ages };
+  if (last === undefined || isDeepStrictEqual(whatStays(careful), whatStays(plan))) return { plan, ages };
   const [from, to] = [last.beginS, last.endS].map((timeS) => new Date(timeS * 1000).toISOString());
   report(
     "warn",
@@ -218,6 +220,11 @@ async function planBySigns(
       "HINT: check this host's clock. To remove a backup anyway, name it: expire --set.",
   );
   return { plan: careful, ages: { nowS, pauses } };
+}
+
+/** Backups, and what decides which WAL stays. */
+function whatStays({ archive, extra, kept }: ExpirePlan): object {
+  return { archive, extra, labels: kept.map(({ label }) => label) };
 }
 
 interface Run {

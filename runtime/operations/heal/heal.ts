@@ -353,6 +353,8 @@ async function copyAll(
     (archive): Source => ("open" in archive ? archive : { ...archive, open: async () => archive }),
   );
   const problems = new Map<string, string>();
+  let known: Promise<NewestWal | null> | undefined;
+  const newest = (): Promise<NewestWal | null> => (known ??= local?.newest() ?? Promise.resolve(null));
   let copied = 0;
   let settled = 0;
   await mapParallel([...names].sort(), COPIES_AT_ONCE, async (name) => {
@@ -364,7 +366,7 @@ async function copyAll(
         target,
         sources,
         name,
-        { local, cluster, acknowledged },
+        { local, cluster, acknowledged, newest },
         ctx,
       );
       if (problem !== null) problems.set(name, problem);
@@ -408,7 +410,10 @@ async function healFile(
   target: Archive,
   sources: readonly Source[],
   name: string,
-  parts: Pick<CopyParts, "cluster" | "local"> & { readonly acknowledged: string | null },
+  parts: Pick<CopyParts, "cluster" | "local"> & {
+    readonly acknowledged: string | null;
+    readonly newest: () => Promise<NewestWal | null>;
+  },
   ctx: Context,
 ): Promise<FileHealed> {
   const { acknowledged, cluster, local } = parts;
@@ -420,6 +425,10 @@ async function healFile(
   const server = (await local?.prepare(name).catch((error: unknown) => note("pg_wal", error))) ?? null;
   // The server has its own content, which decides: another one waits until it can be read.
   if (problems.length > 0) return { outcome: "open", problem: problems.join("; "), lacking: [] };
+  // A server that was reset writes a segment again that a repository lacks: the half of it is nobody's content.
+  const newest = server === null || !isSegment(name) ? null : await parts.newest();
+  if (newest !== null && isAhead(name, newest))
+    return { outcome: "open", problem: "PostgreSQL is still writing it", lacking: [] };
   const own = await target.find(name);
   const header = local?.headerCheck === false ? null : cluster;
   const holders = [{ ...target, find: async () => own, open: async () => target }, ...sources];

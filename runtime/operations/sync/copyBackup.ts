@@ -72,8 +72,10 @@ export async function copyBackup(
   const prior = manifest.prior === undefined ? null : (earlier.get(manifest.prior) ?? null);
   const { partial, cipherPass } = await claim(target, manifest, ctx);
   const form = copyForm(manifest, repo, prior, () => (infoPass === null ? null : (cipherPass ?? newSubPass(ctx))));
-  const byName = new Map([...earlier].map(([label, own]) => [label, rowsOf(own)]));
-  const { held, missing } = divideRows(manifest, byName);
+  const byLabel = new Map(
+    [...earlier].map(([label, own]) => [label, { references: own.references, rows: rowsOf(own) }]),
+  );
+  const { held, missing } = divideRows(manifest, byLabel, form.references);
   const known = prior === null ? null : { manifest: prior, rows: rowsOf(prior) };
   const copy = new Copy(
     { from: source.repo, to: repo, infoPass, lease },

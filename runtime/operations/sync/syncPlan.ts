@@ -174,18 +174,31 @@ export interface PlacedRows {
   readonly missing: readonly ManifestFile[];
 }
 
+/** A backup of the target. */
+export interface EarlierBackup {
+  readonly references: readonly string[];
+  readonly rows: ReadonlyMap<string, ManifestFile>;
+}
+
 /**
  * Divides a backup's rows: bytes in an earlier backup of the target become references, the rest is copied. `earlier`
- * are the target's manifests of the labels that the backup refers to.
+ * are the target's backups of the labels that the backup refers to, `references` those of the copy.
  */
 export function divideRows(
-  source: Manifest,
-  earlier: ReadonlyMap<string, ReadonlyMap<string, ManifestFile>>,
+  source: Pick<Manifest, "bundle" | "files">,
+  earlier: ReadonlyMap<string, EarlierBackup>,
+  references: readonly string[],
 ): PlacedRows {
   const held: ManifestFile[] = [];
   const missing: ManifestFile[] = [];
+  // A block map holds indexes into the references of its backup, and is read with those of the copy.
+  const readable = new Map<string, boolean>(
+    [...earlier].map(([label, own]) => [label, own.references.every((each, index) => each === references[index])]),
+  );
   for (const file of source.files) {
-    const own = file.reference === undefined ? undefined : earlier.get(file.reference)?.get(file.name);
+    const { reference = "" } = file;
+    const found = earlier.get(reference)?.rows.get(file.name);
+    const own = (found?.block?.mapSizeBytes ?? 0) > 0 && readable.get(reference) !== true ? undefined : found;
     if (source.bundle && file.sizeBytes === 0) {
       // A bundled backup stores no bytes for an empty file.
       const { reference: _reference, sha1Repo: _sha1Repo, bundle: _bundle, block: _block, ...rest } = file;

@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { copyOf, manifestPath } from "../../../../runtime/format/repository/repoPath";
+import { setHold } from "../../../../runtime/operations/expire/holdRecord";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { ManualClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
+import { testLease } from "../../../harness/leases";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder } from "../../repository/support";
 import { runBackup } from "./support";
 
@@ -58,3 +61,34 @@ describe("a listed backup that lost its manifest is nobody's attempt", () => {
     expect(await stored()).toEqual(before);
   });
 });
+
+// claim: docs/retention.md: a held backup that cannot be listed keeps its files
+it.each(["full", "incr"] as const)(
+  "the files of a held %s backup outlive its manifests, and those of its base",
+  async (type) => {
+    const { ctx, data, repo } = await backedUp();
+    ctx.clock.advance(10_000);
+    await runBackup([repo], data, ctx, { type: "incr" });
+    const info = await loadBackupInfo(repo);
+    const labels = info.backups.map(({ label }) => label);
+    const label = info.backups.find((entry) => entry.type === type)?.label ?? "";
+    await setHold(repo, label, { reason: "a lawsuit", untilS: null }, testLease(), ctx);
+    for (const each of labels)
+      for (const path of [manifestPath("demo", each), copyOf(manifestPath("demo", each))])
+        await repo.storage.remove(path);
+    // As expire leaves them.
+    await saveBackupInfo(repo, { ...info, backups: [] }, ctx);
+    const kept = labels.filter((each) => each <= label);
+    const stored = async (): Promise<string[]> => {
+      const paths: string[] = [];
+      for (const each of kept)
+        for await (const { path } of repo.storage.list(`backup/demo/${each}`, { recursive: true })) paths.push(path);
+      return paths;
+    };
+    const before = await stored();
+    expect(before.length).toBeGreaterThan(kept.length);
+    ctx.clock.advance(10_000);
+    await runBackup([repo], data, ctx, { type: "full" });
+    expect(await stored()).toEqual(before);
+  },
+);

@@ -474,6 +474,25 @@ describe("retention by time", () => {
     expect(warned).toContain("HINT: check this host's clock. To remove a backup anyway, name it: expire --set.");
   });
 
+  it.each([
+    ["keeps all of them", 9],
+    ["lets one go", 3],
+  ])("a clock that is 400 days ahead removes no WAL between backups where a calendar %s", async (_what, weekly) => {
+    const walAfter = async (days: number): Promise<string[]> => {
+      const storage = new MemoryStorage({ nowMs: () => newestMs });
+      const repo = repository(1, { storage });
+      const backups = labels.map((label, no) => ({ label, wal: [walName(3 * no), walName(3 * no)] as const, dbId: 2 }));
+      await makeStanza(repo, { ...STANZA, backups, wal: { "15-2": labels.flatMap((_, no) => walOf(3 * no)) } });
+      const ctx = testContext({ startedAtMs: newestMs + days * DAY_MS });
+      await expireRepository(repo, { ...by, keep: { weekly, zone: "UTC" } }, REQUEST, testLease(), ctx);
+      return storage.paths().filter((path) => path.startsWith("archive/demo/15-2/"));
+    };
+    const walOf = (no: number): string[] => [no, no + 1, no + 2].map((each) => walName(each));
+    const wal = await walAfter(1);
+    expect(wal.length).toBeGreaterThan(labels.length + 4);
+    expect(await walAfter(400)).toEqual(wal);
+  });
+
   it("counts the time in which WAL arrived, and the time after a pause", async () => {
     expect(await keptAfter(100, [30, 60, 90])).toEqual({ kept: labels.slice(3), warned: "" });
     expect((await keptAfter(400, [396])).kept).toEqual(labels.slice(2));

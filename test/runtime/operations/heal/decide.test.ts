@@ -92,6 +92,18 @@ describe("the server's own bytes", () => {
   });
 });
 
+it("sends no segment that the server is writing again after a reset, although a repository lacks it", async () => {
+  await store(repos[1], 9);
+  writeFileSync(join(walDirectory, walName(9)), forged(9));
+  missingWal.add(1, walName(9), CLUSTER, sha1Hex(walBytes(9)));
+  expect(unhealedOf(await run())[0]).toEqual([`${walName(9)}: PostgreSQL is still writing it`]);
+  expect(await readable(repos[0])).toEqual([]);
+  expect(missingWal.list(1)).toEqual([walName(9)]);
+  writeFileSync(join(walDirectory, "archive_status", `${walName(9)}.done`), "");
+  await run();
+  expect(await contentsOf(repos[0], 9)).toEqual([sha1Hex(forged(9))]);
+});
+
 describe("repositories with different contents of a segment", () => {
   it("are named and healed in neither direction", async () => {
     await store(repos[1], 1);
