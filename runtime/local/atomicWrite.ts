@@ -24,6 +24,7 @@ import {
   openSync,
   readFile,
   rename,
+  rm,
   stat,
   unlink,
   writeFile,
@@ -60,8 +61,10 @@ export interface WriteOptions {
  * good. @throws the file system's errors
  */
 export async function replaceReport(path: string, report: object): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(`${path}.tmp`, `${JSON.stringify(report)}\n`, { mode: FILE_MODE });
+  await makeDirectories(dirname(path), false);
+  // Whatever stands there: a write would follow a link.
+  await rm(`${path}.tmp`, { force: true });
+  await writeFile(`${path}.tmp`, `${JSON.stringify(report)}\n`, { mode: FILE_MODE, flag: "wx" });
   await rename(`${path}.tmp`, path);
 }
 

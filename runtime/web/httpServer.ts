@@ -23,29 +23,39 @@ export interface HttpAnswer {
 
 const CONNECTIONS_MAX = 16;
 const REQUEST_TIMEOUT_MS = 5000;
+/** For a client that does not read its answer: it has one of the few connections. */
+const ANSWER_TIMEOUT_MS = 30_000;
 const HEADER_BYTES_MAX = 8 * 1024;
 const PLAIN = { "content-type": "text/plain; charset=utf-8" };
 
 /** How long an address that cannot be had is left alone. */
 const RETRY_MS = 60_000;
 
+export interface ServedPage {
+  /** For the log. */
+  readonly what: string;
+  /** What may be wrong with the address. */
+  readonly hint: string;
+  /** How long a client may leave its answer unread. @default 30 s */
+  readonly answerTimeoutMs?: number;
+}
+
 /**
  * Serves until `signal` aborts. Never throws: what the process is there for needs no page. An address that cannot be
  * had is tried again each minute, with one warning: its other user may end, or the network may come up.
  *
  * An error of `answer` is 503, and its message goes to the log alone.
- * @param what what is served, for the log, and what may be wrong with the address
  */
 export async function serveHttp(
   { address, port }: { readonly address: string; readonly port: number },
   answer: (request: HttpRequest) => Promise<HttpAnswer>,
-  { what, hint }: { readonly what: string; readonly hint: string },
+  { what, hint, answerTimeoutMs = ANSWER_TIMEOUT_MS }: ServedPage,
   ctx: Pick<Context, "clock" | "log">,
   signal: AbortSignal,
 ): Promise<void> {
   const host = address.includes(":") ? `[${address}]` : address;
   for (let tries = 1; !signal.aborted; tries++) {
-    const server = makeServer(answer, `${host}:${port}`, ctx);
+    const server = makeServer(answer, { name: `${host}:${port}`, answerTimeoutMs }, ctx);
     try {
       await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, address, resolve));
     } catch (error) {
@@ -69,7 +79,7 @@ export async function serveHttp(
 
 function makeServer(
   answer: (request: HttpRequest) => Promise<HttpAnswer>,
-  name: string,
+  { answerTimeoutMs, name }: Required<Pick<ServedPage, "answerTimeoutMs">> & { readonly name: string },
   ctx: Pick<Context, "log">,
 ): Server {
   const server = createServer({
@@ -80,18 +90,19 @@ function makeServer(
   server.maxConnections = CONNECTIONS_MAX;
   server.on("request", ({ headers, method = "", url = "" }, response) => {
     const path = url.split("?")[0] ?? "";
-    answer({ method, path, authorization: headers.authorization }).then(
-      (answered) => send(response, method, answered),
-      (error: unknown) => {
-        ctx.log.warn(`unable to answer a request on '${name}': ${toBackupError(error).message}`);
-        send(response, method, { status: 503, text: "no answer: the log says why\n" });
-      },
-    );
+    const send = (answered: HttpAnswer): void => {
+      response.setTimeout(answerTimeoutMs, () => response.destroy());
+      write(response, method, answered);
+    };
+    answer({ method, path, authorization: headers.authorization }).then(send, (error: unknown) => {
+      ctx.log.warn(`unable to answer a request on '${name}': ${toBackupError(error).message}`);
+      send({ status: 503, text: "no answer: the log says why\n" });
+    });
   });
   return server;
 }
 
-function send(response: ServerResponse, method: string, { headers, status, text }: HttpAnswer): void {
+function write(response: ServerResponse, method: string, { headers, status, text }: HttpAnswer): void {
   const bytes = Buffer.from(text, "utf8");
   response
     .writeHead(status, { ...PLAIN, ...headers, "content-length": bytes.length })

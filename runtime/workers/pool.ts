@@ -220,6 +220,9 @@ class WorkerPool implements JobPool {
       thread.dead = true;
       for (const waiting of thread.waiting.values()) waiting.reject(fail("assert", `worker thread ended: ${reason}`));
       thread.waiting.clear();
+      // A server outlives the cause, and its next job starts another thread. A command ends with an error.
+      const at = this.#threads.indexOf(thread);
+      if (this.#rest !== undefined && at >= 0) this.#threads.splice(at, 1);
       this.#dispatch();
     };
     thread.worker.on("error", (error) => die(toBackupError(error).message));

@@ -6,13 +6,13 @@
  * (test/interop/restore/drill.test.ts runs its commands over them). They are encrypted like the info files, with the
  * repository's own passphrase. A read-only key does not fail a drill.
  */
-import { mkdir, readdir, readFile as readLocal, rm } from "../../local/nodeFiles";
+import { readdir, readFile as readLocal, rm } from "../../local/nodeFiles";
 import { textOf, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo } from "../../base/parallel";
 import { drillsPath } from "../../format/repository/repoPath";
-import { atomicWrite } from "../../local/atomicWrite";
+import { atomicWrite, makeDirectories } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";
 import { listNames, readFile, type Repository, writeFile } from "../../repository/repository";
 import type { Turn } from "./drillPlan";
@@ -172,7 +172,7 @@ export async function saveDrill(
       );
   try {
     const directory = localDrillsPath(spoolPath, record.stanza);
-    await mkdir(directory, { recursive: true });
+    await makeDirectories(directory);
     await atomicWrite(`${directory}/${drillFileName(record)}`, bytes);
     for (const name of superseded(recordsIn(await listLocal(directory), kinds)))
       await rm(`${directory}/${name}`, { force: true });

@@ -37,11 +37,12 @@ export class Renewed<T extends Temporary> {
     const held = this.#held;
     const leftMs = held === undefined ? 0 : (held.expiresAtMs ?? Number.POSITIVE_INFINITY) - this.#clock.nowMs();
     if (held === undefined || leftMs <= USABLE_MS) return this.#renew();
-    if (leftMs > RENEW_BEFORE_MS || this.#clock.nowMs() < this.#askAgainAtMs) return held;
+    const isGood = leftMs > RENEW_BEFORE_MS && !this.#isRefused(held);
+    if (isGood || this.#clock.nowMs() < this.#askAgainAtMs) return held;
+    this.#askAgainAtMs = this.#clock.nowMs() + RETRY_PAUSE_MS;
     try {
       return await this.#renew();
     } catch {
-      this.#askAgainAtMs = this.#clock.nowMs() + RETRY_PAUSE_MS;
       return held;
     }
   }
@@ -54,10 +55,18 @@ export class Renewed<T extends Temporary> {
     const held = this.#held;
     // Another request has asked already, or has the answer.
     if (held === undefined || this.#keyOf(held).reveal() !== key) return true;
-    if (this.#refused !== undefined && key === this.#keyOf(this.#refused).reveal()) return false;
+    if (this.#isRefused(held)) {
+      // The source may be slower than the service to learn that its keys were revoked.
+      if (this.#askAgainAtMs <= this.#clock.nowMs()) this.#askAgainAtMs = this.#clock.nowMs() + RETRY_PAUSE_MS;
+      return false;
+    }
     this.#refused = held;
     this.#held = undefined;
     return true;
+  }
+
+  #isRefused(keys: T): boolean {
+    return this.#refused !== undefined && this.#keyOf(keys).reveal() === this.#keyOf(this.#refused).reveal();
   }
 
   /** Concurrent requests share one renewal. */

@@ -38,6 +38,8 @@ const FILE_MODE = 0o640;
  * them.
  */
 const SINGLE_REQUEST_SIZE_BYTES = 32 * 1024;
+/** A server is silent while it syncs, and a slow disk may need longer for a large file than `io-timeout`. */
+const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
 
 export interface UploadTarget extends DownloadSource {
   readonly atomic: boolean;
@@ -77,6 +79,7 @@ class Upload {
   #closed: Buffer | undefined;
   #inFlight: Piece[] = [];
   #sentBytes = 0;
+  #syncedBytes = 0;
   /** The server has accepted all bytes before this one; the checksum covers them. */
   #takenBytes = 0;
   #takenCrc = 0;
@@ -100,6 +103,18 @@ class Upload {
     this.#inFlight.push(piece);
     this.#send(piece);
     while (this.#inFlight.length >= PIECES_IN_FLIGHT) await this.#settleFirst();
+    if (this.#sentBytes - this.#syncedBytes >= SYNC_EVERY_BYTES) await this.#syncSent();
+  }
+
+  async #syncSent(): Promise<void> {
+    for (let error: unknown; error !== null; ) {
+      await this.#settleAll();
+      error = await this.#sync();
+      if (isLost(error)) await this.#resume(error);
+      else if (error !== null) throw await this.#failure("write", error);
+    }
+    this.#syncedBytes = this.#sentBytes;
+    this.#retries.reset();
   }
 
   async finish(): Promise<void> {
@@ -207,12 +222,7 @@ class Upload {
    */
   #syncAndClose(): Promise<unknown> {
     const { session, handle } = this.#open();
-    const synced = session
-      .request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
-      .then(
-        () => null,
-        (error: unknown) => (isStatus(error, STATUS.unsupported) ? null : error),
-      );
+    const synced = this.#sync();
     this.#closed = handle;
     const closed = session
       .request<void>((sftp, answer) => sftp.close(handle, (error) => answer(error)))
@@ -221,6 +231,17 @@ class Upload {
         (error: unknown) => error,
       );
     return Promise.all([synced, closed]).then(([sync, close]) => sync ?? close);
+  }
+
+  /** Null, or the reason of the failure. */
+  #sync(): Promise<unknown> {
+    const { session, handle } = this.#open();
+    return session
+      .request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
+      .then(
+        () => null,
+        (error: unknown) => (isStatus(error, STATUS.unsupported) ? null : error),
+      );
   }
 
   /** Null if the server sends no size. A missing file fails the rename, or the listing before publishing. */

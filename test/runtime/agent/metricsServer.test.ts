@@ -1,10 +1,11 @@
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { serveMetrics } from "../../../runtime/agent/metricsServer";
 import { ReportAnswer } from "../../../runtime/operations/report/reportAnswer";
 import type { ReportFile } from "../../../runtime/operations/report/reportFields";
 import type { Repository } from "../../../runtime/repository/repository";
 import { fail } from "../../../runtime/base/errors";
+import { type HttpAnswer, serveHttp } from "../../../runtime/web/httpServer";
 import { eventually, HeldClock, type TestContext, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/network/faults";
 import { makeStanza } from "../../harness/madeRepository";
@@ -101,6 +102,30 @@ describe("the agent's metrics", () => {
       );
     } finally {
       for (const socket of sockets) socket.destroy();
+    }
+  });
+
+  test("a client that does not read its answer loses its place to another one", async () => {
+    const stopping = new AbortController();
+    const answer = async (): Promise<HttpAnswer> => ({ status: 200, text: "x".repeat(16 * 1024 * 1024) });
+    const page = { what: "/metrics", hint: "", answerTimeoutMs: 500 };
+    const serving = serveHttp({ address: "127.0.0.1", port: 0 }, answer, page, ctx, stopping.signal);
+    const origin = await originOf();
+    const sockets = Array.from({ length: 16 }, () =>
+      connect(Number(new URL(origin).port), "127.0.0.1", function (this: Socket) {
+        this.pause().write("GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n");
+      }).on("error", () => {}),
+    );
+    try {
+      await eventually("another one is answered", () =>
+        fetch(origin)
+          .then(async (answered) => (await answered.text()).length > 0)
+          .catch(() => false),
+      );
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      stopping.abort();
+      await serving;
     }
   });
 

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadStreamState, saveStreamState } from "../../../runtime/local/streamState";
@@ -22,4 +22,22 @@ test("reads the written state back, and nothing from an invalid file", async () 
     writeFileSync(file, text);
     expect(await loadStreamState(folder, "main")).toEqual([]);
   }
+});
+
+test("other accounts may not write beside it, and a link in the place of its temporary file leads nowhere", async () => {
+  const spool = join(temporaryFolder(), "spool");
+  // As `neutral-umask` has it.
+  const umask = process.umask(0);
+  try {
+    await saveStreamState(spool, "main", []);
+  } finally {
+    process.umask(umask);
+  }
+  for (const path of [spool, join(spool, "pgbackstop"), join(spool, "pgbackstop", "main")])
+    expect(statSync(path).mode & 0o777, path).toBe(0o750);
+  const elsewhere = join(temporaryFolder(), "pg_control");
+  writeFileSync(elsewhere, "precious");
+  symlinkSync(elsewhere, join(spool, "pgbackstop", "main", "stream.json.tmp"));
+  await saveStreamState(spool, "main", []);
+  expect(readFileSync(elsewhere, "utf8")).toBe("precious");
 });

@@ -246,6 +246,15 @@ describe("worker threads", () => {
     await threads.close();
   });
 
+  it("of a server that have died are replaced for the next job", async () => {
+    const threads = pool(1, undefined, "1.2.3", { rest: { timeMs: 30_000, clock: systemClock } });
+    for (const path of ["exit", "crash"]) {
+      await expect(run(threads, path)).rejects.toMatchObject({ kind: "assert" });
+      expect((await run(threads, "file0", "content 0")).status).toBe("ok");
+    }
+    await threads.close();
+  });
+
   // claim: docs/upgrading.md: a command refuses threads and processes of another version
   it("of another version refuse the work: an update replaced the file while the command ran", async () => {
     const threads = pool(1, undefined, "1.2.4");

@@ -114,7 +114,9 @@ describe("hold", () => {
     const [lying] = storages as [MemoryStorage];
     const put = lying.put.bind(lying);
     lying.put = async (path, bytes) => (path.includes("/holds/") ? undefined : put(path, bytes));
-    await expect(run("hold", `--set=${SECOND}`, "--reason=audit")).rejects.toThrow("hold failed in 1 of 2 repositories");
+    await expect(run("hold", `--set=${SECOND}`, "--reason=audit")).rejects.toThrow(
+      "hold failed in 1 of 2 repositories",
+    );
     lying.put = put;
     await run("hold", `--set=${SECOND}`, "--reason=audit");
   });

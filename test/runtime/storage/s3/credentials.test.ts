@@ -98,6 +98,21 @@ test("keys that the service refuses are replaced once by others of the source", 
   expect(fixed.refuse("key")).toBe(false);
 });
 
+test("a source that still has the refused keys is asked again after a pause", async () => {
+  const clock = new ManualClock(0);
+  let key = "old";
+  const renewed = new RenewedCredentials(async () => ({ key: new Secret(key), keySecret: new Secret("s") }), clock);
+  await renewed.current();
+  expect(renewed.refuse("old")).toBe(true);
+  await renewed.current();
+  expect(renewed.refuse("old")).toBe(false);
+  key = "new";
+  expect(await keyOf(renewed)).toBe("old");
+  expect(renewed.refuse("old")).toBe(false);
+  clock.advance(30_000);
+  expect(await keyOf(renewed)).toBe("new");
+});
+
 test("the refused key is the one of the request's signature", async () => {
   const refused: string[] = [];
   const source = {
