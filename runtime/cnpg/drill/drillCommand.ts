@@ -19,7 +19,6 @@ import { askedDrill, type AskedDrill, drillOptions } from "../../operations/dril
 import { attackDrill } from "../../operations/drill/attackDrill";
 import { drill, type DrillRun, type DrillVenue, expectedOf, recordRpo } from "../../operations/drill/drill";
 import { saveDrill } from "../../operations/drill/history";
-import type { Replayed } from "../../operations/drill/measure";
 import type { ProductionFacts } from "../../operations/drill/production";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { prepareRoot } from "../../operations/drill/scratch";
@@ -37,7 +36,7 @@ import {
   stateOf,
   type ThrowAway,
 } from "./drillRun";
-import { checkRelations, checkSums, dumpAll, findReplayed } from "./drillSql";
+import { checkRelations, checkSums, dumpAll, findReplayed, type RecoveryEnd } from "./drillSql";
 import { CLUSTERS, type KubernetesApi, type ObjectRef, openKubernetes } from "../kubernetes/kubernetesApi";
 import { notifyOfJob } from "../kubernetes/jobNotice";
 
@@ -176,13 +175,14 @@ class ClusterVenue implements DrillVenue {
     server: ThrowAway,
     session: Session,
     production: ProductionFacts | null,
-    { lsn }: Replayed,
+    { followed, lsn }: RecoveryEnd,
   ): Promise<CheckResult[]> {
     const { chosen, ctx } = run;
     const { assertions, level, lostWalBytes, newestWal, picked, production: counts } = expectedOf(run, production);
     const { walSegmentSizeBytes } = chosen;
     const { version } = await session.facts();
-    const ofRecovery = (): Outcome => judgeRecoveryEnd(lsn, picked, newestWal, walSegmentSizeBytes);
+    const ofRecovery = (): Outcome =>
+      judgeRecoveryEnd({ reached: lsn, followed }, picked, newestWal, walSegmentSizeBytes);
     const looks: [string, () => Promise<Outcome>][] = [
       ["recovery", async () => ofRecovery()],
       ["collations", () => checkCollations({ control: { pgVersion: version }, session })],

@@ -5,8 +5,8 @@
 import { identifier } from "../../operations/extract/tableObjects";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { formatLsn, parseLsn, timelineDigits } from "../../format/wal/walSegment";
-import type { Outcome } from "../../operations/drill/checks";
+import { formatLsn, timelineDigits } from "../../format/wal/walSegment";
+import { endOfHistory, type Outcome } from "../../operations/drill/checks";
 import type { Replayed } from "../../operations/drill/measure";
 import type { Session } from "../../postgres/session";
 
@@ -23,27 +23,34 @@ export interface DrilledServer {
   connect(database?: string): Promise<Session>;
 }
 
+export interface RecoveryEnd extends Replayed {
+  /** The timeline that the recovery followed; null if nothing shows it. */
+  readonly followed: number | null;
+}
+
 /**
  * End of recovery and its last commit. The instance has restarted since, so its log is lost. The timeline history has
  * the end, and the replayed WAL has the commit (`pg_walinspect`, from PostgreSQL 15).
  */
-export async function findReplayed(session: Session, major: number, ctx: Context): Promise<Replayed> {
+export async function findReplayed(session: Session, major: number, ctx: Context): Promise<RecoveryEnd> {
   const { timeline } = await session.controlCheckpoint();
   const name = `${timelineDigits(timeline)}.history`;
   // The form with a size: PostgreSQL has one without since 16.
   const { rows } = await session.query(`select pg_read_file($1, 0, ${HISTORY_BYTES_MAX}, true) as history`, [
     `pg_wal/${name}`,
   ]);
-  const lsn = endOfHistory((rows[0] as { history: string | null } | undefined)?.history ?? "");
-  if (lsn === null || major < 15) return { lsn, commitAtS: null };
+  const end = endOfHistory((rows[0] as { history: string | null } | undefined)?.history ?? "");
+  const lsn = end?.lsn ?? null;
+  const ended = { lsn, followed: end?.timeline ?? null };
+  if (lsn === null || major < 15) return { ...ended, commitAtS: null };
   const size = await segmentSizeOfServer(session);
   try {
     const schema = await installExtension(session, "pg_walinspect");
-    return { lsn, commitAtS: schema === null ? null : await findLastCommit(session, schema, lsn, size) };
+    return { ...ended, commitAtS: schema === null ? null : await findLastCommit(session, schema, lsn, size) };
   } catch (error) {
     ctx.signal.throwIfAborted();
     ctx.log.info(`drill: unable to find the last commit in the WAL: ${toBackupError(error).message}`);
-    return { lsn, commitAtS: null };
+    return { ...ended, commitAtS: null };
   }
 }
 
@@ -52,13 +59,6 @@ export async function segmentSizeOfServer(session: Session): Promise<number> {
     "select setting::int8::text as size from pg_settings where name = 'wal_segment_size'",
   );
   return Number((rows[0] as { size: string }).size);
-}
-
-/** The last line has the parent timeline and its end: `1\t0/5000060\tno recovery target specified`. */
-export function endOfHistory(text: string): bigint | null {
-  const last = text.split("\n").findLast((line) => /^\s*\d+\s+[0-9A-F]+\/[0-9A-F]+/i.test(line));
-  const position = last?.trim().split(/\s+/)[1];
-  return position === undefined ? null : parseLsn(position);
 }
 
 async function findLastCommit(

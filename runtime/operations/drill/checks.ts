@@ -12,7 +12,17 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { DrillLevelName, DrillSettings } from "../../config/types";
 import type { PgControl } from "../../format/page/pgControl";
-import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn, timelineOf } from "../../format/wal/walSegment";
+import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
+import {
+  formatLsn,
+  lsnOfSegment,
+  parseLsn,
+  parseWalName,
+  segmentOfLsn,
+  timelineDigits,
+  timelineOf,
+} from "../../format/wal/walSegment";
+import { readdir, readFile } from "../../local/nodeFiles";
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import type { SideServer } from "../../postgres/sideServer";
@@ -107,22 +117,43 @@ export async function timedCheck(name: string, work: () => Promise<Outcome>, ctx
 }
 
 /** PostgreSQL silently ends a recovery to the end of the archive at the first segment that it cannot get. */
-async function checkRecovery({ control, newestWal, picked, session }: CheckInput): Promise<Outcome> {
+async function checkRecovery({ control, dataDirectory, newestWal, picked, session }: CheckInput): Promise<Outcome> {
   const { rows } = await session.query(
     "select pg_is_in_recovery() as recovering, pg_last_wal_replay_lsn()::text as lsn",
   );
   const { lsn, recovering } = rows[0] as { lsn: string | null; recovering: boolean };
   if (recovering) throw fail("runtime", "the server is still in recovery");
-  return judgeRecoveryEnd(lsn === null ? null : parseLsn(lsn), picked, newestWal, control.walSegmentSizeBytes);
+  const reached = lsn === null ? null : parseLsn(lsn);
+  const followed = await followedTimeline(dataDirectory);
+  return judgeRecoveryEnd({ reached, followed }, picked, newestWal, control.walSegmentSizeBytes);
+}
+
+/** A server that has ended a recovery begins the highest timeline; null without one. */
+async function followedTimeline(dataDirectory: string): Promise<number | null> {
+  const names = (await readdir(`${dataDirectory}/pg_wal`)).filter((name) => parseWalName(name)?.kind === "history");
+  const own = names.sort().at(-1);
+  if (own === undefined) return null;
+  return endOfHistory(await readFile(`${dataDirectory}/pg_wal/${own}`, "utf8"))?.timeline ?? null;
+}
+
+/** The last line has the parent timeline and its end: `1\t0/5000060\tno recovery target specified`. */
+export function endOfHistory(text: string): Pick<TimelineAncestor, "lsn" | "timeline"> | null {
+  return parseHistory(text).at(-1) ?? null;
+}
+
+export interface EndedRecovery {
+  /** Null when the server reports no recovery. */
+  readonly reached: bigint | null;
+  /** The timeline that it followed; null if nothing shows it. */
+  readonly followed: number | null;
 }
 
 /**
- * `reached` is null when the server reports no recovery.
- * @throws archiveTimeout when the archive or the target continues after `reached`; runtime without a recovery;
- * fileMissing without an archive
+ * @throws archiveTimeout when the archive or the target continues after `reached`, or on a later timeline; runtime
+ * without a recovery; fileMissing without an archive
  */
 export function judgeRecoveryEnd(
-  reached: bigint | null,
+  { followed, reached }: EndedRecovery,
   picked: Picked,
   newestWal: string | null,
   walSegmentSizeBytes: number,
@@ -138,6 +169,15 @@ export function judgeRecoveryEnd(
     const text = `reached ${lsn}: the repository has no WAL of the backup's cluster, so that only the backup came back`;
     if (optionOnline && optionArchiveCheck) throw fail("fileMissing", text);
     return { verdict: "warning", text };
+  }
+  if (picked.type === "default" && newestWal !== null && followed !== null && followed < timelineOf(newestWal)) {
+    // PostgreSQL looks for the next timeline until one has no history.
+    const history = `${timelineDigits(followed + 1)}.history`;
+    throw fail(
+      "archiveTimeout",
+      `recovery followed timeline ${followed} to ${lsn}, and the archive continues to ${newestWal}: ${history} is missing`,
+      { hint: "pgbackstop verify names missing histories, and pgbackstop heal copies them from another repository." },
+    );
   }
   const wanted =
     picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, walSegmentSizeBytes);

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { endOfHistory, timeOfCommit } from "../../../../runtime/cnpg/drill/drillSql";
+import { timeOfCommit } from "../../../../runtime/cnpg/drill/drillSql";
+import { endOfHistory } from "../../../../runtime/operations/drill/checks";
 import { jobState, kindOfText } from "../../../../runtime/cnpg/restore/clusterEvents";
 
 describe("the end of a recovery", () => {
   test("is in the last line of the timeline's history", () => {
-    expect(endOfHistory("1\t0/5000060\tno recovery target specified\n2\t1/A0000028\tbefore 2026-11-21\n")).toBe(
-      0x1a0000028n,
-    );
-    expect(endOfHistory("1\t0/5000060\tno recovery target specified")).toBe(0x5000060n);
+    const two = "1\t0/5000060\tno recovery target specified\n2\t1/A0000028\tbefore 2026-11-21\n";
+    expect(endOfHistory(two)).toMatchObject({ timeline: 2, lsn: 0x1a0000028n });
+    expect(endOfHistory("1\t0/5000060\tno recovery target specified")).toMatchObject({ timeline: 1, lsn: 0x5000060n });
     expect(endOfHistory("")).toBeNull();
   });
 

@@ -17,10 +17,11 @@ describe("the end of a recovery", () => {
     newestWal: string | null,
     backup = online,
     type: "default" | "immediate" = "default",
+    followed: number | null = null,
   ): string => {
     try {
-      const lsn = reached === null ? null : parseLsn(reached);
-      const { text, verdict } = judgeRecoveryEnd(lsn, { backup, type }, newestWal, MIB);
+      const end = { reached: reached === null ? null : parseLsn(reached), followed };
+      const { text, verdict } = judgeRecoveryEnd(end, { backup, type }, newestWal, MIB);
       return `${verdict}: ${text}`;
     } catch (error) {
       return (error as Error).message;
@@ -32,6 +33,17 @@ describe("the end of a recovery", () => {
     expect(judge("0/C000100", newest)).toBe("ok: reached 0/C000100, the end of the archive");
     expect(judge("0/B000100", newest)).toMatch(/^recovery ended at 0\/B000100, before 0\/C000000: segment /);
     expect(judge("0/B000100", newest, online, "immediate")).toBe("ok: reached 0/B000100");
+  });
+
+  // claim: docs/drills.md: a repository without the history of the present timeline fails the drill
+  it("is on the timeline of the archive, or a later one", () => {
+    const later = "0000000200000000000000B5";
+    const judged = (followed: number | null): string => judge("0/C000100", later, online, "default", followed);
+    expect(judged(1)).toBe(
+      `recovery followed timeline 1 to 0/C000100, and the archive continues to ${later}: 00000002.history is missing`,
+    );
+    for (const followed of [2, 3, null]) expect(judged(followed)).toMatch(/^ok: /);
+    expect(judge("0/C000100", later, online, "immediate", 1)).toMatch(/^ok: /);
   });
 
   it("is not judged by an archive without WAL", () => {
