@@ -247,6 +247,9 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
           ? `the drill ${name} opens its backup, which measures no RTO`
           : `the drill ${name} restores its backup`,
     );
+    to.rank(`${path}.dump`, old.dump ?? false, now.dump ?? false, Number, (value) =>
+      value ? `the drill ${name} loads the newest dump too` : `the drill ${name} loads no dump`,
+    );
     drill.plain("maxGiB", (value) =>
       value === null
         ? `the drill ${name} may restore any amount`

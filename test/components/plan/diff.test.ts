@@ -212,6 +212,12 @@ describe("weakened, and strengthened in the other direction", () => {
         "neutral drills.monthly.maxGiB: none → 5",
       ],
     ],
+    [
+      "a drill that loads no dump any more",
+      { drills: { monthly: { cron: "0 5 1 * *", from: "repo1", dump: true } } },
+      { drills: { monthly: { cron: "0 5 1 * *", from: "repo1", dump: false } } },
+      ["weakened drills.monthly.dump: true → false"],
+    ],
     ["dumps are removed", { dumps: DAILY }, {}, ["weakened dumps: 30 4 * * * UTC to repo1, repo2 → removed"]],
     [
       "fewer dumps, in fewer repositories, of fewer databases, for a shorter time",
