@@ -3,8 +3,8 @@
  * the backups. Pure.
  *
  * Unknown and secret values are never compared: such a change is neutral and says so. Comparisons with an order are
- * antisymmetric: what weakens in one direction strengthens in the other. Only a repository that starts from scratch
- * weakens both ways.
+ * antisymmetric: what weakens in one direction strengthens in the other. Only two things weaken both ways: a repository
+ * that starts from scratch, and one item of a list in the place of another.
  */
 import { isSecret, isUnknown } from "../model/unknown";
 

@@ -5,8 +5,8 @@ import type { OptionNode } from "../topology/topology";
 import { type Collector, isHidden, listText, type Value, valueText } from "./change";
 
 interface Judge {
-  /** The larger one is the stronger one; null is an option that is not set. */
-  readonly rank: (value: Value) => number;
+  /** The larger one is the stronger one; null is an option that is not set. `old` is the value before the change. */
+  readonly rank: (value: Value, old: Value) => number;
   readonly text: (value: Value) => string;
 }
 
@@ -22,9 +22,8 @@ const JUDGES: Readonly<Record<string, Judge>> = {
   "page-header-check": switchOf("page headers during backups"),
   "storage-verify-tls": switchOf("the certificate of the store"),
   exclude: {
-    rank: (value) => (value === null ? 0 : -String(value).split("\n").length),
-    text: (value) =>
-      value === null ? "backups exclude no path" : `backups exclude ${String(value).split("\n").join(", ")}`,
+    rank: (value, old) => (!excludesAll(old, value) ? -1 : excludesAll(value, old) ? 0 : 1),
+    text: (value) => (value === null ? "backups exclude no path" : `backups exclude ${pathsOf(value).join(", ")}`),
   },
   "retention-archive": {
     rank: (value) => (value === null ? Number.POSITIVE_INFINITY : Number(value)),
@@ -48,8 +47,23 @@ export function diffOptions(to: Collector, path: string, old: unknown, now: unkn
     const sides = [`${path}.${name}`, before.get(name) ?? null, after.get(name) ?? null] as const;
     const judge = JUDGES[nameOf(name)];
     if (judge === undefined) to.plain(...sides, (value) => `option ${name}: ${valueText(value)}`);
-    else to.rank(...sides, judge.rank, judge.text);
+    else to.rank(...sides, (value) => judge.rank(value, sides[1]), judge.text);
   }
+}
+
+/** True if the paths of `wide` cover those of `narrow`. Each covers what is below it, with or without a slash. */
+function excludesAll(wide: Value, narrow: Value): boolean {
+  const isCovered = (path: string): boolean =>
+    pathsOf(wide).some((each) => path === each || path.startsWith(each.endsWith("/") ? each : `${each}/`));
+  return pathsOf(narrow).every(isCovered);
+}
+
+function pathsOf(value: Value): string[] {
+  return value === null
+    ? []
+    : String(value)
+        .split("\n")
+        .filter((path) => path !== "");
 }
 
 function switchOf(what: string): Judge {

@@ -525,6 +525,19 @@ describe("weakened, and strengthened in the other direction", () => {
     expect(brief(diff(without, without))).toEqual([]);
   });
 
+  test.each<[what: string, before: string, after: string, expected: string]>([
+    ["another path, and as many", "junk/", "base/16384/", "weakened"],
+    ["another path, and fewer", "junk/\nmore/\nbase/1", "base/16384/", "weakened"],
+    ["a path whose beginning is an old one's name", "base/1", "base/16384", "weakened"],
+    ["fewer paths", "junk/\nmore/", "more/", "strengthened"],
+    ["a path below an old one", "junk\nmore/", "junk/old/\nmore/new", "strengthened"],
+    ["the same paths in another order", "junk/\nmore/", "more/\njunk/", "neutral"],
+  ])("backups exclude %s", (_what, before, after, expected) => {
+    const options = (exclude: string): Partial<HostSettings> => ({ options: { exclude } });
+    const [change, ...others] = diff(topology(options(before)), topology(options(after))).changes;
+    expect([change?.path, change?.effect, others]).toEqual(["options.exclude", expected, []]);
+  });
+
   test("other hours, other compression, a larger jitter are neutral", () => {
     const repositories = { repo1: { ...NAS, compress: { type: "gz" } }, repo2: BUCKET };
     expect(
