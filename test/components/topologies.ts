@@ -175,13 +175,14 @@ export const anyRenamedTopologies: fc.Arbitrary<readonly [Topology, Topology]> =
     return [under(0), under(4)] as const;
   });
 
-/** A copy with unknown markers at the leaves that `location` selects. */
+/** A copy with unknown markers at the leaves and sections that `location` selects. */
 export function withUnknown(value: Topology, location: (path: string) => boolean): Topology {
   const walk = (item: unknown, path: string): unknown => {
+    if (location(path)) return unknownMarker(0);
     if (Array.isArray(item)) return item.map((each: unknown, index) => walk(each, `${path}.${index}`));
     if (typeof item === "object" && item !== null)
       return Object.fromEntries(Object.entries(item).map(([key, each]) => [key, walk(each, `${path}.${key}`)]));
-    return location(path) ? unknownMarker(0) : item;
+    return item;
   };
   return walk(value, "") as Topology;
 }

@@ -104,7 +104,7 @@ export function valueText(value: Value | undefined): string {
   return String(value);
 }
 
-/** A list as a value: hidden, none, or known. */
+/** A list or a section as a value: hidden, none, or known. */
 export function listText(list: unknown): Value {
   return typeof list === "string" ? list : list === undefined ? null : "known";
 }

@@ -2,7 +2,7 @@
 import { findEngine } from "../engines/engines";
 import { backupsPerDay } from "../schedule/schedule";
 import type { KeepNode, RepositoryNode, Topology } from "../topology/topology";
-import { type Collector, effectOf, isHidden, type Value, valueText, section } from "./change";
+import { type Collector, effectOf, isHidden, listText, type Value, valueText, section } from "./change";
 import { archiveWindowDays } from "../schedule/archiveWindow";
 import { diffOptions } from "./passedOptions";
 import { isSameRepository } from "./sameRepositories";
@@ -174,8 +174,9 @@ function diffFormat(to: Collector, path: string, [old, before]: Side, [now, afte
 
 /** Fewer periods of a class, or none, is weaker. */
 function diffCalendar(to: Collector, path: string, old: RepositoryNode, now: RepositoryNode): void {
+  if (isHidden(old.keep) || isHidden(now.keep)) return to.plain(path, listText(old.keep), listText(now.keep), () => "");
   for (const each of ["daily", "weekly", "monthly", "yearly"] as const) {
-    const [was, is] = [old, now].map(({ keep }): Value => (isHidden(keep) ? null : known(keep?.[each])));
+    const [was, is] = [old, now].map(({ keep }) => known(keep?.[each]));
     const text = (value: Value): string =>
       value === null
         ? `${now.name} keeps no backup of past ${KEEP_NOUNS[each]}s`

@@ -654,6 +654,17 @@ describe("unknown values", () => {
     ]);
   });
 
+  test("of a calendar as a whole are neither none nor what they were", () => {
+    const of = (keep?: { monthly: number }): Topology =>
+      topology({ repositories: { repo1: { ...NAS, ...given({ keep }) } } });
+    const hidden = withUnknown(of({ monthly: 12 }), (path) => path.endsWith(".keep"));
+    expect(brief(diff(of({ monthly: 12 }), hidden))).toEqual([
+      "uncertain repositories.repo1.keep: known → not known yet",
+    ]);
+    expect(brief(diff(hidden, of()))).toEqual(["uncertain repositories.repo1.keep: not known yet → none"]);
+    expect(brief(diff(hidden, hidden))).toEqual([]);
+  });
+
   test("do not hide certain facts: fewer copies than before, whatever the location turns out to be", () => {
     const next = withUnknown(topology({ repositories: { repo2: BUCKET } }), (path) =>
       path.endsWith("repositories.0.failureDomain"),
@@ -754,7 +765,15 @@ describe("over any two topologies", () => {
     fc.assert(
       fc.property(
         anyTopology,
-        fc.constantFrom("keepDays", "keepFullCount", "location", "immutableDays", "stanza", "worstCaseRpoSeconds"),
+        fc.constantFrom(
+          "keep",
+          "keepDays",
+          "keepFullCount",
+          "location",
+          "immutableDays",
+          "stanza",
+          "worstCaseRpoSeconds",
+        ),
         (one, field) => {
           const next = withUnknown(one, (path) => path.endsWith(`.${field}`));
           for (const change of diff(one, next).changes)
