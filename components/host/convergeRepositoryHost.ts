@@ -10,7 +10,9 @@
 import {
   forceCommand,
   REPOSITORY_HOST_PATHS,
+  REPOSITORY_INSIDE,
   type RepositoryAccount,
+  rootsIn,
   SEAL_SCRIPT,
   type SealedRepository,
 } from "../render/host/sshdConfig";
@@ -26,7 +28,7 @@ import {
   writeFiles,
 } from "./desiredFiles";
 import { withLock } from "./hostLock";
-import { enterHost, isUnfinished, leaveHost, markFinished, recordLine } from "./hostOwners";
+import { enterHost, isUnfinished, leaveHost, markFinished, recordLine, requireAlone } from "./hostOwners";
 import { withRemedy } from "./removeHost";
 import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK, unitsIn } from "./systemdUnits";
 
@@ -121,6 +123,13 @@ const MOUNT_SCRIPT = `
 path=$1
 while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done
 stat -c %m -- "$path"`;
+
+/** Pairs of repositories, the old one first: `left` if only that one is there, and has something in it. */
+const LEFT_SCRIPT = `
+while [ $# -gt 1 ]; do
+  if [ ! -e "$2" ] && [ -n "$(ls -A -- "$1" 2>/dev/null)" ]; then echo left; else echo free; fi
+  shift 2
+done`;
 
 const SSHD = `
 set -eu
@@ -265,10 +274,39 @@ export async function convergeRepositoryHost(update: RepositoryHostUpdate): Prom
     throw new Error(`creating accounts needs root: sign in to ${connection.name} as root, or with sudo`);
   await checkDirectories(connection, desired);
   await withLock(connection, LOCKED, async () => {
+    await refuseLeftBackups(update);
     await enter(update);
     await applyAll(update);
     if (update.owner !== undefined) await markFinished(connection, REPOSITORY_HOST_PATHS.owners, update.owner);
   });
+}
+
+/**
+ * An account in another directory has the same address as before, and an empty repository there: nothing else would
+ * notice that its backups are out of reach.
+ * @throws Error if backups are where sshd confines an account now, and no repository is where it is to be confined
+ */
+async function refuseLeftBackups({ connection, desired, formerOwner, owner }: RepositoryHostUpdate): Promise<void> {
+  const { owners, sshd } = REPOSITORY_HOST_PATHS;
+  const { stdout: text } = await connection.exec(["cat", "--", sshd]);
+  const roots = rootsIn(text);
+  const moved = desired.accounts.flatMap(({ name, readOnly, root }) => {
+    const former = roots.get(name) ?? root;
+    return readOnly || former === root ? [] : [{ name, former, root }];
+  });
+  if (moved.length === 0) return;
+  const pairs = moved.flatMap(({ former, root }) => [former, root].map((path) => `${path}${REPOSITORY_INSIDE}`));
+  const { stdout } = await runScript(connection, "look for the repositories", LEFT_SCRIPT, pairs);
+  const answers = stdout.split("\n");
+  const left = moved.filter((_each, index) => answers[index] === "left");
+  if (left.length === 0) return;
+  // Another component's backups must not move.
+  await requireAlone(connection, owners, [owner, formerOwner]);
+  const facts = left.map(
+    ({ former, name, root }) =>
+      `${name} has its backups in ${former} on ${connection.name}, and would find none in ${root}: move them first (mv -T ${former} ${root}), or remove ${former} if nobody needs them`,
+  );
+  throw new Error(facts.join("\n"));
 }
 
 /** Records the component that declares the host. @throws Error if another one declares something else there */

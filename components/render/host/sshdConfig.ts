@@ -74,6 +74,12 @@ export function renderSshdConfig(accounts: readonly RepositoryAccount[]): string
   return [HEAD, "", ...blocks, "Match all", ""].join("\n");
 }
 
+/** The accounts that {@link renderSshdConfig} confined, and the root of each. */
+export function rootsIn(sshdConfig: string): ReadonlyMap<string, string> {
+  const blocks = [...sshdConfig.matchAll(/^Match User (\S+)\n +ChrootDirectory (\S+)$/gm)];
+  return new Map(blocks.map(([, name = "", root = ""]) => [name, root]));
+}
+
 /** Argument of `ForceCommand`: sshd's own server, which needs no shell and no file below the root. */
 export function forceCommand(readOnly: boolean): string {
   return readOnly ? "internal-sftp -R" : "internal-sftp";
