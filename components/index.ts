@@ -218,6 +218,7 @@ export {
   type S3Location,
   S3Quirks,
   type SecretRef,
+  type SftpFacts,
   type SftpLocation,
   UriStyle,
 } from "./repositories/target";

@@ -146,11 +146,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
     );
 
     this.hostKey = host.hostKey;
-    const server = {
-      host: own.address ?? address.host,
-      port: own.port ?? address.port,
-      hostKey: host.hostKey,
-    };
+    const server = { host: own.address ?? address.host, port: own.port ?? address.port, hostKey: host.hostKey };
     const targetsOf = (readOnly: boolean): Record<string, RepositoryTarget> => {
       const entries = signers
         .filter(({ account }) => account.readOnly === readOnly)
@@ -168,6 +164,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
               ...(settings.privateKeyPassphrase === undefined || readOnly
                 ? {}
                 : { privateKeyPassphrase: pulumi.secret(settings.privateKeyPassphrase) }),
+              ...(settings.immutableDays === undefined ? {} : { facts: { immutableDays: settings.immutableDays } }),
             },
             ...secretCipher(settings.cipher),
           }),

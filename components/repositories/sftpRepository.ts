@@ -12,7 +12,7 @@ import { given } from "../../runtime/base/given";
 export interface SftpRepositoryArgs extends EncryptionArgs {
   /** Name or address of the server. @example "backup.example.net" */
   host: pulumi.Input<string>;
-  /** Port of the SFTP server. @default 22 */
+  /** Port of the SFTP server. @default 22 @minimum 1 @maximum 65535 */
   port?: pulumi.Input<number>;
   /** Account on the server. It needs only SFTP and its directory. */
   user: pulumi.Input<string>;

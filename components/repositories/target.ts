@@ -208,6 +208,12 @@ export interface GcsLocation {
   facts?: BucketFacts;
 }
 
+/** Facts about a directory of an SFTP server beyond its address. The targets of a `RepositoryHost` have them. */
+export interface SftpFacts {
+  /** Days for which the account cannot change or remove stored files. @minimum 0 */
+  immutableDays?: pulumi.Input<number>;
+}
+
 /** A directory of an SFTP server and its address. */
 export interface SftpLocation {
   /** Name or address of the server. */
@@ -224,6 +230,7 @@ export interface SftpLocation {
   privateKey?: pulumi.Input<string>;
   /** Secret. */
   privateKeyPassphrase?: pulumi.Input<string>;
+  facts?: SftpFacts;
 }
 
 /** The location of a repository: `target` of a repository component. */

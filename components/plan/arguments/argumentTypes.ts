@@ -865,8 +865,14 @@ export const ARGUMENT_TYPES = {
   },
   S3Role: { "irsa?": "S3Irsa", "podIdentity?": "S3PodIdentity" },
   SftpRepositoryArgs: {
-    "...": "SftpLocation",
+    host: "Input<string>",
+    "port?": "Input<number>",
+    user: "Input<string>",
     path: "Input<string>",
+    "hostKey?": "Input<string>",
+    "hostFingerprint?": "Input<string>",
+    "privateKey?": "Input<string>",
+    "privateKeyPassphrase?": "Input<string>",
     "offSite?": "Input<boolean>",
     "cipher?": "CipherRef",
     "encrypt?": "boolean",
@@ -942,6 +948,7 @@ export const ARGUMENT_TYPES = {
     "passphraseKey?": "Input<string>",
     "regionKey?": "Input<string>",
   },
+  SftpFacts: { "immutableDays?": "Input<number>" },
   SftpLocation: {
     host: "Input<string>",
     "port?": "Input<number>",
@@ -950,6 +957,7 @@ export const ARGUMENT_TYPES = {
     "hostFingerprint?": "Input<string>",
     "privateKey?": "Input<string>",
     "privateKeyPassphrase?": "Input<string>",
+    "facts?": "SftpFacts",
   },
   AdditionalPodAffinitySpec: {
     "preferredDuringSchedulingIgnoredDuringExecution?": "PreferredSpec[]",
@@ -1950,11 +1958,13 @@ export const ARGUMENT_RANGES = {
   "BucketContentArgs.expectedStoredGiB": { from: 0 },
   "BucketProtectionArgs.immutableDays": { min: 0, max: 3000 },
   "BucketProtectionArgs.undeleteDays": { min: 1, max: 3000 },
+  "SftpRepositoryArgs.port": { min: 1, max: 65535 },
   "AzureLocation.port": { min: 1, max: 65535 },
   "BucketFacts.immutableDays": { min: 0 },
   "BucketFacts.undeleteDays": { min: 0 },
   "BucketFacts.expireLiveDays": { min: 0 },
   "S3Location.port": { min: 1, max: 65535 },
+  "SftpFacts.immutableDays": { min: 0 },
   "SftpLocation.port": { min: 1, max: 65535 },
 } as const;
 

@@ -47,6 +47,7 @@ const RULED: Readonly<Partial<Record<RangedArgument, readonly [code: RuleCode, h
   "RepositoryScheduleArgs.jitterSeconds": ["PB023"],
   "S3Location.port": ["PB014"],
   "SftpLocation.port": ["PB014"],
+  "SftpRepositoryArgs.port": ["PB014"],
   "SnapshotArgs.keepCount": ["PB005", "set at least 1, or leave it out"],
   "SnapshotArgs.keepDays": ["PB005", "set at least 1, or leave it out"],
   "StreamingArgs.degradeAfterSeconds": ["PB014"],

@@ -224,22 +224,23 @@ function windowText(days: number | null): string {
   return Number.isFinite(days) ? count(Number(days.toFixed(1)), "day") : "forever";
 }
 
-/** Protection by the bucket. What is no longer declared no longer counts as protection. */
+/** Protection by the bucket or SFTP server. What is no longer declared no longer counts as protection. */
 function diffBucket(
   to: Collector,
   path: string,
   { bucket: old = {} }: RepositoryNode,
-  { bucket: now = {}, name }: RepositoryNode,
+  { bucket: now = {}, kind, name }: RepositoryNode,
 ): void {
   const bucket = section(to, `${path}.bucket`, old, now);
   const amount = (value: Value): number => Number(value ?? 0);
   bucket.rank("versioning", yes, (value) =>
     value === true ? `the bucket of ${name} keeps versions` : `the bucket of ${name} is not known to keep versions`,
   );
+  const stored = kind === "sftp" ? "files" : "objects";
   bucket.rank("immutableDays", amount, (value) =>
     value === null
-      ? `objects in ${name} are no longer locked`
-      : `objects in ${name} are locked for ${count(amount(value), "day")}`,
+      ? `${stored} in ${name} are no longer locked`
+      : `${stored} in ${name} are locked for ${count(amount(value), "day")}`,
   );
   const lock = (value: Value): number => LOCK_MODES.indexOf(String(value ?? "").toLowerCase());
   bucket.rank("lockMode", lock, (value) => `the lock of ${name} is ${valueText(value)}`);

@@ -151,13 +151,13 @@ export const RULES = {
     "keep at least 2, or keep by days",
   ),
   PB034: warning(
-    "an object lock shorter than the retention",
+    "a lock shorter than the retention",
     "stolen keys can remove the older backups",
     "lock for as long as you keep backups",
   ),
   PB035: warning(
-    "an object lock longer than the retention",
-    "you pay for expired backups",
+    "a lock longer than the retention",
+    "you pay for expired backups, and on a backup host `expire` fails",
     "keep backups for as long as they are locked",
   ),
   PB036: warning(

@@ -67,9 +67,9 @@ export function storeOf<Azure, Gcs, S3>(stores: {
   return stores.s3 ?? stores.azure ?? stores.gcs;
 }
 
-/** What is known of a bucket or container beyond its address; undefined for other types. */
+/** What is known of a bucket, container or SFTP server beyond its address; undefined for other types. */
 export function factsOf(repository: RepositoryPlan): BucketFacts | undefined {
-  return storeOf(repository)?.facts;
+  return (storeOf(repository) ?? repository.sftp)?.facts;
 }
 
 /** Why a repository cannot be read as it was; null if it can, or if that is unknown. */

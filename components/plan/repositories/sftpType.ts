@@ -8,6 +8,7 @@ import { fields, readOr, readers } from "../model/deferred";
 import { abstaining } from "../findings/abstain";
 import { isInRange } from "../arguments/ranges";
 import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";
+import { type BucketFacts, resolveFacts } from "./s3Type";
 
 /** The account's private key never comes here. */
 export interface SftpSettings extends Omit<Plain<SftpLocation>, "privateKey" | "privateKeyPassphrase"> {
@@ -29,6 +30,7 @@ export interface SftpPlan {
   readonly hasKeyPassphrase: boolean;
   /** SHA-256 of the host key in hexadecimal digits, as stock wants it; unreadable input unchanged. */
   readonly fingerprint: string;
+  readonly facts: BucketFacts;
 }
 
 type Target = TargetBase & { readonly sftp: SftpSettings };
@@ -64,6 +66,7 @@ export const sftp: RepositoryType<Target, Repository> = {
       hostKeyFields: () =>
         (["hostKey", "hostFingerprint"] as const).filter((field) => readOr(() => server[field] !== undefined, true)),
       fingerprint: () => fingerprintFor(server),
+      facts: () => resolveFacts(server.facts ?? {}),
     }),
   }),
   /** Own servers fail one by one, and only the user knows their site. */

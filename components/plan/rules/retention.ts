@@ -112,26 +112,34 @@ function checkReach(repository: RepositoryPlan, schedules: readonly Schedule[]):
   return [finding("PB217", `repositories.${name}.keep`, fact, "")];
 }
 
-/** A lock longer than the retention costs money for expired backups; a shorter one leaves backups unprotected. */
+/**
+ * A shorter lock than the retention leaves backups unprotected. A longer one costs money for expired backups, or on a
+ * server of one's own keeps `expire` from removing them.
+ */
 function checkLocks(repository: RepositoryPlan): Finding[] {
   const lockedDays = factsOf(repository)?.immutableDays;
-  const { keepDays, name } = repository;
+  const { keepDays, kind, name } = repository;
   if (lockedDays === undefined || lockedDays <= 0 || keepDays === undefined) return [];
   const path = `repositories.${name}`;
+  const isServer = kind === "sftp";
+  const thief = isServer ? "anyone with the account's key" : "anyone who may remove versions";
   const keptDays = calendarDays(repository);
   if (keepDays <= lockedDays && keptDays > lockedDays) {
-    const fact = `the calendar keeps backups for up to ${keptDays} days, but they are locked for ${lockedDays}: anyone who may remove versions can remove the older ones`;
+    const fact = `the calendar keeps backups for up to ${keptDays} days, but they are locked for ${lockedDays}: ${thief} can remove the older ones`;
     const hint =
       "accept that only the newest are safe from stolen keys, or keep the old ones in a bucket with a longer lock";
     return [finding("PB034", `${path}.keep`, fact, hint)];
   }
   if (keepDays > lockedDays) {
-    const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: anyone who may remove versions can remove the older ones`;
+    const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: ${thief} can remove the older ones`;
     const hint = `lock for ${keepDays} days, or accept that only the newest ${lockedDays} days are safe from stolen keys`;
     return [finding("PB034", `${path}.keepDays`, fact, hint)];
   }
   if (keepDays < lockedDays) {
-    const fact = `expired after ${keepDays} days but locked for ${lockedDays}: you pay for ${lockedDays - keepDays} more days of expired backups`;
+    const cost = isServer
+      ? "expire fails until they are over"
+      : `you pay for ${lockedDays - keepDays} more days of expired backups`;
+    const fact = `expired after ${keepDays} days but locked for ${lockedDays}: ${cost}`;
     return [finding("PB035", `${path}.keepDays`, fact, `keep for ${lockedDays} days`)];
   }
   return [];

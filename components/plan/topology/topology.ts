@@ -122,7 +122,7 @@ export interface RepositoryNode {
   readonly keep?: KeepNode;
   /** Ascending by name; absent without any. */
   readonly options?: readonly OptionNode[];
-  /** The bucket's own protection, if known. */
+  /** The own protection of the bucket, or of an SFTP server, if known. */
   readonly bucket?: Partial<Record<keyof BucketFacts, boolean | number | string>>;
   /** Absent without `sizing`, or without a price. */
   readonly cost?: CostEstimate;

@@ -32,11 +32,17 @@ const DAILY = { cron: "30 4 * * *" };
 
 type At = (typeof NAS)["at"];
 type Cluster = Partial<DeclaredCluster>;
-const sftpAt = (port?: number): At => ({
+const sftpAt = (port?: number, immutableDays?: number): At => ({
   name: "box",
   path: "/ledger",
   encrypted: true,
-  sftp: { host: "box.example", user: "u1", hostKey: "ecdsa-sha2-nistp256 AAAA", port },
+  sftp: {
+    host: "box.example",
+    user: "u1",
+    hostKey: "ecdsa-sha2-nistp256 AAAA",
+    port,
+    ...(immutableDays === undefined ? {} : { facts: { immutableDays } }),
+  },
 });
 const s3At = (endpoint: string, port?: number): At => ({
   ...BUCKET.at,
@@ -502,6 +508,17 @@ describe("weakened, and strengthened in the other direction", () => {
     const of = (at: At): Partial<HostSettings> => ({ repositories: { repo1: NAS, repo2: { at, keepDays: 9 } } });
     expect(changed(of(from), of(to))).toEqual([`weakened repositories.repo2.location: ${before} → ${after}`]);
     expect(changed(of(to), of(from))).toEqual([`weakened repositories.repo2.location: ${after} → ${before}`]);
+  });
+
+  test.each([
+    ["shorter", 1, "14 → 1", "files in repo1 are locked for 1 day"],
+    ["none", undefined, "14 → none", "files in repo1 are no longer locked"],
+  ])("days in which an account of a backup host cannot change files: %s", (_what, days, change, text) => {
+    const of = (immutableDays?: number): Topology =>
+      topology({ repositories: { repo1: { at: sftpAt(22, immutableDays), keepDays: 9 } } });
+    const result = diff(of(14), of(days));
+    expect(brief(result)).toEqual([`weakened repositories.repo1.bucket.immutableDays: ${change}`]);
+    expect(result.changes[0]?.text).toBe(text);
   });
 
   test("another endpoint is the same repository where bucket names are unique, or a side is not known yet", () => {
