@@ -232,9 +232,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
       await host.runOk(["pgbackstop", "recover", "--repo=2", "--yes"]);
       expect(await sql("select count(*) from kept")).toBe("500");
       expect(await shell(`grep restore_command ${DATA}/postgresql.auto.conf`)).toContain("archive-get");
-      await host.runOk(["pgbackstop", "check"]);
+      await host.runOk(["pgbackstop", "--stanza=main", "check"]);
       const before = [await labels(1), await labels(2)];
-      await host.runOk(["pgbackstop", "backup", "--type=full"]);
+      await host.runOk(["pgbackstop", "--stanza=main", "backup", "--type=full"]);
       expect([(await labels(1)).length, (await labels(2)).length]).toEqual(before.map(({ length }) => length + 1));
     },
   );

@@ -56,6 +56,14 @@ export function runtimeArgv(plan: Placed): string[] {
   return [plan.nodePath, paths.runtime, `--config=${paths.conf}`, ...secrets, `--stanza=${plan.stanza}`];
 }
 
+/**
+ * For a launcher, which passes the stanza as a variable: people give `--stanza` too, as other commands need it, and a
+ * second one would be refused.
+ */
+export function withoutStanza(argv: readonly string[]): string[] {
+  return argv.filter((argument) => !argument.startsWith("--stanza="));
+}
+
 /** The program alone, for help and version. */
 export function bareArgv(plan: Pick<Placed, "directories" | "nodePath">): string[] {
   return [plan.nodePath, hostPaths(plan.directories).runtime];

@@ -4,9 +4,17 @@
  * read them, and runs the verbs. Pure.
  */
 import { commandsWith } from "../../../runtime/config/commands";
-import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellArgument } from "../../plan/host/hostCommand";
+import {
+  bareArgv,
+  hasLauncher,
+  launcherPath,
+  runtimeArgv,
+  shellArgument,
+  withoutStanza,
+} from "../../plan/host/hostCommand";
 import { DEFAULTS } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
+import { isOpening, ownDrills } from "../../plan/schedule/declaredDrills";
 import { FIND_VERB } from "./commandLine";
 import { hostCredentials } from "./systemdCredentials";
 import { madeFile, type RenderedFile } from "./renderedFile";
@@ -20,7 +28,11 @@ export function launcherFile(plan: HostPlan): RenderedFile | null {
   return madeFile(launcherPath(plan), ["0755", "admin"], () => {
     if (plan.agent) return launcherText(plan);
     const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account. This host only restores.`;
-    return accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellArgument).join(" ")} "$@"`);
+    return accountLauncherText(
+      plan,
+      what,
+      `set -- ${withoutStanza(runtimeArgv(plan)).map(shellArgument).join(" ")} "$@"`,
+    );
   });
 }
 
@@ -37,10 +49,10 @@ ${what}
 set -u
 ${FIND_VERB}
 case $verb in '' | help | version) exec ${bareArgv(plan).map(shellArgument).join(" ")} "$@" ;; esac
-export ${ALLOCATOR_VARIABLES.join(" ")}
-${lines}
-case $verb in ${VERBS_OF_ROOT}) exec "$@" ;; esac
-if [ "$(id -un)" = ${user} ]; then exec "$@"; fi
+export ${[...ALLOCATOR_VARIABLES, stanzaVariable(plan)].join(" ")}
+${opensText(plan)}${lines}
+case $verb in ${VERBS_OF_ROOT}) opens=1 ;; esac
+if [ -n "$opens" ] || [ "$(id -un)" = ${user} ]; then exec "$@"; fi
 if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root and ${plan.user} can read the keys of the repositories: sudo pgbackstop …" >&2
   exit 41
@@ -54,7 +66,7 @@ function launcherText(plan: HostPlan): string {
   const given = hostCredentials(plan);
   const credentials = given.map(({ id, path }) => `-p ${shellArgument(`LoadCredential=${id}:${path}`)}`);
   const include = credentials.length === 0 ? "" : " '--config-include-path=${CREDENTIALS_DIRECTORY}'";
-  const program = runtimeArgv(plan).map(shellArgument).join(" ");
+  const program = withoutStanza(runtimeArgv(plan)).map(shellArgument).join(" ");
   // They refuse a stanza's options.
   const bare = bareArgv(plan).map(shellArgument).join(" ");
   // They look for it at its usual path: PostgreSQL's account can get the keys from nothing else.
@@ -71,7 +83,7 @@ if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2
   exit 41
 fi
-${missingCheck(given.map(({ path }) => path))}${opening(program, launcherPath(plan), given)}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellArgument(plan.user)} ;; esac
+${missingCheck(given.map(({ path }) => path))}${opensText(plan)}${opening(plan, program, given)}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellArgument(plan.user)} ;; esac
 # systemd reads variables out of command lines: a dollar sign is doubled.
 count=$#
 while [ "$count" -gt 0 ]; do
@@ -90,7 +102,7 @@ trap 'signal=1; systemctl stop --no-block "$unit.service"' HUP INT TERM
 # With the descriptor of the caller: what runs in the background reads nothing otherwise.
 exec 3<&0
 systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=exec --working-directory=/ -p User="$user" -p UMask=0027 \\
-  ${[...ALLOCATOR_LINES.map((line) => `-p ${line}`), ...credentials, `-- ${program}${include} "$@" <&3 &`].join(" \\\n  ")}
+  ${[...ALLOCATOR_LINES.map((line) => `-p ${line}`), `-p Environment=${stanzaVariable(plan)}`, ...credentials, `-- ${program}${include} "$@" <&3 &`].join(" \\\n  ")}
 pid=$!
 code=0
 wait "$pid" || code=$?
@@ -105,32 +117,48 @@ exit "$code"
 `;
 }
 
+/** For the shell. */
+function stanzaVariable({ stanza }: HostPlan): string {
+  return `PGBACKREST_STANZA=${shellArgument(stanza)}`;
+}
+
+/** Sets `opens` for what mounts or leaves processes that run on: only root may. */
+function opensText(plan: HostPlan): string {
+  const drills = ownDrills(plan).filter(isOpening);
+  const asked = [
+    "extract-table:--open",
+    "recover:--instant",
+    "drill:--how=open",
+    ...drills.map(({ name }) => `drill:${shellArgument(`--name=${name}`)}`),
+  ];
+  return `opens=
+case $verb in open | clone | diff) opens=1 ;; esac
+for word in "$@"; do
+  case $verb:$word in
+    drill:--how=restore) opens= && break ;;
+    ${asked.join(" | ")}) opens=1 ;;
+  esac
+done
+`;
+}
+
 /**
- * `open`, `clone` and `recover --instant` leave processes that run on, so they are no units: systemd would end those
- * with them. They read the keys at their start, as root. `diff` and `extract-table --open` open backups. Steps of
+ * Without a unit: systemd would end their processes with it. They read the keys at their start, as root. Steps of
  * `recover` that PostgreSQL's account runs are units as ever.
  */
 function opening(
+  plan: HostPlan,
   program: string,
-  launcher: string,
   given: readonly { readonly id: string; readonly path: string }[],
 ): string {
   const copies = given.map(({ id, path }) => `cp ${shellArgument(path)} "$keys"/${shellArgument(id)} || exit 41\n  `);
-  return `opens=
-case $verb in open | clone | diff) opens=1 ;; esac
-if [ "$verb" = extract-table ]; then
-  for word in "$@"; do if [ "$word" = --open ]; then opens=1; fi; done
-fi
-if [ "$verb" = recover ]; then
-  for word in "$@"; do if [ "$word" = --instant ]; then opens=1; fi; done
-  if [ -n "$opens" ]; then set -- ${shellArgument(`--launcher=${launcher}`)} "$@"; fi
-fi
-if [ -n "$opens" ]; then
+  return `if [ -n "$opens" ]; then
+  if [ "$verb" = recover ]; then set -- ${shellArgument(`--launcher=${launcherPath(plan)}`)} "$@"; fi
   keys=$(mktemp -d /run/pgbackstop-open-XXXXXXXX) || exit 41
   trap 'rm -rf "$keys"' EXIT
   trap : HUP INT TERM
   ${copies.join("")}cd /
-  CREDENTIALS_DIRECTORY=$keys ${program} --config-include-path="$keys" "$@"
+  ${stanzaVariable(plan)} CREDENTIALS_DIRECTORY=$keys ${program} --config-include-path="$keys" "$@"
   exit
 fi
 `;

@@ -2,7 +2,7 @@
 import { DEFAULTS } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
 import { doublePercent } from "./commandLine";
-import { hostPaths, runtimeArgv, secretsDirectory, shellArgument } from "../../plan/host/hostCommand";
+import { hostPaths, runtimeArgv, secretsDirectory, shellArgument, withoutStanza } from "../../plan/host/hostCommand";
 import { accountLauncherText } from "./launcher";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
@@ -53,7 +53,7 @@ export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
  * configuration. For root, or PostgreSQL's account.
  */
 export function stockLauncherText(plan: HostPlan): string {
-  const commandLine = (argv: readonly string[]): string => argv.map(shellArgument).join(" ");
+  const commandLine = (argv: readonly string[]): string => withoutStanza(argv).map(shellArgument).join(" ");
   const keys = plan.repositories.map(({ key }) => key);
   const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account; backups are taken by stock pgBackRest.`;
   return accountLauncherText(

@@ -22,7 +22,12 @@ const run = (
   program("systemd-run", `for word; do printf '%s\\n' "$word"; done; cat; exit ${exitCode}`);
   program("node", node);
   const file = launcherFile(
-    plan({ nodePath: join(folder, "node"), directories: { config: folder, bin }, repositories }),
+    plan({
+      nodePath: join(folder, "node"),
+      directories: { config: folder, bin },
+      repositories,
+      drills: { daily: { cron: "0 5 * * *", how: "open" }, weekly: { cron: "0 5 * * 6" } },
+    }),
   );
   writeFileSync(join(folder, "launcher"), file?.text ?? "");
   return spawnSync("/bin/sh", [join(folder, "launcher"), ...args], {
@@ -45,13 +50,14 @@ test("root's verb is a unit with the keys and the caller's arguments, input and 
   expect(lines).toContain("--pipe");
   expect(lines).toContain("User=postgres");
   expect(lines).toContain("Environment=MALLOC_ARENA_MAX=1");
+  // Not as an option: the caller may give it too, and twice it would be refused.
+  expect(lines).toContain("Environment=PGBACKREST_STANZA=main");
   expect(lines).toContain(`LoadCredential=repo2.conf:${folder}/credentials/repo2.conf`);
   expect(lines.slice(lines.indexOf("--"))).toEqual([
     "--",
     join(folder, "node"),
     "/usr/local/lib/pgbackstop/runtime.cjs",
     `--config=${folder}/pgbackrest.conf`,
-    "--stanza=main",
     "--config-include-path=${CREDENTIALS_DIRECTORY}",
     "--target=a $$b $${c}",
     "restore",
@@ -64,6 +70,11 @@ test("verbs that stop PostgreSQL and move its directory run as root", () => {
   expect(run(["info"]).stdout).toContain("\nUser=postgres\n");
 });
 
+test("a drill that restores is PostgreSQL's account's", () => {
+  for (const args of [["drill"], ["drill", "--name=weekly"], ["drill", "--name=daily", "--how=restore"]])
+    expect(run(args).stdout).toContain("\nUser=postgres\n");
+});
+
 test("they are passed its path if it is not the default", () => {
   expect(run(["recover", "--yes"]).stdout).not.toContain("--launcher");
   const { stdout } = run(["--log-level-console=off", "rollback", "--yes"], { bin: "/opt/$pg/bin" });
@@ -73,37 +84,43 @@ test("they are passed its path if it is not the default", () => {
 });
 
 // claim: docs/open.md, docs/clones.md: on a host with an agent `open` and `clone` have the keys only while they start
-test.skipIf(process.geteuid?.() !== 0).each([["open"], ["clone"], ["diff"], ["extract-table", "--open"]])(
-  "%s is no unit, which would end its processes, and has the keys only while it starts",
-  (...command) => {
-    const { status, stdout } = run([...command, "--at=/mnt/it's $past"], {
-      node: 'echo "$CREDENTIALS_DIRECTORY"; for word; do printf "%s\\n" "$word"; done; ls -ld "$CREDENTIALS_DIRECTORY" "$CREDENTIALS_DIRECTORY"/*; exit 9',
-    });
-    const [keys = "", ...lines] = stdout.split("\n");
-    const at = 5 + command.length;
-    expect([status, lines.slice(0, at)]).toEqual([
-      9,
-      [
-        "/usr/local/lib/pgbackstop/runtime.cjs",
-        `--config=${folder}/pgbackrest.conf`,
-        "--stanza=main",
-        `--config-include-path=${keys}`,
-        ...command,
-        "--at=/mnt/it's $past",
-      ],
-    ]);
-    expect(lines[at]).toMatch(/^drwx------ /);
-    expect(lines[at + 1]).toContain(`${keys}/repo2.conf`);
-    expect([keys.startsWith("/run/pgbackstop-open-"), existsSync(keys)]).toEqual([true, false]);
-  },
-);
+test
+  .skipIf(process.geteuid?.() !== 0)
+  .each([
+    ["open"],
+    ["clone"],
+    ["diff"],
+    ["extract-table", "--open"],
+    ["drill", "--how=open"],
+    ["drill", "--name=daily"],
+  ])("%s is no unit, which would end its processes, and has the keys only while it starts", (...command) => {
+  const { status, stdout } = run([...command, "--at=/mnt/it's $past"], {
+    node: 'echo "$CREDENTIALS_DIRECTORY"; echo "$PGBACKREST_STANZA"; for word; do printf "%s\\n" "$word"; done; ls -ld "$CREDENTIALS_DIRECTORY" "$CREDENTIALS_DIRECTORY"/*; exit 9',
+  });
+  const [keys = "", ...lines] = stdout.split("\n");
+  const at = 5 + command.length;
+  expect([status, lines.slice(0, at)]).toEqual([
+    9,
+    [
+      "main",
+      "/usr/local/lib/pgbackstop/runtime.cjs",
+      `--config=${folder}/pgbackrest.conf`,
+      `--config-include-path=${keys}`,
+      ...command,
+      "--at=/mnt/it's $past",
+    ],
+  ]);
+  expect(lines[at]).toMatch(/^drwx------ /);
+  expect(lines[at + 1]).toContain(`${keys}/repo2.conf`);
+  expect([keys.startsWith("/run/pgbackstop-open-"), existsSync(keys)]).toEqual([true, false]);
+});
 
 // claim: docs/hosts/instant.md: on a host with an agent `recover --instant` is no unit, and its steps of PostgreSQL's
 //   account get the keys through the launcher
 test.skipIf(process.geteuid?.() !== 0)("an instant recovery is no unit, and its steps go through the launcher", () => {
   const node = 'for word; do printf "%s\\n" "$word"; done; ls "$CREDENTIALS_DIRECTORY"';
   const { stdout } = run(["recover", "--instant", "--target=2026-11-20 06:40:59+00"], { node });
-  const [, , , include, ...lines] = stdout.trim().split("\n");
+  const [, , include, ...lines] = stdout.trim().split("\n");
   expect(include).toMatch(/^--config-include-path=\/run\/pgbackstop-open-/);
   expect(lines).toEqual([
     "--launcher=/usr/local/bin/pgbackstop",

@@ -92,8 +92,8 @@ test("pgbackstop is the same command as with the other engine: backups are stock
       writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`);
       chmodSync(join(folder, name), 0o755);
     };
-    program("pgbackrest-each", 'echo "each $*"');
-    program("node", 'echo "ours $*"');
+    program("pgbackrest-each", 'echo "each $PGBACKREST_STANZA $*"');
+    program("node", 'echo "ours $PGBACKREST_STANZA $*"');
     program("setpriv", 'while [ "$1" != -- ]; do shift; done; shift; echo as-postgres; exec "$@"');
     const directories = { lib: folder, bin: folder };
     const made = stockParts(plan({ ...STOCK, directories, nodePath: join(folder, "node") })).files;
@@ -106,9 +106,10 @@ test("pgbackstop is the same command as with the other engine: backups are stock
       });
     };
     expect(run(["--type=full", "backup"]).stdout).toBe(
-      "as-postgres\neach 1,2 /usr/bin/pgbackrest --stanza=main --type=full backup\n",
+      "as-postgres\neach main 1,2 /usr/bin/pgbackrest --type=full backup\n",
     );
-    expect(run(["status"]).stdout).toMatch(/^as-postgres\nours .*runtime\.cjs .*--stanza=main status\n$/);
+    expect(run(["status"]).stdout).toMatch(/^as-postgres\nours main \S*runtime\.cjs .* status\n$/);
+    expect(run(["drill", "--how=open"]).stdout).toMatch(/^ours main /);
     expect(run(["recover", "--repo=2"]).stdout).toMatch(/^ours .*recover --repo=2\n$/);
     expect(run(["status"], "105", "postgres").stdout).toMatch(/^ours /);
     expect(run(["status"], "1000", "deploy")).toMatchObject({ status: 41, stdout: "" });
