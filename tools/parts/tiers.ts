@@ -72,6 +72,8 @@ export const TIERS: readonly Tier[] = [
       "test/components/upgrade.test.ts",
       // Counts coverage at night.
       "test/fuzz/fuzz.test.ts",
+      "test/runtime/operations/restore/bringWal.test.ts",
+      "test/runtime/operations/restore/restoreFile.test.ts",
       "test/runtime/postgres/dataDirectory.test.ts",
     ],
     inMemory: true,

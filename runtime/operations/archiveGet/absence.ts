@@ -29,11 +29,11 @@ async function showsAbsence(repo: Repository, { cluster, segmentSizeBytes, walNa
   if (kind !== "segment" || segmentSizeBytes === undefined) return false;
   const before = previousSegment(walName, segmentSizeBytes);
   if (before === null) return false;
-  const isLater = (name: string): boolean => timelineOf(name) === timelineOf(walName) && name > walName;
+  const isAfter = (name: string): boolean => timelineOf(name) === timelineOf(walName) && name > walName;
   // The directory of the file itself is a prefix of its name.
   for (const directory of archive.directories)
-    if (isLater(directory) || walName.startsWith(directory))
-      if ((await archive.segmentsIn(directory)).some(isLater)) return false;
+    if (isAfter(directory) || walName.startsWith(directory))
+      if ((await archive.segmentsIn(directory)).some(isAfter)) return false;
   const timelines = new Set(archive.directories.map(timelineOf));
   for (const timeline of timelines)
     if (timeline <= timelineOf(walName) && (await archive.has(`${timeline}${before.slice(TIMELINE_LENGTH)}`)))

@@ -329,7 +329,7 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
       continue;
     }
     held ??= await heldLabels(repo, ctx);
-    // As expire leaves it: a held backup, or one that it may refer to, which lost its manifest and its place in the list.
+    // As expire leaves a held backup that lost its manifest and its place in the list, and what it may refer to.
     if (held.some((other) => fullLabelOf(other) === fullLabelOf(label) && other >= label)) {
       finished.push(label);
       ctx.log.warn(`${repo.name}: backup ${label} is not listed and has no manifest, and its files stay for a hold`);

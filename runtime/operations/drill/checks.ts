@@ -128,7 +128,7 @@ async function checkRecovery({ control, dataDirectory, newestWal, picked, sessio
   return judgeRecoveryEnd({ reached, followed }, picked, newestWal, control.walSegmentSizeBytes);
 }
 
-/** A server that has ended a recovery begins the highest timeline; null without one. */
+/** A server that has ended a recovery begins the highest timeline. Null if it has none. */
 async function followedTimeline(dataDirectory: string): Promise<number | null> {
   const names = (await readdir(`${dataDirectory}/pg_wal`)).filter((name) => parseWalName(name)?.kind === "history");
   const own = names.sort().at(-1);

@@ -76,9 +76,9 @@ export async function moveAside(moved: Omit<Moved, "stamp">, rights: Rights): Pr
  */
 export async function requireKept({ moves, phase }: Pick<Journal, "moves" | "phase">): Promise<void> {
   // In these phases a directory may still have its name, or have it again.
-  const isUnderWay = phase === "stop" || phase === "move" || phase === "undo";
+  const isOngoing = phase === "stop" || phase === "move" || phase === "undo";
   for (const { from, to } of moves) {
-    if ((await exists(to)) || (isUnderWay && (await exists(from)))) continue;
+    if ((await exists(to)) || (isOngoing && (await exists(from)))) continue;
     throw fail("fileMissing", `the old data of '${from}' are gone: '${to}' does not exist`, {
       path: to,
       hint:

@@ -197,8 +197,8 @@ export function divideRows(
   );
   for (const file of source.files) {
     const { reference = "" } = file;
-    const found = earlier.get(reference)?.rows.get(file.name);
-    const own = (found?.block?.mapSizeBytes ?? 0) > 0 && readable.get(reference) !== true ? undefined : found;
+    const stored = earlier.get(reference)?.rows.get(file.name);
+    const own = (stored?.block?.mapSizeBytes ?? 0) > 0 && readable.get(reference) !== true ? undefined : stored;
     if (source.bundle && file.sizeBytes === 0) {
       // A bundled backup stores no bytes for an empty file.
       const { reference: _reference, sha1Repo: _sha1Repo, bundle: _bundle, block: _block, ...rest } = file;

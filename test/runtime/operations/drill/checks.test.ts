@@ -36,14 +36,14 @@ describe("the end of a recovery", () => {
   });
 
   // claim: docs/drills.md: a repository without the history of the present timeline fails the drill
-  it("is on the timeline of the archive, or a later one", () => {
-    const later = "0000000200000000000000B5";
-    const judged = (followed: number | null): string => judge("0/C000100", later, online, "default", followed);
+  it("is on the timeline of the archive, or a newer one", () => {
+    const second = "0000000200000000000000B5";
+    const judged = (followed: number | null): string => judge("0/C000100", second, online, "default", followed);
     expect(judged(1)).toBe(
-      `recovery followed timeline 1 to 0/C000100, and the archive continues to ${later}: 00000002.history is missing`,
+      `recovery followed timeline 1 to 0/C000100, and the archive continues to ${second}: 00000002.history is missing`,
     );
     for (const followed of [2, 3, null]) expect(judged(followed)).toMatch(/^ok: /);
-    expect(judge("0/C000100", later, online, "immediate", 1)).toMatch(/^ok: /);
+    expect(judge("0/C000100", second, online, "immediate", 1)).toMatch(/^ok: /);
   });
 
   it("is not judged by an archive without WAL", () => {

@@ -91,9 +91,9 @@ describe("what a promoted server inherits", () => {
       "00000002.history",
     );
     // Without the history of timeline 2, a recovery from timeline 1 would not find timeline 3.
-    const later = ["00000002.history", walName(6, 2), walName(7, 2), walName(8, 2)];
-    expect(missing(1).sort()).toEqual([walName(5), ...later].sort());
-    expect(missing(2).sort()).toEqual([...later].sort());
+    const ofSecond = ["00000002.history", walName(6, 2), walName(7, 2), walName(8, 2)];
+    expect(missing(1).sort()).toEqual([walName(5), ...ofSecond].sort());
+    expect(missing(2).sort()).toEqual(ofSecond.toSorted());
     expect(ctx.lines.filter(({ level }) => level === "info").map(({ text }) => text)).toContain(
       "repo1 lacks 5 WAL file(s) that this server received before its promotion; this server copies them",
     );
