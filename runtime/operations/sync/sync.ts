@@ -8,12 +8,13 @@ import type { Context } from "../../base/context";
 import { fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
-import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import { type BackupInfo, type BackupInfoEntry, withEntries } from "../../format/repository/backupInfo";
 import { segmentRange, segmentSizeOf } from "../../format/wal/walSegment";
 import { backupsPath } from "../../format/repository/repoPath";
 import { linkLatest } from "../../repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
+import { loadReconstructedInfo, saveAdopted } from "../../repository/reconstruct";
 import { newSubPass, type Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import type { JobPool } from "../shared/jobs";
@@ -64,7 +65,7 @@ export async function sync(
 ): Promise<SyncOutcome> {
   const source = await openSide(from);
   await options.lease.check();
-  const target = await openTarget(to, source, options.dryRun, ctx);
+  const target = await openTarget(to, source, options, ctx);
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
   const { entries, taken, expired } = planSync(source.backupInfo, target.backupInfo, options.scope, nowS);
   if (expired.length > 0)
@@ -245,9 +246,20 @@ async function openSide(repo: Repository): Promise<OpenSide> {
  * Creates the stanza in an empty repository, with the source's history and its own passphrases, or completes an
  * interrupted creation.
  */
-async function openTarget(repo: Repository, source: OpenSide, dryRun: boolean, ctx: Context): Promise<OpenSide> {
+async function openTarget(
+  repo: Repository,
+  source: OpenSide,
+  { dryRun, lease }: Pick<SyncOptions, "dryRun" | "lease">,
+  ctx: Context,
+): Promise<OpenSide> {
   const begun = (await hasStanza(repo)) ? await findBegun(repo) : null;
-  if (begun === null && (await hasStanza(repo))) return openSide(repo);
+  if (begun === null && (await hasStanza(repo))) {
+    const archiveInfo = await loadArchiveInfo(repo);
+    // A complete backup that is not listed: a copy would overwrite its files.
+    const reconstructed = await loadReconstructedInfo(repo, lease, ctx);
+    if (!dryRun) await saveAdopted(repo, lease, reconstructed, ctx);
+    return { repo, archiveInfo, backupInfo: withEntries(reconstructed.loaded, reconstructed.adopted) };
+  }
   const { cipherPass: _archivePass, ...archive } = source.archiveInfo;
   const { cipherPass: _backupPass, ...backup } = source.backupInfo;
   const pass = (): { cipherPass?: string } => (repo.cipherPass === null ? {} : { cipherPass: newSubPass(ctx) });

@@ -4,7 +4,7 @@ import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { sync, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
-import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { ManualClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
@@ -56,6 +56,25 @@ it("resumes after a backup into the target and its expire", async () => {
   expect((await syncAll()).labels).toEqual([copied]);
   expect(lines()).toMatch(new RegExp(`repo2: copied backup ${copied} from repo1 .*, [1-9]\\d* of them already there`));
   expect((await loadBackupInfo(to)).backups).toHaveLength(2);
+});
+
+it("lists a complete backup that the target has and does not list, and copies nothing over it", async () => {
+  await runBackup([from, to], data, ctx);
+  const info = await loadBackupInfo(to);
+  const label = info.backups.at(-1)?.label ?? "";
+  const filesOf = async (): Promise<unknown[]> => {
+    const files: unknown[] = [];
+    for await (const file of to.storage.list(`backup/demo/${label}`, { recursive: true })) files.push(file);
+    return files;
+  };
+  // As a backup leaves it that was killed after its manifest.
+  await saveBackupInfo(to, { ...info, backups: [] }, ctx);
+  const before = await filesOf();
+  expect(before.length).toBeGreaterThan(2);
+  ctx.clock.advance(60_000);
+  expect((await syncAll()).labels).toEqual([copied]);
+  expect((await loadBackupInfo(to)).backups.map((entry) => entry.label)).toContain(label);
+  expect(await filesOf()).toEqual(before);
 });
 
 it("starts over after a week: then a backup or expire has removed the interrupted copy", async () => {
