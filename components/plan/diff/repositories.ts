@@ -181,7 +181,7 @@ function diffCalendar(to: Collector, path: string, old: RepositoryNode, now: Rep
       value === null
         ? `${now.name} keeps no backup of past ${KEEP_NOUNS[each]}s`
         : `${now.name} keeps a backup of each of ${count(Number(value), KEEP_NOUNS[each])}`;
-    to.rank(`${path}.${each}`, was ?? null, is ?? null, (value) => (value === null ? 0 : Number(value)), text);
+    to.rank(`${path}.${each}`, was ?? null, is ?? null, (value) => value ?? 0, text);
   }
 }
 

@@ -195,7 +195,11 @@ async function finish(walDirectory: string, owner: AccountIds | null): Promise<v
     const path = `${walDirectory}/${name}`;
     if (owner !== null) await chown(path, owner.uid, owner.gid);
     const handle = await open(path, OPEN_READ);
-    await handle.sync().finally(() => handle.close());
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
   }
   await syncDirectory(walDirectory);
 }

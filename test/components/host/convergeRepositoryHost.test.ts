@@ -131,7 +131,7 @@ const movedAccount = (): MovedAccount => {
     const [program = "", ...args] = argv;
     if (program === "cat" && args.at(-1) === REPOSITORY_HOST_PATHS.sshd) return old;
     if (args[1]?.includes("chrootdirectory") === true) return effective.join("\n");
-    const isLook = program === "/bin/sh" && args.at(-1)?.endsWith(REPOSITORY_INSIDE) === true;
+    const isLook = program === "/bin/sh" && args.at(-1)?.endsWith(REPOSITORY_INSIDE);
     return isLook ? execFileSync(program, args, { encoding: "utf8" }) : null;
   };
   const desired = {

@@ -135,6 +135,7 @@ describe("archive-get", () => {
   });
 
   it("aborts a recovery that would end at an unreadable repository; a standby asks again", async () => {
+    await store(repos[0], 1);
     second.breakDown(fail("hostConnect", "unreachable"));
     const signals = new Set(["recovery.signal"]);
     const readFile = async (path: string): Promise<Uint8Array | null> =>
@@ -147,7 +148,7 @@ describe("archive-get", () => {
       level: "error",
       text: expect.stringContaining(`unable to determine whether ${walName(2)} is in the archive`),
     });
-    // Under policy all, the other repository holds all acknowledged WAL too.
+    // Under policy all, the other repository, which has the segment before, holds all acknowledged WAL too.
     expect(await run(under("all"))).toBe(1);
     expect(await run({ ...make(["--archive-push-queue-max=1GiB", ...argv], withPolicy("all")), readFile })).toBe(255);
     signals.add("standby.signal");
