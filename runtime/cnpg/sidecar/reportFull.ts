@@ -6,8 +6,8 @@
  * previous configuration for its own.
  */
 import type { Context } from "../../base/context";
-import { toBackupError } from "../../base/errors";
-import type { RepoResult } from "../../base/parallel";
+import { isError, toBackupError } from "../../base/errors";
+import { perRepo, type RepoResult } from "../../base/parallel";
 import type { CommandProcess } from "../../process/commandProcess";
 import type { AcknowledgePolicy, FullBackupReport } from "../../config/types";
 import { renderJson } from "../../format/repository/json";
@@ -18,6 +18,9 @@ import {
   destinationsJson,
   listDestinations,
 } from "../../operations/info/destinations";
+import { checkBackup, type ClusterIdentity } from "../../operations/shared/identity";
+import { repoErrorLine } from "../../operations/shared/results";
+import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { textAt } from "../kubernetes/clusterObject";
 import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
@@ -33,6 +36,8 @@ export interface FullBackupParts {
   readonly stanza: string;
   readonly repos: readonly Repository[];
   readonly acknowledge: AcknowledgePolicy;
+  /** The cluster that this sidecar serves. */
+  cluster(): Promise<ClusterIdentity>;
   /** One instance reports: the primary. */
   isStandby(): Promise<boolean>;
 }
@@ -52,6 +57,10 @@ export function fullBackupParts(proc: CommandProcess, isStandby: () => Promise<b
     stanza: config.stanza ?? "",
     repos: proc.repositories(),
     acknowledge,
+    cluster: async () => {
+      const { pgVersion: version, systemId } = await proc.loadControl();
+      return { version, systemId };
+    },
     isStandby,
   };
 }
@@ -76,14 +85,15 @@ export async function reportFullBackups(parts: FullBackupParts, ctx: Context, si
 }
 
 /** True if the report says that all is complete. The repositories are read only until then. */
-async function report({ acknowledge, open, repos, stanza, wanted }: FullBackupParts, ctx: Context): Promise<boolean> {
+async function report(parts: FullBackupParts, ctx: Context): Promise<boolean> {
+  const { acknowledge, open, repos, stanza, wanted } = parts;
   const { configMap, locations } = wanted;
   const api = await open();
   const complete = completeText(locations);
   const before = textAt((await api.find(CONFIG_MAPS, configMap)) ?? undefined, "data", REPORT_KEYS.state);
   if (before === complete) return true;
   const results = await listDestinations(repos);
-  const state = missingText(results, acknowledge) ?? complete;
+  const state = (await foreignText(parts)) ?? missingText(results, acknowledge) ?? complete;
   if (state !== before) {
     const destinations = renderJson([destinationsJson(stanza, results)]);
     await api.patch(CONFIG_MAPS, configMap, {
@@ -92,6 +102,16 @@ async function report({ acknowledge, open, repos, stanza, wanted }: FullBackupPa
     ctx.log.info(`reported to ConfigMap ${configMap}: ${state}`);
   }
   return state === complete;
+}
+
+/** Backups of another cluster restore nothing of this one, whatever the policy. Null if no stanza is another's. */
+async function foreignText({ cluster, repos }: Pick<FullBackupParts, "cluster" | "repos">): Promise<string | null> {
+  const own = await cluster();
+  const results = await perRepo(repos, async (repo) => void checkBackup(repo, await loadBackupInfo(repo), own));
+  const foreign = results.flatMap((result) =>
+    !result.ok && isError(result.error, "backupMismatch") ? [repoErrorLine(result.repoIndex, result.error)] : [],
+  );
+  return foreign.length === 0 ? null : foreign.join("; ");
 }
 
 /** No policy excuses a repository without a full backup, because it restores nothing. Null if nothing is missing. */

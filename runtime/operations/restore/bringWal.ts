@@ -4,7 +4,7 @@
  * all timelines come too, so that the new timeline gets a free number.
  */
 import type { AccountIds } from "../../local/actAs";
-import { chown, mkdir, open, readdir } from "../../local/nodeFiles";
+import { chown, existsSync, mkdir, open, readdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo } from "../../base/parallel";
@@ -30,7 +30,7 @@ import { archiveGetInTime, inDoubt, inTime, unreadableKeys } from "../archiveGet
 import { type Guarantee, mayEnd, remedyOf } from "../archiveGet/endOfRecovery";
 import { findReplayPath, type ListedPath } from "../recover/recoverSource";
 import { replayNames } from "../recover/replayPath";
-import { getLast, type PartialOptions } from "../stream/partial";
+import { findLongerParent, getLast, type PartialOptions } from "../stream/partial";
 import type { ChooseOptions } from "./openSources";
 
 export interface BringOptions extends ChooseOptions, Guarantee {
@@ -85,8 +85,14 @@ export async function bringWal(
       throw fail("fileMissing", `WAL file ${name} was listed and is gone`);
   });
   const brought = new Set(names);
-  for (const name of replayNames({ ...path, segmentCount: Number.POSITIVE_INFINITY }, followed, segmentSizeBytes))
-    if (!isNeeded(name) || !(brought.has(name) || (await bringNext(repos, request(name), options, ctx)))) break;
+  for (const name of replayNames({ ...path, segmentCount: Number.POSITIVE_INFINITY }, followed, segmentSizeBytes)) {
+    if (!isNeeded(name)) break;
+    if (brought.has(name) || (await bringNext(repos, request(name), options, ctx))) continue;
+    // Without it PostgreSQL takes the segment of the timeline before.
+    const parent = existsSync(`${walDirectory}/${name}`) ? null : await findLongerParent(repos, request(name), 0);
+    if (parent !== null) await bringNext(repos, request(parent), options, ctx);
+    break;
+  }
   await finish(walDirectory, options.owner);
 }
 

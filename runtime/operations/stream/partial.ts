@@ -11,15 +11,25 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { bySession } from "../../format/wal/streamChunk";
-import { formatLsn, lsnOfSegment, SEGMENT_NAME } from "../../format/wal/walSegment";
+import { bySession, reachOf } from "../../format/wal/streamChunk";
+import { parseHistory } from "../../format/wal/timeline";
+import {
+  formatLsn,
+  lsnOfSegment,
+  SEGMENT_NAME,
+  segmentOfLsn,
+  timelineDigits,
+  timelineOf,
+} from "../../format/wal/walSegment";
 import { isSpecialFile } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks } from "../../repository/streamStore";
+import { findWal } from "../../repository/walStore";
 import { provenWithout } from "../archiveGet/absence";
 import { type Doubt, inDoubt, inTime } from "../archiveGet/archiveGet";
+import { readHistory } from "../restore/timelines";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { repoErrorLine } from "../shared/results";
 import { archivesAlways } from "./archiveMode";
@@ -141,17 +151,59 @@ async function getPartial(repos: readonly Repository[], options: PartialOptions,
       throw inDoubt(`${walName} was streamed further`, unread, await provenWithout(readable, options));
     }
     await handle.truncate(segmentSizeBytes);
-    isKept = joined.last !== null;
+    isKept = joined.last !== null && (await findLongerParent(repos, options, joined.sizeBytes)) === null;
   } finally {
     await handle.close();
     if (!isKept) await rm(temporary, { force: true });
   }
   if (joined.last === null) return false;
+  if (!isKept) {
+    ctx.log.info(`${walName} was streamed only up to a place before its timeline began: the one before has more`);
+    return false;
+  }
   await rename(temporary, destination);
   const { archive, repo } = joined.last;
   const lsn = lsnOfSegment(walName, segmentSizeBytes) + BigInt(joined.sizeBytes);
   ctx.log.info(`found ${walName} up to ${formatLsn(lsn)} in the ${repo.name}: ${archive.archiveId} stream`);
   return true;
+}
+
+/**
+ * The segment of the timeline before, if this one begins within `options.walName` and after its first `sizeBytes`, and
+ * the other one has more of them. Both begin with the same bytes. PostgreSQL asks for it only if this one is absent,
+ * and would take the zeros after this one's start for the end.
+ */
+export async function findLongerParent(
+  repos: readonly Repository[],
+  { cluster, segmentSizeBytes, walName }: Pick<PartialOptions, "cluster" | "segmentSizeBytes" | "walName">,
+  sizeBytes: number,
+): Promise<string | null> {
+  const timeline = timelineOf(walName);
+  if (timeline === 1) return null;
+  const looked = await perRepo(repos, async (repo): Promise<string | null> => {
+    const info = await loadArchiveInfo(repo);
+    for (const id of archiveIdsOf(info, cluster)) {
+      const archiveId = archiveIdOf(id);
+      const name = `${timelineDigits(timeline)}.history`;
+      const history = await readHistory(repo, archiveId, name, async () => info.cipherPass ?? null);
+      const began = history === null ? undefined : parseHistory(history).at(-1);
+      if (began === undefined || segmentOfLsn(timeline, began.lsn, segmentSizeBytes) !== walName) continue;
+      if (Number(began.lsn - lsnOfSegment(walName, segmentSizeBytes)) <= sizeBytes) continue;
+      return segmentOfLsn(began.timeline, began.lsn, segmentSizeBytes);
+    }
+    return null;
+  });
+  const parent = looked.find((result) => result.ok && result.value !== null);
+  if (parent === undefined || !parent.ok || parent.value === null) return null;
+  const { value: walBefore } = parent;
+  const longer = await perRepo(repos, async (repo) => {
+    for (const id of archiveIdsOf(await loadArchiveInfo(repo), cluster).map(archiveIdOf)) {
+      if ((await findWal(repo, id, walBefore)).length > 0) return true;
+      if (bySession(await listChunks(repo, id, walBefore)).some((chunks) => reachOf(chunks) > sizeBytes)) return true;
+    }
+    return false;
+  });
+  return longer.some((result) => result.ok && result.value) ? walBefore : null;
 }
 
 async function findSessions(repo: Repository, { cluster, walName }: PartialOptions): Promise<PieceSource[]> {

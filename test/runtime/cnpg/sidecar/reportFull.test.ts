@@ -8,7 +8,7 @@ import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/i
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { entryOf, makeStanza } from "../../../harness/madeRepository";
+import { entryOf, makeStanza, SYSTEM_ID } from "../../../harness/madeRepository";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { repository } from "../../repository/support";
 
@@ -54,6 +54,7 @@ function parts(more: Partial<FullBackupParts> = {}): FullBackupParts {
     stanza: "main",
     repos,
     acknowledge: { mode: "all", repoIndexes: [] },
+    cluster: async () => ({ version: "18", systemId: SYSTEM_ID }),
     isStandby: async () => false,
     ...more,
   };
@@ -142,4 +143,12 @@ test("a standby reports nothing until it is promoted", async () => {
   await report({ isStandby: async () => isStandby }, 3, { 2: () => (isStandby = false) });
   expect(patches).toEqual([completeText("1a2b")]);
   expect(slept).toEqual([5000, 10_000, 20_000, 60_000]);
+});
+
+test("backups of another cluster under the stanza are none of this one's, under any policy", async () => {
+  for (const key of [1, 2]) await store(key);
+  const cluster = async (): Promise<{ version: string; systemId: bigint }> => ({ version: "18", systemId: 99n });
+  await report({ cluster, acknowledge: { mode: "any", repoIndexes: [] } });
+  expect(patches).toEqual([expect.stringMatching(/^repo1: .*system-id 99 do not match.*; repo2: /)]);
+  expect(patches).not.toContain(completeText("1a2b"));
 });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { chunkFileName, type StreamChunk } from "../../../../runtime/format/wal/streamChunk";
+import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { unreadableKeys } from "../../../../runtime/operations/archiveGet/archiveGet";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { getLast } from "../../../../runtime/operations/stream/partial";
@@ -39,8 +40,8 @@ beforeEach(async () => {
 });
 
 /** Stores these bytes of segment 1, as one session of a server streamed them. */
-async function put(repoIndex: number, begin: number, end: number): Promise<string> {
-  const chunk: StreamChunk = { segment: walName(1), session: SESSION, begin, end };
+async function put(repoIndex: number, begin: number, end: number, timeline = 1): Promise<string> {
+  const chunk: StreamChunk = { segment: walName(1, timeline), session: SESSION, begin, end };
   const origin = { systemId: CLUSTER.systemId, segmentSizeBytes: WAL_SIZE_BYTES };
   const wal = [walBytes(1).subarray(begin, end)];
   await putChunk(repos[repoIndex - 1] as Repository, { archiveId: "15-1", pass: null }, chunk, wal, origin, ctx);
@@ -48,9 +49,15 @@ async function put(repoIndex: number, begin: number, end: number): Promise<strin
 }
 
 /** How many bytes a recovery gets. */
-async function recovered(timeoutMs: number | null = 0): Promise<number> {
+async function recovered(timeoutMs: number | null = 0, timeline = 1): Promise<number> {
   const destination = join(folder, "RECOVERYXLOG");
-  const request = { walName: walName(1), destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES, timeoutMs };
+  const request = {
+    walName: walName(1, timeline),
+    destination,
+    cluster: CLUSTER,
+    segmentSizeBytes: WAL_SIZE_BYTES,
+    timeoutMs,
+  };
   const recovery = { dataDirectory: folder, exists: async (name: string) => name === "recovery.signal" };
   if (!(await getLast(repos, request, recovery, async () => false, ctx))) return 0;
   return readFileSync(destination).findLastIndex((byte) => byte !== 0) + 1;
@@ -118,4 +125,20 @@ it("takes a repository without streamed WAL, and a damaged chunk, for the end", 
   const further = await put(2, 1000, 1500);
   await repos[1]?.storage.put(`pgbackstop/demo/stream/15-1/${further}`, Buffer.alloc(100));
   expect(await recovered()).toBe(1000);
+});
+
+// claim: docs/streaming.md: a timeline that was streamed only before its beginning leaves the recovery to the one before
+it("leaves a segment to the timeline before if that one has more of what they share", async () => {
+  const began = formatLsn(BigInt(WAL_SIZE_BYTES + 1200));
+  await repos[0]?.storage.put("archive/demo/15-1/00000002.history", Buffer.from(`1\t${began}\tpromoted\n`));
+  await put(2, 0, 800, 2);
+  expect(await recovered(0, 2)).toBe(800);
+  await put(1, 0, 700);
+  expect(await recovered(0, 2)).toBe(800);
+  await put(1, 700, 1400);
+  expect(await recovered(0, 2)).toBe(0);
+  expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
+  expect(await recovered()).toBe(1400);
+  await put(2, 800, 1300, 2);
+  expect(await recovered(0, 2)).toBe(1300);
 });
