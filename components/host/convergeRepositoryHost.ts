@@ -124,10 +124,10 @@ path=$1
 while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done
 stat -c %m -- "$path"`;
 
-/** Pairs of repositories, the old one first: `left` if only that one is there, and has something in it. */
+/** Pairs of repositories, the old one first: `left` if only that one has something in it. */
 const LEFT_SCRIPT = `
 while [ $# -gt 1 ]; do
-  if [ ! -e "$2" ] && [ -n "$(ls -A -- "$1" 2>/dev/null)" ]; then echo left; else echo free; fi
+  if [ -z "$(ls -A -- "$2" 2>/dev/null)" ] && [ -n "$(ls -A -- "$1" 2>/dev/null)" ]; then echo left; else echo free; fi
   shift 2
 done`;
 

@@ -135,6 +135,8 @@ function opensText(plan: HostPlan): string {
 case $verb in open | clone | diff) opens=1 ;; esac
 for word in "$@"; do
   case $verb:$word in
+    *:--stanza=${shellArgument(plan.stanza)}) ;;
+    *:--stanza=*) echo "pgbackstop: this command is of stanza ${plan.stanza}" >&2 && exit 31 ;;
     drill:--how=restore) opens= && break ;;
     ${asked.join(" | ")}) opens=1 ;;
   esac

@@ -4,16 +4,15 @@
  */
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { parseWalName, previousSegment, SEGMENT_NAME, TIMELINE_LENGTH } from "../../format/wal/walSegment";
+import { parseWalName, SEGMENT_NAME, TIMELINE_LENGTH } from "../../format/wal/walSegment";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findWal, listWal, listWalNames } from "../../repository/walStore";
+import { listWal, listWalNames } from "../../repository/walStore";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 
 export interface AskedWal {
   readonly walName: string;
   readonly cluster: ClusterIdentity;
-  readonly segmentSizeBytes?: number;
 }
 
 /** Their keys. A repository that cannot be read shows nothing. */
@@ -22,22 +21,21 @@ export async function provenWithout(repos: readonly Repository[], asked: AskedWa
   return results.flatMap((result) => (result.ok && result.value ? [result.repoIndex] : []));
 }
 
-async function showsAbsence(repo: Repository, { cluster, segmentSizeBytes, walName }: AskedWal): Promise<boolean> {
+async function showsAbsence(repo: Repository, { cluster, walName }: AskedWal): Promise<boolean> {
   const archive = await openArchive(repo, cluster);
   const kind = parseWalName(walName)?.kind;
   if (kind === "history") return showsNoHistory(archive, timelineOf(walName));
-  if (kind !== "segment" || segmentSizeBytes === undefined) return false;
-  const before = previousSegment(walName, segmentSizeBytes);
-  if (before === null) return false;
+  if (kind !== "segment") return false;
+  const { directories, segmentsIn } = archive;
   const isAfter = (name: string): boolean => timelineOf(name) === timelineOf(walName) && name > walName;
+  const isBefore = (name: string): boolean =>
+    timelineOf(name) <= timelineOf(walName) && name.slice(TIMELINE_LENGTH) < walName.slice(TIMELINE_LENGTH);
   // The directory of the file itself is a prefix of its name.
-  for (const directory of archive.directories)
+  for (const directory of directories)
     if (isAfter(directory) || walName.startsWith(directory))
-      if ((await archive.segmentsIn(directory)).some(isAfter)) return false;
-  const timelines = new Set(archive.directories.map(timelineOf));
-  for (const timeline of timelines)
-    if (timeline <= timelineOf(walName) && (await archive.has(`${timeline}${before.slice(TIMELINE_LENGTH)}`)))
-      return true;
+      if ((await segmentsIn(directory)).some(isAfter)) return false;
+  for (const directory of directories.toReversed())
+    if (isBefore(directory)) if ((await segmentsIn(directory)).some(isBefore)) return true;
   return false;
 }
 
@@ -52,7 +50,6 @@ interface Archive {
   readonly directories: readonly string[];
   readonly histories: readonly string[];
   readonly segmentsIn: (directory: string) => Promise<readonly string[]>;
-  readonly has: (segment: string) => Promise<boolean>;
 }
 
 /** All archive ids of the cluster as one. */
@@ -67,10 +64,6 @@ async function openArchive(repo: Repository, cluster: ClusterIdentity): Promise<
       for (const id of ids)
         for await (const { name } of listWal(repo, id, directory)) if (SEGMENT_NAME.test(name)) names.push(name);
       return names;
-    },
-    has: async (segment) => {
-      for (const id of ids) if ((await findWal(repo, id, segment)).length > 0) return true;
-      return false;
     },
   };
 }

@@ -121,7 +121,7 @@ export async function archiveGet(
   const doubts = answers.flatMap((answer) => (answer.ok ? [] : [answer]));
   if (doubts.length > 0) {
     const readable = repos.filter(({ key }) => answers.some((answer) => answer.ok && answer.repoIndex === key));
-    throw inDoubt(`${options.walName} is in the archive`, doubts, await provenWithout(readable, options));
+    throw inDoubt(`${options.walName} is in the archive`, doubts, () => provenWithout(readable, options));
   }
   ctx.log.info(`unable to find ${options.walName} in the archive`);
   return false;
@@ -148,9 +148,9 @@ export interface Doubt {
 
 /**
  * Retryable unless all errors are permanent; if they agree, it keeps their code.
- * @param proven keys of repositories that would have the file if they had ever acknowledged it
+ * @param prove gives the keys of repositories that would have the file if they had ever acknowledged it
  */
-export function inDoubt(whether: string, doubts: readonly Doubt[], proven: readonly number[]): BackupError {
+export function inDoubt(whether: string, doubts: readonly Doubt[], prove: Prove): BackupError {
   const isForGood = doubts.every(({ error }) => isError(error, ...PERMANENT) && !error.retryable);
   const kinds = new Set(doubts.map(({ error }) => error.kind));
   const [first] = kinds;
@@ -163,7 +163,7 @@ export function inDoubt(whether: string, doubts: readonly Doubt[], proven: reado
       hint: [...new Set(own), "This is not the end of the archive. Make the repositories readable, then try again."],
       cause: new Unreadable(
         [...new Set(doubts.map(({ repoIndex }) => repoIndex))],
-        proven,
+        prove,
         doubts.every(({ error }) => isStanzaMissing(error)),
       ),
       retryable: !isForGood,
@@ -171,18 +171,19 @@ export function inDoubt(whether: string, doubts: readonly Doubt[], proven: reado
   );
 }
 
+type Prove = () => Promise<readonly number[]>;
+
 /** Why the existence of a file is unknown. */
 class Unreadable extends Error {
   readonly repoIndexes: readonly number[];
-  /** Repositories that never acknowledged the file. */
-  readonly proven: readonly number[];
+  readonly prove: Prove;
   /** True when each unreadable one lacks its archive.info. */
   readonly isForStanza: boolean;
 
-  constructor(repoIndexes: readonly number[], proven: readonly number[], isForStanza: boolean) {
+  constructor(repoIndexes: readonly number[], prove: Prove, isForStanza: boolean) {
     super(`repositories that could not be read: ${repoIndexes.join(", ")}`);
     this.repoIndexes = repoIndexes;
-    this.proven = proven;
+    this.prove = prove;
     this.isForStanza = isForStanza;
   }
 }
@@ -196,9 +197,9 @@ export function unreadableKeys(error: BackupError): readonly number[] | null {
   return error.cause instanceof Unreadable ? error.cause.repoIndexes : null;
 }
 
-/** The repositories of an {@link inDoubt} error that never acknowledged the file. */
-export function provenKeys(error: BackupError): readonly number[] {
-  return error.cause instanceof Unreadable ? error.cause.proven : [];
+/** The repositories of an {@link inDoubt} error that never acknowledged the file. Looks into the others. */
+export async function provenKeys(error: BackupError): Promise<readonly number[]> {
+  return error.cause instanceof Unreadable ? error.cause.prove() : [];
 }
 
 /**

@@ -38,7 +38,7 @@ export async function endOfRecovery(
   // What cannot be seen may be a recovery, which any other code would end.
   if (!(await exists(recovery, "recovery.signal", true)) || (await exists(recovery, "standby.signal", false)))
     return null;
-  if (mayEnd(error, recovery)) return { exitCode: 1, error };
+  if (await mayEnd(error, recovery)) return { exitCode: 1, error };
   const why = "PostgreSQL would take this for the end of the archive, so recovery is aborted.";
   return {
     exitCode: RECOVERY_ABORTED,
@@ -62,10 +62,11 @@ async function exists(recovery: Recovery, name: string, unseen: boolean): Promis
  * needs one of those. The user must have said so: a new machine has defaults. And where WAL may be dropped, or a slot
  * be lost, a repository may have what the others lack, whatever the policy.
  */
-export function mayEnd(error: BackupError, { dropsWal, repoIndexes, settings }: Guarantee): boolean {
+export async function mayEnd(error: BackupError, { dropsWal, repoIndexes, settings }: Guarantee): Promise<boolean> {
   const { acknowledge, archive, stream } = settings;
-  const proven = provenKeys(error);
-  if (proven.length === 0 || acknowledge.isDefault === true || dropsWal || archive !== undefined) return false;
+  if (acknowledge.isDefault === true || dropsWal || archive !== undefined) return false;
+  const proven = await provenKeys(error);
+  if (proven.length === 0) return false;
   const policies = [acknowledge, ...(stream?.synchronous === undefined ? [] : [stream.synchronous])];
   return policies.every((policy) => {
     // With --repo a policy may name a repository that was not asked.

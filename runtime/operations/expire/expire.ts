@@ -204,19 +204,25 @@ async function planBySigns(
   // A calendar and holds keep backups whose WAL goes.
   if (plan.sets.length + plan.extra.size === 0 || !(isTimed || hasEnd)) return { plan, ages };
   const stopsS = info.backups.map((entry) => entry.stoppedAtS);
-  if (pausesIn(stopsS, nowS).length === 0) return { plan, ages };
+  const rests = pausesIn(stopsS, nowS);
+  const withRests = (pauses: Ages["pauses"]): ExpirePlan =>
+    planExpire(repo.name, info, retention, request, { nowS, pauses });
+  // More signs of life only shorten the pauses: then nothing differs either.
+  if (rests.length === 0 || isDeepStrictEqual(whatStays(withRests(rests)), whatStays(plan))) return { plan, ages };
   // Backups may be rare while WAL arrives all the time.
   const days = new Set<number>();
   for await (const { modifiedAtMs, type } of repo.storage.list(archivePath(repo.stanza), { recursive: true }))
     if (type === "file") days.add(Math.floor(modifiedAtMs / 1000 / DAY_S) * DAY_S);
   const pauses = pausesIn([...stopsS, ...days], nowS);
-  const careful = planExpire(repo.name, info, retention, request, { nowS, pauses });
+  const careful = withRests(pauses);
   const last = pauses.at(-1);
   if (last === undefined || isDeepStrictEqual(whatStays(careful), whatStays(plan))) return { plan, ages };
   const [from, to] = [last.beginS, last.endS].map((timeS) => new Date(timeS * 1000).toISOString());
+  const ends = isTimed ? " and the ends of holds do" : "the ends of holds do";
+  const what = `${isTimed ? `${repo.name}-retention-full` : ""}${hasEnd ? ends : " does"}`;
   report(
     "warn",
-    `no backup and no WAL from ${from} to ${to}: ${isTimed ? `${repo.name}-retention-full does` : "the ends of holds do"} not count this time, because a wrong clock looks the same\n` +
+    `no backup and no WAL from ${from} to ${to}: ${what} not count this time, because a wrong clock looks the same\n` +
       "HINT: check this host's clock. To remove a backup anyway, name it: expire --set.",
   );
   return { plan: careful, ages: { nowS, pauses } };

@@ -426,7 +426,8 @@ async function healFile(
   // The server has its own content, which decides: another one waits until it can be read.
   if (problems.length > 0) return { outcome: "open", problem: problems.join("; "), lacking: [] };
   // A server that was reset writes a segment again that a repository lacks: the half of it is nobody's content.
-  const newest = server === null || !isSegment(name) ? null : await parts.newest();
+  const isOther = server !== null && acknowledged !== null && server.sha1 !== acknowledged;
+  const newest = isOther && isSegment(name) ? await parts.newest() : null;
   if (newest !== null && isAhead(name, newest))
     return { outcome: "open", problem: "PostgreSQL is still writing it", lacking: [] };
   const own = await target.find(name);

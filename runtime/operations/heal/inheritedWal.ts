@@ -21,7 +21,7 @@ import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findWal, isSegment } from "../../repository/walStore";
+import { isSegment, listWalNames } from "../../repository/walStore";
 
 export interface InheritedParts {
   readonly repos: readonly Repository[];
@@ -130,16 +130,17 @@ export async function askArchive(
   );
   const [neededFrom] = starts.sort();
   const archiveId = archiveIdOf(entry);
+  const isNeeded = (name: string): boolean => neededFrom !== undefined && name >= neededFrom;
   const segments = names.filter(isSegment);
-  for (const name of names) if (!isSegment(name) && (await findWal(repo, archiveId, name)).length > 0) held.add(name);
+  if (names.some((name) => !isSegment(name) && isNeeded(name)))
+    for (const { name } of (await listWalNames(repo, archiveId)).histories) held.add(name);
   const wanted = new Set(segments);
   const directories = new Set(segments.map((name) => name.slice(0, DIRECTORY_LENGTH)));
   // After a long absence most of the directories do not exist.
   for (const directory of directories.size > 1 ? await segmentDirectories(repo, archiveId) : directories)
     if (directories.has(directory))
       for (const wal of await segmentsIn(repo, archiveId, directory)) if (wanted.has(wal.name)) held.add(wal.name);
-  const needed = neededFrom === undefined ? [] : names.filter((name) => name >= neededFrom);
-  return { held, lacked: needed.filter((name) => !held.has(name)) };
+  return { held, lacked: names.filter((name) => isNeeded(name) && !held.has(name)) };
 }
 
 /** @throws archiveTimeout (82) */

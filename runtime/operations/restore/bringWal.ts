@@ -128,7 +128,7 @@ async function decided<T>(work: () => Promise<T>, without: () => Promise<T>, gua
     return await work();
   } catch (thrown) {
     const error = toBackupError(thrown);
-    if (mayEnd(error, guarantee)) return without();
+    if (await mayEnd(error, guarantee)) return without();
     if (unreadableKeys(error) === null) throw error;
     throw fail(error.kind, error.message, {
       hint: [...error.hints, ...remedyOf(error, guarantee, "restore")],
@@ -152,7 +152,7 @@ async function listWalOf(
   // A timeline that only this repository knows would be used again.
   if (doubts.length > 0 && mayLack !== true) {
     const readable = repos.filter(({ key }) => doubts.every(({ repoIndex }) => repoIndex !== key));
-    throw inDoubt("the archive has more WAL", doubts, await provenBeyond(readable, manifest, listed, histories));
+    throw inDoubt("the archive has more WAL", doubts, () => provenBeyond(readable, manifest, listed, histories));
   }
   return { ...listed, histories };
 }
@@ -161,17 +161,16 @@ async function listWalOf(
 async function provenBeyond(
   repos: readonly Repository[],
   manifest: Manifest,
-  { path: { last } }: Pick<ListedPath, "path">,
+  { followed, path }: Pick<ListedPath, "followed" | "path">,
   histories: readonly string[],
 ): Promise<number[]> {
-  if (last === null) return [];
+  if (path.last === null) return [];
   const segmentSizeBytes = segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES;
   const cluster = { version: manifest.pg.version, systemId: manifest.pg.systemId };
-  const newest = Math.max(timelineOf(last), ...histories.map(timelineOf));
-  const names = [nextSegment(last, segmentSizeBytes), `${timelineDigits(newest + 1)}.history`];
-  const proven = await Promise.all(
-    names.map((walName) => provenWithout(repos, { walName, cluster, segmentSizeBytes })),
-  );
+  const newest = Math.max(timelineOf(path.last), ...histories.map(timelineOf));
+  const onPath = [...replayNames({ ...path, segmentCount: path.segmentCount + 1 }, followed, segmentSizeBytes)];
+  const names = [...onPath.slice(-1), `${timelineDigits(newest + 1)}.history`];
+  const proven = await Promise.all(names.map((walName) => provenWithout(repos, { walName, cluster })));
   return repos.map(({ key }) => key).filter((key) => proven.every((keys) => keys.includes(key)));
 }
 

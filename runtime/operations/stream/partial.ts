@@ -148,7 +148,7 @@ async function getPartial(repos: readonly Repository[], options: PartialOptions,
     // A repository that was not read may hold commits after the joined bytes.
     if (timeoutMs !== null && unread.length > 0 && joined.sizeBytes < segmentSizeBytes) {
       const readable = repos.filter(({ key }) => unread.every(({ repoIndex }) => repoIndex !== key));
-      throw inDoubt(`${walName} was streamed further`, unread, await provenWithout(readable, options));
+      throw inDoubt(`${walName} was streamed further`, unread, () => provenWithout(readable, options));
     }
     await handle.truncate(segmentSizeBytes);
     isKept = joined.last !== null && (await findLongerParent(repos, options, joined.sizeBytes)) === null;

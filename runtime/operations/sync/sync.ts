@@ -8,7 +8,7 @@ import type { Context } from "../../base/context";
 import { fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
-import { type BackupInfo, type BackupInfoEntry, withEntries } from "../../format/repository/backupInfo";
+import { type BackupInfo, type BackupInfoEntry, isSameBackup, withEntries } from "../../format/repository/backupInfo";
 import { segmentRange, segmentSizeOf } from "../../format/wal/walSegment";
 import { backupsPath } from "../../format/repository/repoPath";
 import { linkLatest } from "../../repository/expireStore";
@@ -65,7 +65,8 @@ export async function sync(
 ): Promise<SyncOutcome> {
   const source = await openSide(from);
   await options.lease.check();
-  const target = await openTarget(to, source, options, ctx);
+  const { adopted, ...target } = await openTarget(to, source, options, ctx);
+  if (!options.dryRun) await finishCopies(source, target, adopted, ctx);
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
   const { entries, taken, expired } = planSync(source.backupInfo, target.backupInfo, options.scope, nowS);
   if (expired.length > 0)
@@ -193,6 +194,24 @@ function neededOf(
   return needed.map(({ name }) => name).sort();
 }
 
+/** The last steps of copies that were cut off after their manifests. */
+async function finishCopies(
+  source: OpenSide,
+  target: OpenSide,
+  adopted: readonly BackupInfoEntry[],
+  ctx: Context,
+): Promise<void> {
+  const isCopy = (entry: BackupInfoEntry): boolean => source.backupInfo.backups.some((own) => isSameBackup(own, entry));
+  for (const { label } of adopted.filter(isCopy))
+    await syncServerFiles(source.repo, target.repo, label, [sideOf(source), sideOf(target)], ctx);
+  const newest = target.backupInfo.backups.at(-1);
+  if (adopted.length > 0 && newest !== undefined) await linkLatest(target.repo, newest.label);
+}
+
+function sideOf({ backupInfo, repo }: OpenSide): SyncSide {
+  return { repo, infoPass: backupInfo.cipherPass ?? null };
+}
+
 async function copyBackups(
   source: OpenSide,
   target: OpenSide & { readonly lease: Lease },
@@ -202,7 +221,6 @@ async function copyBackups(
   problems: string[],
   ctx: Context,
 ): Promise<string[]> {
-  const sideOf = ({ repo, backupInfo }: OpenSide): SyncSide => ({ repo, infoPass: backupInfo.cipherPass ?? null });
   const sides = [sideOf(source), { ...sideOf(target), lease: target.lease }] as const;
   const done: string[] = [];
   for (const entry of entries) {
@@ -251,14 +269,15 @@ async function openTarget(
   source: OpenSide,
   { dryRun, lease }: Pick<SyncOptions, "dryRun" | "lease">,
   ctx: Context,
-): Promise<OpenSide> {
+): Promise<OpenSide & { readonly adopted: readonly BackupInfoEntry[] }> {
   const begun = (await hasStanza(repo)) ? await findBegun(repo) : null;
   if (begun === null && (await hasStanza(repo))) {
     const archiveInfo = await loadArchiveInfo(repo);
     // A complete backup that is not listed: a copy would overwrite its files.
     const reconstructed = await loadReconstructedInfo(repo, lease, ctx);
     if (!dryRun) await saveAdopted(repo, lease, reconstructed, ctx);
-    return { repo, archiveInfo, backupInfo: withEntries(reconstructed.loaded, reconstructed.adopted) };
+    const { adopted, loaded } = reconstructed;
+    return { repo, archiveInfo, backupInfo: withEntries(loaded, adopted), adopted };
   }
   const { cipherPass: _archivePass, ...archive } = source.archiveInfo;
   const { cipherPass: _backupPass, ...backup } = source.backupInfo;
@@ -270,7 +289,7 @@ async function openTarget(
     await saveBackupInfo(repo, backupInfo, ctx);
     ctx.log.info(`${repo.name}: created stanza '${repo.stanza}' as in ${source.repo.name}`);
   }
-  return { repo, archiveInfo, backupInfo };
+  return { repo, archiveInfo, backupInfo, adopted: [] };
 }
 
 /** archive.info of a stanza that has nothing else yet; null if it has more, or is unreadable. */

@@ -65,6 +65,15 @@ test("root's verb is a unit with the keys and the caller's arguments, input and 
   ]);
 });
 
+test("the caller may give the stanza, and no other one", () => {
+  expect(run(["--stanza=main", "info"]).stdout).toContain("\n--stanza=main\ninfo\n");
+  expect(run(["--stanza=other", "info"])).toMatchObject({
+    status: 31,
+    stdout: "",
+    stderr: "pgbackstop: this command is of stanza main\n",
+  });
+});
+
 test("verbs that stop PostgreSQL and move its directory run as root", () => {
   expect(run(["recover", "--yes"]).stdout).toContain("\nUser=root\n");
   expect(run(["info"]).stdout).toContain("\nUser=postgres\n");

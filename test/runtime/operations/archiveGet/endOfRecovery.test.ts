@@ -1,6 +1,5 @@
 import { expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { WAL_SEGMENT_SIZE_BYTES } from "../../../../runtime/base/limits";
 import { DEFAULT_SETTINGS } from "../../../../runtime/config/settings";
 import type { AcknowledgePolicy, Settings } from "../../../../runtime/config/types";
 import { archiveGet } from "../../../../runtime/operations/archiveGet/archiveGet";
@@ -39,7 +38,7 @@ async function doubt({
     destination: `${temporaryFolder()}/x`,
     cluster: { version: "15", systemId: SYSTEM_ID },
   };
-  return archiveGet(isAlone ? [repos[1]] : repos, { ...options, segmentSizeBytes: WAL_SEGMENT_SIZE_BYTES }, ctx).then(
+  return archiveGet(isAlone ? [repos[1]] : repos, options, ctx).then(
     () => fail("assert", "it was found"),
     (error: ReturnType<typeof fail>) => error,
   );
@@ -78,18 +77,18 @@ it("aborts a recovery that would end although acknowledged WAL may follow, and n
 //   the others hold every acknowledged file
 it("takes a policy at its word only if the settings file says it, and nothing else breaks it", async () => {
   const error = await doubt();
-  const ends = (settings: Partial<Settings>, dropsWal = false): boolean =>
+  const ends = (settings: Partial<Settings>, dropsWal = false): Promise<boolean> =>
     mayEnd(error, { repoIndexes: [1, 2], dropsWal, settings: { acknowledge: ALL, ...settings } });
-  expect(ends({})).toBe(true);
-  expect(ends({ acknowledge: { mode: "named", repoIndexes: [1] } })).toBe(true);
-  expect(ends({ acknowledge: { mode: "named", repoIndexes: [2] } })).toBe(false);
+  expect(await ends({})).toBe(true);
+  expect(await ends({ acknowledge: { mode: "named", repoIndexes: [1] } })).toBe(true);
+  expect(await ends({ acknowledge: { mode: "named", repoIndexes: [2] } })).toBe(false);
   // A new machine has no settings file.
-  expect(ends(DEFAULT_SETTINGS)).toBe(false);
-  expect(ends({}, true)).toBe(false);
-  expect(ends({ archive: "stream" })).toBe(false);
-  expect(ends({ stream: { intervalSeconds: 1 } })).toBe(true);
-  expect(ends({ stream: { intervalSeconds: 1, synchronous: ALL } })).toBe(true);
-  expect(ends({ stream: { intervalSeconds: 1, synchronous: ANY } })).toBe(false);
+  expect(await ends(DEFAULT_SETTINGS)).toBe(false);
+  expect(await ends({}, true)).toBe(false);
+  expect(await ends({ archive: "stream" })).toBe(false);
+  expect(await ends({ stream: { intervalSeconds: 1 } })).toBe(true);
+  expect(await ends({ stream: { intervalSeconds: 1, synchronous: ALL } })).toBe(true);
+  expect(await ends({ stream: { intervalSeconds: 1, synchronous: ANY } })).toBe(false);
 });
 
 // claim: docs/commands.md: a repository that is younger than the file, or that has dropped it, does not end a recovery
@@ -101,7 +100,8 @@ it.each<[string, Asked, boolean]>([
     { wal: [walName(255)], walName: "000000010000000100000000" },
     true,
   ],
-  ["what came before, but only some time before", { wal: [walName(1)], walName: walName(3) }, false],
+  // pg_wal or the stream had what lies between, as PostgreSQL asks for one after the other.
+  ["what came before, some time before", { wal: [walName(1)], walName: walName(3) }, true],
   ["later segments alone", { wal: [walName(10), walName(11)], walName: walName(5) }, false],
   ["a hole, within a directory", { wal: [walName(1), walName(9)] }, false],
   ["a hole, over directories", { wal: [walName(1), "000000010000000100000000"] }, false],
@@ -113,11 +113,11 @@ it.each<[string, Asked, boolean]>([
   ["nothing, asked for a history", { wal: [], walName: "00000002.history" }, false],
 ])("lets a repository end a recovery under policy all by what it has: %s", async (_what, asked, expected) => {
   const error = await doubt(asked);
-  expect(mayEnd(error, { repoIndexes: [1, 2], dropsWal: false, settings: { acknowledge: ALL } })).toBe(expected);
+  expect(await mayEnd(error, { repoIndexes: [1, 2], dropsWal: false, settings: { acknowledge: ALL } })).toBe(expected);
 });
 
 it("does not take a repository that was not asked for one that lacks the file", async () => {
   const error = await doubt({ isAlone: true });
   const acknowledge: AcknowledgePolicy = { mode: "named", repoIndexes: [1] };
-  expect(mayEnd(error, { repoIndexes: [2], dropsWal: false, settings: { acknowledge } })).toBe(false);
+  expect(await mayEnd(error, { repoIndexes: [2], dropsWal: false, settings: { acknowledge } })).toBe(false);
 });

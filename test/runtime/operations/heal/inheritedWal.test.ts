@@ -137,8 +137,6 @@ describe("a command without a later worker", () => {
   };
   const write = (...numbers: readonly number[]): void => {
     for (const number of numbers) writeFileSync(join(walDirectory, walName(number)), walBytes(number));
-    // A promoted server begins its timeline before it archives the history.
-    writeFileSync(join(walDirectory, walName(9, 3)), walBytes(9));
   };
   const stored = async (index: number): Promise<string[]> => {
     const names: string[] = [];
