@@ -259,6 +259,15 @@ describe("sftp errors", async () => {
       expect(readdirSync(root)).toEqual(["f"]);
     });
 
+    test("where a large upload is synced for the first time, it is resumed too", async () => {
+      const { storage, root } = open();
+      const bytes = content(40 * MIB);
+      for (const at of [32 * MIB - 50_000, 32 * MIB, 32 * MIB + 150_000]) {
+        await storage.putStream("f", () => streamWith(bytes, at, () => server.cut()));
+        expect(sha256(readFileSync(join(root, "f")))).toBe(sha256(bytes));
+      }
+    });
+
     test("after any byte of the server's answers to a put is repaired, whether the request was carried out or not", async () => {
       let reported = 0;
       let cutAt = Number.POSITIVE_INFINITY;

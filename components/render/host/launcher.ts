@@ -124,12 +124,15 @@ function stanzaVariable({ stanza }: HostPlan): string {
 
 /** Sets `opens` for what mounts or leaves processes that run on: only root may. */
 function opensText(plan: HostPlan): string {
-  const drills = ownDrills(plan).filter(isOpening);
+  const declared = ownDrills(plan);
+  const drills = declared.filter(isOpening);
   const asked = [
     "extract-table:--open",
     "recover:--instant",
     "drill:--how=open",
     ...drills.map(({ name }) => `drill:${shellArgument(`--name=${name}`)}`),
+    // Runs the only declared one.
+    ...(declared.length === 1 && drills.length === 1 ? ["drill:--now"] : []),
   ];
   return `opens=
 case $verb in open | clone | diff) opens=1 ;; esac

@@ -124,10 +124,10 @@ async function copyStreams(
   problems: string[],
   ctx: Context,
 ): Promise<number> {
-  const sideOf = ({ archiveInfo, repo }: OpenSide): WalSide => ({ repo, pass: archiveInfo.cipherPass ?? null });
+  const walSideOf = ({ archiveInfo, repo }: OpenSide): WalSide => ({ repo, pass: archiveInfo.cipherPass ?? null });
   let total = 0;
   for (const range of ranges) {
-    const copied = await copyStream(sideOf(source), sideOf(target), range, dryRun, ctx);
+    const copied = await copyStream(walSideOf(source), walSideOf(target), range, dryRun, ctx);
     problems.push(...copied.problems);
     total += copied.count;
   }

@@ -145,7 +145,7 @@ test("a standby reports nothing until it is promoted", async () => {
   expect(slept).toEqual([5000, 10_000, 20_000, 60_000]);
 });
 
-test("backups of another cluster under the stanza are none of this one's, under any policy", async () => {
+test("backups of another cluster under the stanza do not count for this one, under any policy", async () => {
   for (const key of [1, 2]) await store(key);
   const cluster = async (): Promise<{ version: string; systemId: bigint }> => ({ version: "18", systemId: 99n });
   await report({ cluster, acknowledge: { mode: "any", repoIndexes: [] } });

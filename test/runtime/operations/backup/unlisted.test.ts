@@ -62,7 +62,7 @@ describe("a listed backup that lost its manifest is nobody's attempt", () => {
   });
 });
 
-// claim: docs/retention.md: a held backup that cannot be listed keeps its files
+// claim: docs/retention.md: a held backup that cannot be listed keeps its files also through a backup
 it.each(["full", "incr"] as const)(
   "the files of a held %s backup outlive its manifests, and those of its base",
   async (type) => {

@@ -127,7 +127,7 @@ it("takes a repository without streamed WAL, and a damaged chunk, for the end", 
   expect(await recovered()).toBe(1000);
 });
 
-// claim: docs/streaming.md: a timeline that was streamed only before its beginning leaves the recovery to the one before
+// claim: docs/streaming.md: a timeline that was streamed only before its start leaves the recovery to the one before
 it("leaves a segment to the timeline before if that one has more of what they share", async () => {
   const began = formatLsn(BigInt(WAL_SIZE_BYTES + 1200));
   await repos[0]?.storage.put("archive/demo/15-1/00000002.history", Buffer.from(`1\t${began}\tpromoted\n`));
