@@ -93,7 +93,7 @@ export async function bringWal(
     if (parent !== null) await bringNext(repos, request(parent), options, ctx);
     break;
   }
-  await finish(walDirectory, options.owner);
+  await finish(walDirectory, await readdir(walDirectory), options.owner);
 }
 
 type RequestOf = (walName: string) => Pick<PartialOptions, "walName" | "destination" | "cluster" | "segmentSizeBytes">;
@@ -188,15 +188,17 @@ export async function bringHistories(
   const lost = results.find((result) => !result.ok);
   // A timeline that only this repository knows would be used again.
   if (lost !== undefined && !lost.ok) throw lost.error;
+  const brought: string[] = [];
   for (const walName of new Set(results.flatMap((result) => (result.ok ? result.value : [])))) {
-    await archiveGetInTime(repos, { walName, destination: `${walDirectory}/${walName}`, cluster }, timeoutMs, ctx);
+    const destination = `${walDirectory}/${walName}`;
+    if (await archiveGetInTime(repos, { walName, destination, cluster }, timeoutMs, ctx)) brought.push(walName);
   }
-  await finish(walDirectory, owner);
+  await finish(walDirectory, brought, owner);
 }
 
 /** PostgreSQL would take a file that a crash of the machine has cut for the end of the archive. */
-async function finish(walDirectory: string, owner: AccountIds | null): Promise<void> {
-  for (const name of await readdir(walDirectory)) {
+async function finish(walDirectory: string, names: readonly string[], owner: AccountIds | null): Promise<void> {
+  for (const name of names) {
     const path = `${walDirectory}/${name}`;
     if (owner !== null) await chown(path, owner.uid, owner.gid);
     const handle = await open(path, OPEN_READ);
