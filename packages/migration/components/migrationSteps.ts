@@ -243,10 +243,14 @@ export function migrateArgs(
       ? ["--source-stopped"]
       : serverArgs("from", source, SERVER_FILES.source, directory)),
     ...(verb === "release" ? [] : serverArgs("to", target, SERVER_FILES.target, directory)),
-    ...(isCopying
+    ...(isCopying || verb === "finish"
       ? [
           ...settings.databases.map((name) => `--db-include=${name}`),
           ...settings.excludedDatabases.map((name) => `--db-exclude=${name}`),
+        ]
+      : []),
+    ...(isCopying
+      ? [
           ...settings.keepRoles.map((name) => `--keep-role=${name}`),
           ...(settings.rolePasswords ? [] : ["--no-role-passwords"]),
           ...(settings.tablespaces ? [] : ["--no-tablespaces"]),

@@ -2,7 +2,14 @@
 import type { Contents } from "./contents";
 import type { ClusterFacts, DatabaseFacts, Grant, Membership, RoleFacts, SettingFacts } from "./facts";
 import type { InventoryLine } from "./inventory";
-import { localeKey, movedMemberships, movedRoles, movedSettings, roleDifferences } from "./migrationPlan";
+import {
+  localeKey,
+  movedMemberships,
+  movedRoles,
+  movedSettings,
+  roleDifferences,
+  unitedMemberships,
+} from "./migrationPlan";
 
 export interface Difference {
   /** Null is the cluster. */
@@ -124,7 +131,7 @@ export function compareClusters(input: ClusterComparison): Difference[] {
   reportMissing(
     "membership",
     keyed(movedMemberships(source), membershipKey(source)),
-    keyed(target.memberships, membershipKey(target)),
+    keyed(unitedMemberships(target.memberships), membershipKey(target)),
     report,
   );
   const moved = (facts: ClusterFacts): readonly SettingFacts[] =>
@@ -163,7 +170,7 @@ function grantText({ grantee, grantor, isGrantable, privilege }: Grant): string 
 
 /**
  * Before PostgreSQL 16 the member's own attribute decides inheritance. The grantor is not compared: a dump cannot
- * always keep it, and a second grant of the same role counts once.
+ * always keep it, and several grants of the same role count as one.
  */
 function membershipKey({ roles }: ClusterFacts): (membership: Membership) => readonly [string, string] {
   const inherits = new Map(roles.map((role) => [role.name, role.inherits]));

@@ -11,7 +11,7 @@ import { programEnvironment } from "./connectionString";
 import { pipeDump } from "./dumpPipe";
 import type { Session } from "../../../runtime/postgres/session";
 import { type ClusterFacts, type DatabaseFacts, loadContents, loadFacts } from "./facts";
-import { inTransaction, liftGuard, lockServers, requireNobody, setGuard } from "./guard";
+import { inTransaction, liftGuard, lockServers, requireNobody, requireNonePrepared, setGuard } from "./guard";
 import { COPYING_MARK, type GuardMark, MIGRATION_MARK, renderMark } from "./marks";
 import {
   type MigrationOptions,
@@ -89,6 +89,7 @@ export async function copyDatabases(
       ctx.log.info(`${chosen.length} databases of the source are read-only`);
       try {
         await requireNobody(source, names, options.disconnect, ctx);
+        await requireNonePrepared(source, names);
         await copyRoles(source, target, facts, plan, options);
         const largestFirst = databases.toSorted((left, right) => right.sizeBytes - left.sizeBytes);
         const copied = await mapParallel(largestFirst, options.processMax, (database) =>

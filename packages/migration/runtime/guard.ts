@@ -104,6 +104,23 @@ export async function listClients(session: Session, databases: readonly string[]
 }
 
 /**
+ * A session may have prepared one after the plan, and left. No copy and no comparison sees its rows, and it can still
+ * be committed. @throws dbInvalid (81)
+ */
+export async function requireNonePrepared(session: Session, databases: readonly string[]): Promise<void> {
+  const { rows } = await session.query(
+    "select database::text, gid as name from pg_prepared_xacts where database = any($1) order by 1, 2",
+    [[...databases]],
+  );
+  const prepared = rows as { database: string; name: string }[];
+  if (prepared.length === 0) return;
+  const facts = prepared.map(({ database, name }) => `database '${database}' has a prepared transaction '${name}'`);
+  throw fail("dbInvalid", facts.join("\n"), {
+    hint: "Decide it in the source: COMMIT PREPARED, or ROLLBACK PREPARED.",
+  });
+}
+
+/**
  * Requires that no session from before the guard is connected: the guard's settings do not reach it.
  * @throws dbInvalid (81) with the clients, unless they may be terminated
  */

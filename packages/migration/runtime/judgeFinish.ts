@@ -21,6 +21,28 @@ export interface FinishReport {
   readonly missing: readonly string[];
 }
 
+const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
+
+/** `--db-include` and `--db-exclude`. */
+export interface DatabaseChoice {
+  /** Empty: all. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/** The databases that a migration is about. */
+export function chosenNames(
+  databases: readonly { readonly name: string }[],
+  { exclude, include }: DatabaseChoice,
+): string[] {
+  return databases
+    .map(({ name }) => name)
+    .filter(
+      (name) =>
+        !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
+    );
+}
+
 type SourceFacts = Pick<ClusterFacts, "databases" | "inRecovery" | "subscriptions" | "systemId">;
 
 /** The old cluster now, or why it does not answer. `stopped`: its owner says so. Null: nobody asked it. */
@@ -36,6 +58,7 @@ export function judgeFinish(
   { drills, repositories }: BackupEvidence,
   { databases, systemId }: Pick<ClusterFacts, "databases" | "systemId">,
   source: SourceEvidence,
+  choice: DatabaseChoice,
 ): FinishReport {
   const facts = isFacts(source) ? source : null;
   const migrated = databases.flatMap(({ migration, name }): Migrated[] =>
@@ -47,6 +70,12 @@ export function judgeFinish(
     const from = facts === null ? "" : " from the server that --from-server names";
     missing.push(`no database was migrated into this cluster${from}: pgbackstop-migration copy`);
   }
+  const absent = facts === null ? [] : chosenNames(facts.databases, choice);
+  const left = absent.filter((name) => !migrated.some((each) => each.name === name));
+  if (copiedAtS !== null && left.length > 0)
+    missing.push(
+      `only the source has ${left.map((name) => `'${name}'`).join(", ")}: pgbackstop-migration copy, or --db-exclude if nobody needs them`,
+    );
   const unfinished = databases.filter(({ isCopying }) => isCopying);
   if (unfinished.length > 0)
     missing.push(`${unfinished.length} databases are not completely copied: run pgbackstop-migration copy again`);

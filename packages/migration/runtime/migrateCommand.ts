@@ -12,7 +12,7 @@ import { copyDatabases } from "./copyDatabases";
 import { loadFacts } from "./facts";
 import { gatherPlanInput } from "./gatherPlanInput";
 import { liftGuard, lockServers } from "./guard";
-import { judgeFinish, type SourceEvidence } from "./judgeFinish";
+import { chosenNames, judgeFinish, type SourceEvidence } from "./judgeFinish";
 import { type MigrateOptions, type MigrateStep, parseMigrate } from "./migrateOptions";
 import { type MigrationPlan, planMigration } from "./migrationPlan";
 import { copyText, finishText, planText, verifyText } from "./migrationText";
@@ -27,7 +27,6 @@ interface Work {
 }
 
 const STEPS: Readonly<Record<MigrateStep, (work: Work) => Promise<number>>> = { copy, finish, plan, release, verify };
-const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
 
 export function migrate(proc: Invocation): Promise<number> {
   const options = parseMigrate(proc.args);
@@ -51,15 +50,9 @@ async function copy(work: Work): Promise<number> {
 }
 
 async function verify(work: Work): Promise<number> {
-  const { exclude, include } = work.options;
   const servers = await serversOf(work);
   const { databases } = await withSession(servers, servers.source, undefined, loadFacts);
-  const chosen = databases
-    .map(({ name }) => name)
-    .filter(
-      (name) =>
-        !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
-    );
+  const chosen = chosenNames(databases, work.options);
   const report = await verifyMigration(servers, { ...work.options, databases: chosen }, work.ctx);
   return show(work, report, verifyText, report.ok ? 0 : ERRORS.dbMismatch);
 }
@@ -92,7 +85,7 @@ async function finish(work: Work): Promise<number> {
           ["info", "status"].map((verb) => proc.shell(`${options.backupCommand} --output=json ${verb}`)),
         )
       : await Promise.all(options.backupReports.map((path) => readText(proc, "backup-report", path)));
-  const report = judgeFinish(parseEvidence(texts), target, source);
+  const report = judgeFinish(parseEvidence(texts), target, source, options);
   return show(work, report, finishText, report.mayRetireSource ? 0 : ERRORS.backupSetInvalid);
 }
 

@@ -120,9 +120,27 @@ export function movedRoles(source: ClusterFacts): readonly RoleFacts[] {
   return source.roles.filter(({ name }) => isMoved(name, source));
 }
 
+/** One for each role and member. Since PostgreSQL 16 each grantor has its own, and what they allow adds up. */
+export function unitedMemberships(memberships: readonly Membership[]): readonly Membership[] {
+  const united = new Map<string, Membership>();
+  const either = (left: boolean | null, right: boolean | null): boolean | null =>
+    left === null ? right : left || right === true;
+  for (const each of memberships) {
+    const key = JSON.stringify([each.role, each.member]);
+    const { admin, inherit, set } = united.get(key) ?? { admin: false, inherit: null, set: null };
+    united.set(key, {
+      ...each,
+      admin: admin || each.admin,
+      inherit: either(inherit, each.inherit),
+      set: either(set, each.set),
+    });
+  }
+  return [...united.values()];
+}
+
 /** Memberships of migrated roles, in migrated roles or in those of every cluster. */
 export function movedMemberships(source: ClusterFacts): readonly Membership[] {
-  return source.memberships.filter(
+  return unitedMemberships(source.memberships).filter(
     ({ member, role }) => isMoved(member, source) && (isMoved(role, source) || role.startsWith("pg_")),
   );
 }

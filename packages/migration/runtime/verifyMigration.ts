@@ -79,6 +79,9 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
       const guardOf = await findGuards(source, [here, there], options.databases);
       const otherPasswords = options.rolePasswords ? await comparePasswords(source, target, here) : null;
       const differences: Difference[] = compareClusters({ source: here, target: there, ...options, otherPasswords });
+      for (const { database, name } of here.prepared)
+        if (options.databases.includes(database))
+          differences.push({ database, kind: "prepared transaction", name, text: "not decided in the source" });
       const present = options.databases.filter((name) => there.databases.some((each) => each.name === name));
       const compared = await mapParallel(present, options.processMax, (name) =>
         compareDatabase(servers, name, [here, there], ctx),

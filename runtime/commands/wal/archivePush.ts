@@ -10,7 +10,7 @@ import { openSeenWal } from "../../local/seenWal";
 import { stockSpool } from "../../local/spool";
 import { archivePush } from "../../operations/archivePush/archivePush";
 import { dropWhenFull } from "../../operations/archivePush/dropWal";
-import { settleInherited } from "../../operations/heal/inheritedWal";
+import { recordInherited, settleInherited } from "../../operations/heal/inheritedWal";
 import { UNKNOWN_CLUSTER } from "../../operations/shared/identity";
 import { openLocalWal } from "../../operations/shared/localWal";
 import { PushQueue } from "../../operations/archivePush/pushQueue";
@@ -75,6 +75,8 @@ async function pushNow(proc: CommandProcess, { walDirectory, walName }: WalPath)
     },
     ctx,
   );
+  // Also if the history is refused or dropped: PostgreSQL does not keep what it received until a repository is back.
+  if (walName.endsWith(".history") && cluster !== null) await sendInherited(proc, { walDirectory, walName }, mayWrite);
   if (outcome.error !== null) {
     const options = {
       walDirectory,
@@ -85,7 +87,6 @@ async function pushNow(proc: CommandProcess, { walDirectory, walName }: WalPath)
     if ((await dropWhenFull(outcome.results, missingWal, options, ctx)) === null) throw outcome.error;
     return 0;
   }
-  if (walName.endsWith(".history") && cluster !== null) await sendInherited(proc, { walDirectory, walName }, mayWrite);
   for (const result of outcome.results)
     if (!result.ok)
       ctx.log.warn(
@@ -170,6 +171,13 @@ async function pushInBackground(proc: CommandProcess, { walDirectory }: WalPath)
     const histories = (await listReady(walDirectory, Number.POSITIVE_INFINITY)).filter((name) =>
       name.endsWith(".history"),
     );
+    // Before PostgreSQL gets an answer: later runs do not see that the history was new.
+    for (const walName of histories)
+      await recordInherited(
+        walName,
+        { repos, missingWal, cluster, walDirectory, walSegmentSizeBytes: control.walSegmentSizeBytes },
+        ctx,
+      ).catch((error: unknown) => ctx.log.warn(`WAL from before ${walName}: ${toBackupError(error).message}`));
     await pushSpool(spool, queue, options, ctx);
     await queue.close(AbortSignal.abort());
     for (const walName of histories) await sendInherited(proc, { walDirectory, walName }, () => true);

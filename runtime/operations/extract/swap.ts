@@ -54,6 +54,7 @@ export function swapSql({ around, comment, homes, kept, restored, wanted }: Swap
       ...drops,
       ...old,
       rename,
+      ...(around.isThere ? [advanceSql(kept, [wanted.schema])] : []),
       `COMMENT ON SCHEMA ${identifier(wanted.schema)} IS NULL`,
       ...adds,
       "COMMIT",
@@ -72,7 +73,25 @@ export function swapSql({ around, comment, homes, kept, restored, wanted }: Swap
   const back = [...homes].map(
     ([table, home]) => `ALTER TABLE ${qualified(restored, table)} SET SCHEMA ${identifier(home)}`,
   );
-  return [...head, ...drops, ...old, ...back, `DROP SCHEMA ${identifier(restored)}`, ...adds, "COMMIT"];
+  const advance = old.length === 0 ? [] : [advanceSql(kept, [...new Set(homes.values())])];
+  return [...head, ...drops, ...old, ...back, ...advance, `DROP SCHEMA ${identifier(restored)}`, ...adds, "COMMIT"];
+}
+
+/**
+ * Sequences of the new tables go on where those of the old ones are, if that is further: other tables may have numbers
+ * that were given out since the backup. `setval` stays after a rollback, and then only skips numbers.
+ */
+function advanceSql(kept: string, homes: readonly string[]): string {
+  const last = (sequence: string): string => `pg_catalog.pg_sequence_last_value(${sequence}.oid)`;
+  return [
+    `SELECT pg_catalog.setval(new.oid, ${last("old")}) FROM pg_catalog.pg_class old`,
+    `JOIN pg_catalog.pg_namespace was ON was.oid = old.relnamespace AND was.nspname = ${literal(kept)}`,
+    "JOIN pg_catalog.pg_class new ON new.relname = old.relname AND new.relkind = 'S'",
+    `JOIN pg_catalog.pg_namespace home ON home.oid = new.relnamespace AND home.nspname IN (${homes.map(literal).join(", ")})`,
+    "JOIN pg_catalog.pg_sequence q ON q.seqrelid = new.oid",
+    `WHERE old.relkind = 'S' AND NOT q.seqcycle AND ${last("old")} BETWEEN q.seqmin AND q.seqmax`,
+    `AND (${last("new")} IS NULL OR CASE WHEN q.seqincrement > 0 THEN ${last("old")} > ${last("new")} ELSE ${last("old")} < ${last("new")} END)`,
+  ].join(" ");
 }
 
 /** Tables that leave a parent for good, because either one did not exist at the target: `child of parent`. */

@@ -42,16 +42,17 @@ describe("the guard of the source", async () => {
   const facts = (side: "source" | "target") => withSession(servers, servers[side], undefined, loadFacts);
   /** What `finish` says about the source alone. */
   const reasons = async (): Promise<readonly string[]> =>
-    judgeFinish(NO_BACKUPS, await facts("target"), await facts("source")).missing.filter(
-      (line) => !/repository|drill/.test(line),
-    );
+    judgeFinish(NO_BACKUPS, await facts("target"), await facts("source"), {
+      include: ["shop"],
+      exclude: [],
+    }).missing.filter((line) => !/repository|drill/.test(line));
   const onSource = async (sql: string, database = "postgres"): Promise<void> =>
     void (await source?.sql(sql, [], database));
 
   beforeAll(async () => {
     const created = await Promise.all([1, 2].map(() => TestCluster.create({ binaries })));
     [source, target] = created;
-    await source?.start({ wal_level: "logical" });
+    await source?.start({ wal_level: "logical", max_prepared_transactions: "2" });
     await target?.start();
     const [from, to] = created.map(({ port, socketPath, superuser }) => {
       return { host: socketPath, port, user: superuser, database: "postgres", sslMode: "disable" as const };
@@ -89,6 +90,24 @@ describe("the guard of the source", async () => {
     expect(await source?.value("SELECT datconnlimit FROM pg_database WHERE datname = 'shop'")).toBe("7");
     await onSource("DELETE FROM goods WHERE id = 101", "shop");
     expect((await facts("source")).databases.find(({ name }) => name === "shop")).toMatchObject({ guardMark: null });
+  }, 120_000);
+
+  test("a transaction that was prepared after the plan is refused, or makes the comparison fail", async () => {
+    await onSource("ALTER DATABASE shop CONNECTION LIMIT -1");
+    const prepare = (): Promise<unknown> =>
+      withSession(servers, { ...servers.source, database: "shop" }, undefined, async (session) => {
+        for (const sql of ["BEGIN", "INSERT INTO goods VALUES (1000)", "PREPARE TRANSACTION 'late'"])
+          await session.query(sql);
+      });
+    const planned = await plan();
+    await prepare();
+    const copied = copyDatabases(servers, planned, { ...options, replace: true }, ctx());
+    await expect(copied).rejects.toThrow("database 'shop' has a prepared transaction 'late'");
+    expect((await facts("source")).databases.find(({ name }) => name === "shop")?.guard).toBeNull();
+    expect((await verify()).differences.map(({ kind, name }) => `${kind} ${name}`)).toContain(
+      "prepared transaction late",
+    );
+    await onSource("ROLLBACK PREPARED 'late'", "shop");
   }, 120_000);
 
   test("a release leaves what somebody has changed since", async () => {

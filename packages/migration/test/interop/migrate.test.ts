@@ -194,7 +194,7 @@ describe("migrate", async () => {
     const only = ["--db-include=small", "--db-include=app_05"];
     expect((await migrate("copy", only)).exitCode).toBe(0);
     expect((await asked("verify", only)).report.differences).toEqual([]);
-    const before = await asked("finish");
+    const before = await asked("finish", only);
     expect([before.code, before.report.mayRetireSource]).toEqual([75, false]);
     expect(before.report.missing).toEqual([
       expect.stringMatching(/^repo1 has no backup that began after the copy/),
@@ -202,7 +202,7 @@ describe("migrate", async () => {
       expect.stringMatching(/^no drill has passed/),
     ]);
     await bed.oursOk(["backup", "--type=full"]);
-    expect((await asked("finish")).report.missing).toEqual([expect.stringMatching(/^no drill has passed/)]);
+    expect((await asked("finish", only)).report.missing).toEqual([expect.stringMatching(/^no drill has passed/)]);
     await bed.oursOk([
       "drill",
       "--level=quick",
@@ -210,9 +210,9 @@ describe("migrate", async () => {
       `--drill-path=${join(bed.folder, "drill")}`,
       `--bin-path=${young.binaries.folder}`,
     ]);
-    const after = await asked("finish");
+    const after = await asked("finish", only);
     expect([after.code, after.report.mayRetireSource, after.report.missing]).toEqual([0, true, []]);
-    const silent = await asked("finish", ["--from-server=host=127.0.0.1 port=1 user=mover"]);
+    const silent = await asked("finish", [...only, "--from-server=host=127.0.0.1 port=1 user=mover"]);
     expect([silent.code, silent.report.missing]).toEqual([
       75,
       [expect.stringMatching(/cannot be asked.*unable to con/)],
@@ -224,9 +224,9 @@ describe("migrate", async () => {
     const only = ["--db-include=small", "--db-include=app_05"];
     expect((await migrate("release")).exitCode).toBe(0);
     await source.sql("INSERT INTO things (name) VALUES ('late')", [], "app_05");
-    const { code, report } = await asked("finish");
+    const { code, report } = await asked("finish", only);
     expect([code, report.missing]).toEqual([75, [expect.stringContaining("comparison of 'app_05', 'small': stop")]]);
-    expect((await asked("finish", ["--source-stopped"])).report.missing).toEqual([]);
+    expect((await asked("finish", ["--source-stopped", ...only])).report.missing).toEqual([]);
     await source.sql("DELETE FROM things WHERE name = 'late'; SELECT setval('things_id_seq', 50)", [], "app_05");
     // As a copy leaves it that is killed before it compares: verify does the rest.
     for (const name of ["small", "app_05"])
@@ -234,9 +234,9 @@ describe("migrate", async () => {
         `ALTER DATABASE ${name} SET pgbackstop.guard TO '{"connectionLimit":-1,"readOnly":null,"atS":1}';
          ALTER DATABASE ${name} SET default_transaction_read_only TO on; ALTER DATABASE ${name} CONNECTION LIMIT 0`,
       );
-    expect((await asked("finish")).report.missing).toEqual([expect.stringContaining("the source was writable")]);
+    expect((await asked("finish", only)).report.missing).toEqual([expect.stringContaining("the source was writable")]);
     expect((await asked("verify", only)).report.ok).toBe(true);
-    expect((await asked("finish")).report.missing.map((line) => line.slice(0, 25))).toEqual([
+    expect((await asked("finish", only)).report.missing.map((line) => line.slice(0, 25))).toEqual([
       "repo1 has no backup that ",
       "repo2 has no backup that ",
       "no drill has passed with ",

@@ -9,6 +9,7 @@ import {
 } from "../../runtime/compareClusters";
 import type { Contents, LargeObjects, TableSum } from "../../runtime/contents";
 import type { Membership } from "../../runtime/facts";
+import { movedMemberships } from "../../runtime/migrationPlan";
 import { cluster, database, role } from "./support";
 
 const OBJECTS: LargeObjects = { count: "2", bytes: "10", sum: "7 8", owners: "5 6" };
@@ -76,6 +77,26 @@ test("an object is missing, changed, or only in the target", () => {
     "other: 'a' in the source, 'b' in the target",
     "gone: missing in the target",
     "more: only in the target",
+  ]);
+});
+
+test("what several grantors allow adds up", () => {
+  const grant = { role: "app", member: "admin", grantor: "admin", admin: false, inherit: true, set: true };
+  const creation = { ...grant, grantor: "postgres", admin: true, inherit: false, set: false };
+  const roles = [role("app"), role("admin")];
+  const input = (there: readonly Membership[]): ClusterComparison => ({
+    source: cluster({ roles, memberships: [grant, creation] }),
+    target: cluster({ systemId: "2", roles, memberships: there }),
+    databases: [],
+    keepRoles: [],
+    tablespaces: true,
+    otherPasswords: null,
+  });
+  const united = { ...creation, inherit: true, set: true };
+  expect(movedMemberships(input([]).source)).toEqual([united]);
+  expect(compareClusters(input([united]))).toEqual([]);
+  expect(compareClusters(input([creation])).map(({ kind, name }) => `${kind} ${name}`)).toEqual([
+    "membership admin in app",
   ]);
 });
 

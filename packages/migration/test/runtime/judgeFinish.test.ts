@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { parseEvidence } from "../../runtime/backupEvidence";
 import type { DatabaseFacts } from "../../runtime/facts";
-import { type FinishReport, judgeFinish, type SourceEvidence } from "../../runtime/judgeFinish";
+import { type DatabaseChoice, type FinishReport, judgeFinish, type SourceEvidence } from "../../runtime/judgeFinish";
 import { cluster, database } from "./support";
 
 /** More digits than a number of JavaScript has; the last one distinguishes them. */
@@ -29,7 +29,8 @@ const judge = (
   asked: SourceEvidence,
   databases: readonly DatabaseFacts[] = TARGET,
   ofBackups: string = TARGET_ID,
-): FinishReport => judgeFinish(parseEvidence(answers(ofBackups)), { databases, systemId: TARGET_ID }, asked);
+  choice: DatabaseChoice = { include: [], exclude: [] },
+): FinishReport => judgeFinish(parseEvidence(answers(ofBackups)), { databases, systemId: TARGET_ID }, asked, choice);
 
 describe("the source may go", () => {
   test("while the guard of the copy is in it", () => {
@@ -57,6 +58,18 @@ describe("the source may go", () => {
 });
 
 describe("the source must stay", () => {
+  // claim: packages/migration/docs/steps.md: a database that only the source has keeps it
+  test("while it has a database that the target lacks, unless the choice leaves that one out", () => {
+    const more = source({ guard: guard(5) }, {});
+    const asked = { ...(more as ReturnType<typeof cluster>) };
+    const databases = [...asked.databases, database("tenant_42")];
+    const missingWith = (choice: Partial<DatabaseChoice>): readonly string[] =>
+      judge({ ...asked, databases }, TARGET, TARGET_ID, { include: [], exclude: [], ...choice }).missing;
+    expect(missingWith({})).toEqual([expect.stringContaining("only the source has 'tenant_42'")]);
+    expect(missingWith({ exclude: ["tenant_42"] })).toEqual([]);
+    expect(missingWith({ include: ["shop"] })).toEqual([]);
+  });
+
   test.each<[string, SourceEvidence, RegExp]>([
     ["released", source({ guard: null }), /^the source was writable after the comparison of 'shop'/],
     ["released, and guarded again", source({ guard: guard(6) }), /^the source was writable after .*'shop': .* copy/],

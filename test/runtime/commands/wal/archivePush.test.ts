@@ -1,29 +1,43 @@
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
 import { archivePushCommand } from "../../../../runtime/commands/wal/archivePush";
 import { checkCommand } from "../../../../runtime/commands/setup/check";
 import { verifyCommand } from "../../../../runtime/commands/backups/verify";
 import { statusCommand } from "../../../../runtime/commands/watch/status";
 import type { Command } from "../../../../runtime/process/commandProcess";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
+import { formatLsn } from "../../../../runtime/format/wal/walSegment";
+import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { type TestContext, testContext } from "../../../harness/context";
+import { HeldClock, type TestContext, testContext } from "../../../harness/context";
 import { pathOf, readable, store } from "../../operations/archive";
-import { CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
+import {
+  CONTROL,
+  makeWalDirectory,
+  repository,
+  temporaryFolder,
+  WAL_SIZE_BYTES,
+  walBytes,
+  walName,
+} from "../../repository/support";
+import { vectorText } from "../../format/vectors";
 import { host } from "../support";
 
 let folder: string;
 let walDirectory: string;
 let repos: Repository[];
-let storages: MemoryStorage[];
+let storages: FaultyStorage[];
 let ctx: TestContext;
 
 beforeEach(async () => {
   folder = temporaryFolder();
   walDirectory = makeWalDirectory(join(folder, "data"), [1, 2]);
-  storages = [new MemoryStorage(), new MemoryStorage()];
+  storages = [new MemoryStorage(), new MemoryStorage()].map((storage) => new FaultyStorage(storage));
   repos = storages.map((storage, index) => repository(index + 1, { storage }));
   ctx = testContext();
   await stanzaCreate(repos, CONTROL, ctx);
@@ -89,4 +103,32 @@ it("says where the segments are that a repository has lost", async () => {
   const { exitCode, logged } = await run(verifyCommand, ["verify"]);
   expect(exitCode).toBe(26);
   expect(logged).toMatch(/repo1: 15-1: repo2 has 1 of the 1 missing segment\(s\): 'heal' copies them/);
+});
+
+// claim: docs/troubleshooting.md: a promoted server archives what it received, also while its history is refused
+it("stores the WAL that a promoted server inherited where it can, also while the policy refuses the history", async () => {
+  const [backup] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
+  for (const repo of repos) {
+    const info = await loadBackupInfo(repo);
+    const entry = { ...(backup as NonNullable<typeof backup>), archiveStart: walName(1), archiveStop: walName(1) };
+    await saveBackupInfo(repo, { ...info, backups: [entry] }, ctx);
+  }
+  // Received from the dead primary, so PostgreSQL will never ask for it.
+  for (const no of [1, 2]) rmSync(join(walDirectory, "archive_status", `${walName(no)}.ready`));
+  const history = join(walDirectory, "00000002.history");
+  writeFileSync(history, `1\t${formatLsn(BigInt(3 * WAL_SIZE_BYTES + 100))}\tpromoted\n`);
+  storages[1]?.breakDown(fail("hostConnect", "no route"));
+  const pushHistory = async (): Promise<number> => {
+    const held = testContext({ clock: new HeldClock() });
+    const settings = { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandContains: "", repos: {} } as const;
+    const own = host({ argv: ["archive-push", history], repos, ctx: held, folder, config: { settings } });
+    const code = archivePushCommand(own).catch((error: unknown) => (error as { exitCode: number }).exitCode);
+    return held.clock.until(code);
+  };
+  expect(await pushHistory()).not.toBe(0);
+  const whole = [walName(1), walName(2), "00000002.history"];
+  expect(await readable(repos[0] as Repository)).toEqual(whole);
+  storages[1]?.repair();
+  expect(await pushHistory()).toBe(0);
+  expect(await readable(repos[1] as Repository)).toEqual(whole);
 });
