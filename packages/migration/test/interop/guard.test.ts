@@ -95,8 +95,8 @@ describe("the guard of the source", async () => {
   test("a transaction that was prepared after the plan is refused, or makes the comparison fail", async () => {
     await onSource("ALTER DATABASE shop CONNECTION LIMIT -1");
     const prepare = (): Promise<unknown> =>
-      withSession(servers, { ...servers.source, database: "shop" }, undefined, async (session) => {
-        for (const sql of ["BEGIN", "INSERT INTO goods VALUES (1000)", "PREPARE TRANSACTION 'late'"])
+      withSession(servers, servers.source, "shop", async (session) => {
+        for (const sql of ["BEGIN", "INSERT INTO public.goods VALUES (1000)", "PREPARE TRANSACTION 'late'"])
           await session.query(sql);
       });
     const planned = await plan();

@@ -428,6 +428,7 @@ describe("migrate", async () => {
       "relation public.things_id_seq",
     ]);
     expect((await asked("finish")).report.missing.map((line) => line.slice(0, 40))).toEqual([
+      "only the source has 'app_15': pgbackstop",
       "different, or not compared with a read-o",
       "repo1 has no backup that began after the",
       "repo2 has no backup that began after the",
