@@ -212,7 +212,7 @@ export function syncDirectorySync(path: string): void {
   }
 }
 
-/** Makes the names in a directory durable. */
+/** Makes the names in a directory durable, or the content of a file. */
 export async function syncDirectory(path: string): Promise<void> {
   let handle: FileHandle;
   try {

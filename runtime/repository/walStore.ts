@@ -112,23 +112,6 @@ const DIRECTORY_NAME = /^[0-9A-F]{16}$/;
  * and files in them, ascend by their names; timeline histories come first.
  */
 export async function* listWalInTurn(repo: Repository, archiveId: string): AsyncIterable<readonly StoredWal[]> {
-  const { directories, histories } = await listWalNames(repo, archiveId);
-  yield histories;
-  for (let next = 0; next < directories.length; next += DIRECTORIES_AT_ONCE) {
-    const some = directories.slice(next, next + DIRECTORIES_AT_ONCE);
-    const files: StoredWal[] = [];
-    await mapParallel(some, DIRECTORIES_AT_ONCE, async (directory) => {
-      for await (const stored of listWal(repo, archiveId, directory)) files.push(stored);
-    });
-    yield files.sort(byFileName);
-  }
-}
-
-/** What an archive id has beside segments, ascending: names of their directories, and timeline histories. */
-export async function listWalNames(
-  repo: Repository,
-  archiveId: string,
-): Promise<{ readonly directories: readonly string[]; readonly histories: readonly StoredWal[] }> {
   const histories: StoredWal[] = [];
   const directories: string[] = [];
   for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
@@ -137,7 +120,16 @@ export async function listWalNames(
     const stored = storedWalOf(entry);
     if (stored !== null) histories.push(stored);
   }
-  return { directories: directories.sort(), histories: histories.sort(byFileName) };
+  yield histories.sort(byFileName);
+  directories.sort();
+  for (let next = 0; next < directories.length; next += DIRECTORIES_AT_ONCE) {
+    const some = directories.slice(next, next + DIRECTORIES_AT_ONCE);
+    const files: StoredWal[] = [];
+    await mapParallel(some, DIRECTORIES_AT_ONCE, async (directory) => {
+      for await (const stored of listWal(repo, archiveId, directory)) files.push(stored);
+    });
+    yield files.sort(byFileName);
+  }
 }
 
 function byFileName(left: StoredWal, right: StoredWal): number {

@@ -69,6 +69,15 @@ export interface RoleFacts {
   readonly comment: string | null;
 }
 
+export interface PreparedFacts {
+  readonly database: string;
+  readonly name: string;
+}
+
+export function preparedText({ database, name }: PreparedFacts): string {
+  return `database '${database}' has a prepared transaction '${name}'`;
+}
+
 export interface Membership {
   readonly role: string;
   readonly member: string;
@@ -123,7 +132,7 @@ export interface ClusterFacts {
   readonly settings: readonly SettingFacts[];
   readonly tablespaces: readonly string[];
   readonly clients: readonly ClientFacts[];
-  readonly prepared: readonly { readonly database: string; readonly name: string }[];
+  readonly prepared: readonly PreparedFacts[];
   readonly slots: readonly { readonly name: string; readonly type: string; readonly database: string | null }[];
   readonly subscriptions: readonly SubscriptionFacts[];
 }
@@ -165,6 +174,8 @@ const SETTINGS = `
 export const WORKER = "logical replication";
 
 /** Without this program's own sessions. A worker is called by its type. */
+export const PREPARED = "select database, gid as name from pg_prepared_xacts order by 1, 2";
+
 export const CLIENTS = `
   select datname as database, coalesce(usename, '') as user,
     case backend_type when 'client backend' then coalesce(application_name, '') else backend_type end as application,
@@ -208,7 +219,7 @@ export async function loadFacts(session: Session): Promise<ClusterFacts> {
       ({ name }) => name,
     ),
     clients: await rows<ClientFacts>(CLIENTS),
-    prepared: await rows("select database, gid as name from pg_prepared_xacts order by 1, 2"),
+    prepared: await rows(PREPARED),
     slots: await rows("select slot_name as name, slot_type as type, database from pg_replication_slots order by 1"),
     subscriptions,
   };

@@ -8,7 +8,7 @@ import { mapParallel } from "../../../runtime/base/parallel";
 import type { Session } from "../../../runtime/postgres/session";
 import { type ClusterFacts, type DatabaseContents, type DatabaseFacts, loadContents, loadFacts } from "./facts";
 import { inTransaction } from "./guard";
-import { localeKey, type MigrationOptions, type PlanInput } from "./migrationPlan";
+import { isChosen, localeKey, type MigrationOptions, type PlanInput } from "./migrationPlan";
 import { type Servers, withSession } from "./serverSessions";
 import { literal } from "./statements";
 
@@ -33,14 +33,11 @@ export function gatherPlanInput(servers: Servers, options: MigrationOptions, ctx
 function loadAllContents(
   servers: Servers,
   source: ClusterFacts,
-  { exclude, include, processMax }: MigrationOptions,
+  options: MigrationOptions,
   ctx: Context,
 ): Promise<DatabaseContents[]> {
-  const asked = source.databases.filter(
-    ({ allowsConnections, name }) =>
-      allowsConnections && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
-  );
-  return mapParallel(asked, processMax, ({ name }) => {
+  const asked = source.databases.filter(({ allowsConnections, name }) => allowsConnections && isChosen(name, options));
+  return mapParallel(asked, options.processMax, ({ name }) => {
     ctx.signal.throwIfAborted();
     return withSession(servers, servers.source, name, (session) => loadContents(session, name));
   });

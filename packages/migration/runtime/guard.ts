@@ -6,7 +6,16 @@
 import type { Context } from "../../../runtime/base/context";
 import { fail } from "../../../runtime/base/errors";
 import type { Session } from "../../../runtime/postgres/session";
-import { type ClientFacts, CLIENTS, type DatabaseFacts, type SettingFacts, WORKER } from "./facts";
+import {
+  type ClientFacts,
+  CLIENTS,
+  type DatabaseFacts,
+  PREPARED,
+  type PreparedFacts,
+  preparedText,
+  type SettingFacts,
+  WORKER,
+} from "./facts";
 import { GUARD_CONNECTION_LIMIT, GUARD_MARK, GUARD_READ_ONLY, type GuardMark, READ_ONLY, renderMark } from "./marks";
 import { identifier, literal } from "./statements";
 
@@ -108,14 +117,10 @@ export async function listClients(session: Session, databases: readonly string[]
  * be committed. @throws dbInvalid (81)
  */
 export async function requireNonePrepared(session: Session, databases: readonly string[]): Promise<void> {
-  const { rows } = await session.query(
-    "select database::text, gid as name from pg_prepared_xacts where database = any($1) order by 1, 2",
-    [[...databases]],
-  );
-  const prepared = rows as { database: string; name: string }[];
+  const { rows } = await session.query(PREPARED);
+  const prepared = (rows as PreparedFacts[]).filter(({ database }) => databases.includes(database));
   if (prepared.length === 0) return;
-  const facts = prepared.map(({ database, name }) => `database '${database}' has a prepared transaction '${name}'`);
-  throw fail("dbInvalid", facts.join("\n"), {
+  throw fail("dbInvalid", prepared.map(preparedText).join("\n"), {
     hint: "Decide it in the source: COMMIT PREPARED, or ROLLBACK PREPARED.",
   });
 }

@@ -5,6 +5,7 @@
 import type { BackupEvidence, RepositoryEvidence } from "./backupEvidence";
 import type { ClusterFacts } from "./facts";
 import type { MigrationMark } from "./marks";
+import { type DatabaseChoice, isChosen } from "./migrationPlan";
 
 export interface FinishReport {
   readonly version: 1;
@@ -23,24 +24,9 @@ export interface FinishReport {
 
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
 
-/** `--db-include` and `--db-exclude`. */
-export interface DatabaseChoice {
-  /** Empty: all. */
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-}
-
 /** The databases that a migration is about. */
-export function chosenNames(
-  databases: readonly { readonly name: string }[],
-  { exclude, include }: DatabaseChoice,
-): string[] {
-  return databases
-    .map(({ name }) => name)
-    .filter(
-      (name) =>
-        !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
-    );
+export function chosenNames(databases: readonly { readonly name: string }[], choice: DatabaseChoice): string[] {
+  return databases.map(({ name }) => name).filter((name) => !SYSTEM_DATABASES.has(name) && isChosen(name, choice));
 }
 
 type SourceFacts = Pick<ClusterFacts, "databases" | "inRecovery" | "subscriptions" | "systemId">;

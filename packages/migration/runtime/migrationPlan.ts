@@ -1,18 +1,27 @@
 /** What a migration would do, what must stop for it, and why it must not begin. Pure. */
-import type {
-  ClientFacts,
-  ClusterFacts,
-  DatabaseContents,
-  DatabaseFacts,
-  Membership,
-  RoleFacts,
-  SettingFacts,
+import {
+  type ClientFacts,
+  type ClusterFacts,
+  type DatabaseContents,
+  type DatabaseFacts,
+  type Membership,
+  preparedText,
+  type RoleFacts,
+  type SettingFacts,
 } from "./facts";
 
-export interface MigrationOptions {
+/** `--db-include` and `--db-exclude`. */
+export interface DatabaseChoice {
   /** Names of databases; empty means all. */
   readonly include: readonly string[];
   readonly exclude: readonly string[];
+}
+
+export function isChosen(name: string, { exclude, include }: DatabaseChoice): boolean {
+  return !exclude.includes(name) && (include.length === 0 || include.includes(name));
+}
+
+export interface MigrationOptions extends DatabaseChoice {
   /** Roles of the target that stay unchanged. */
   readonly keepRoles: readonly string[];
   readonly tablespaces: boolean;
@@ -223,7 +232,7 @@ function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: AddFin
   }
   for (const { database, name } of source.prepared)
     refuse(
-      `database '${database}' has a prepared transaction '${name}'`,
+      preparedText({ database, name }),
       "a dump does not contain it, and it keeps its locks",
       "commit or roll it back in the source: COMMIT PREPARED, ROLLBACK PREPARED",
     );
@@ -246,7 +255,7 @@ function chooseDatabases(
   const objects = (name: string): number => contents.find((each) => each.name === name)?.objectCount ?? 0;
   return source.databases.filter((each) => {
     const { allowsConnections, name } = each;
-    if (exclude.includes(name) || (include.length > 0 && !include.includes(name))) return false;
+    if (!isChosen(name, options)) return false;
     if (name === "template0") return false;
     if (name === "postgres" || name === "template1") {
       if (objects(name) > 0)

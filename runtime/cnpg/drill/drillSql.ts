@@ -5,7 +5,7 @@
 import { identifier } from "../../operations/extract/tableObjects";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { formatLsn, timelineDigits } from "../../format/wal/walSegment";
+import { formatLsn, historyName } from "../../format/wal/walSegment";
 import { endOfHistory, type Outcome } from "../../operations/drill/checks";
 import type { Replayed } from "../../operations/drill/measure";
 import type { Session } from "../../postgres/session";
@@ -34,7 +34,7 @@ export interface RecoveryEnd extends Replayed {
  */
 export async function findReplayed(session: Session, major: number, ctx: Context): Promise<RecoveryEnd> {
   const { timeline } = await session.controlCheckpoint();
-  const name = `${timelineDigits(timeline)}.history`;
+  const name = historyName(timeline);
   // The form with a size: PostgreSQL has one without since 16.
   const { rows } = await session.query(`select pg_read_file($1, 0, ${HISTORY_BYTES_MAX}, true) as history`, [
     `pg_wal/${name}`,

@@ -12,7 +12,7 @@ import { textIfThere } from "../../local/systemError";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { timelineDigits } from "../../format/wal/walSegment";
+import { historyName } from "../../format/wal/walSegment";
 import { WalPreparer } from "../../operations/archivePush/prepareWal";
 import { PushTarget } from "../../operations/archivePush/pushWal";
 import { archiveIdsOf, type ClusterIdentity } from "../../operations/shared/identity";
@@ -124,7 +124,7 @@ export async function requireArchivedTimeline(
   ctx: Context,
 ): Promise<void> {
   if (timeline === 1) return;
-  const history = `${timelineDigits(timeline)}.history`;
+  const history = historyName(timeline);
   const local = await textIfThere(`${walDirectory}/${history}`);
   // A server that took this timeline itself has its history.
   if (local === null) return;

@@ -10,7 +10,7 @@ import { openSeenWal } from "../../local/seenWal";
 import { stockSpool } from "../../local/spool";
 import { archivePush } from "../../operations/archivePush/archivePush";
 import { dropWhenFull } from "../../operations/archivePush/dropWal";
-import { recordInherited, settleInherited } from "../../operations/heal/inheritedWal";
+import { copyInherited, noteInherited, type SettleParts, settleInherited } from "../../operations/heal/inheritedWal";
 import { UNKNOWN_CLUSTER } from "../../operations/shared/identity";
 import { openLocalWal } from "../../operations/shared/localWal";
 import { PushQueue } from "../../operations/archivePush/pushQueue";
@@ -76,7 +76,8 @@ async function pushNow(proc: CommandProcess, { walDirectory, walName }: WalPath)
     ctx,
   );
   // Also if the history is refused or dropped: PostgreSQL does not keep what it received until a repository is back.
-  if (walName.endsWith(".history") && cluster !== null) await sendInherited(proc, { walDirectory, walName }, mayWrite);
+  if (walName.endsWith(".history") && control !== null)
+    await settleInherited(walName, inheritedParts(proc, walDirectory, control, mayWrite), ctx);
   if (outcome.error !== null) {
     const options = {
       walDirectory,
@@ -105,23 +106,24 @@ function remedyOf(error: BackupError): string {
 }
 
 /** A promoted server archives its history; WAL that it received before has no other sender. */
-async function sendInherited(
-  proc: Invocation & RepositoryAccess & ClusterAccess,
-  { walDirectory, walName }: WalPath,
+function inheritedParts(
+  proc: Invocation & RepositoryAccess,
+  walDirectory: string,
+  { pgVersion: version, systemId, walSegmentSizeBytes }: Awaited<ReturnType<ClusterAccess["loadControl"]>>,
   mayWrite: () => boolean,
-): Promise<void> {
-  const { config, ctx } = proc;
-  const { pgVersion: version, systemId, walSegmentSizeBytes } = await proc.loadControl();
+): SettleParts {
   const cluster = { version, systemId };
-  const local = openLocalWal(walDirectory, cluster, config.archive.headerCheck, walSegmentSizeBytes);
-  const parts = {
+  const { headerCheck, timeoutMs } = proc.config.archive;
+  return {
     repos: proc.repositories(),
     missingWal: proc.missingWal(),
     cluster,
     walDirectory,
     walSegmentSizeBytes,
+    local: openLocalWal(walDirectory, cluster, headerCheck, walSegmentSizeBytes),
+    timeoutMs,
+    mayWrite,
   };
-  await settleInherited(walName, { ...parts, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
 }
 
 async function pushAsync(proc: Invocation & LockAccess & ProgramAccess, wal: WalPath): Promise<number> {
@@ -172,15 +174,11 @@ async function pushInBackground(proc: CommandProcess, { walDirectory }: WalPath)
       name.endsWith(".history"),
     );
     // Before PostgreSQL gets an answer: later runs do not see that the history was new.
-    for (const walName of histories)
-      await recordInherited(
-        walName,
-        { repos, missingWal, cluster, walDirectory, walSegmentSizeBytes: control.walSegmentSizeBytes },
-        ctx,
-      ).catch((error: unknown) => ctx.log.warn(`WAL from before ${walName}: ${toBackupError(error).message}`));
+    const inherited = inheritedParts(proc, walDirectory, control, () => true);
+    for (const walName of histories) await noteInherited(walName, inherited, ctx);
     await pushSpool(spool, queue, options, ctx);
     await queue.close(AbortSignal.abort());
-    for (const walName of histories) await sendInherited(proc, { walDirectory, walName }, () => true);
+    for (const walName of histories) await copyInherited(walName, inherited, ctx);
     return 0;
   } catch (thrown) {
     const error = toBackupError(thrown);

@@ -115,6 +115,11 @@ export function timelineDigits(timeline: number): string {
   return digitsOf(timeline);
 }
 
+/** `00000002.history` */
+export function historyName(timeline: number): string {
+  return `${timelineDigits(timeline)}.history`;
+}
+
 function digitsOf(value: bigint | number): string {
   return value.toString(16).toUpperCase().padStart(8, "0");
 }

@@ -4,11 +4,12 @@
  */
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { parseWalName, SEGMENT_NAME, TIMELINE_LENGTH } from "../../format/wal/walSegment";
+import { parseWalName, TIMELINE_LENGTH, timelineOf } from "../../format/wal/walSegment";
+import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { listWal, listWalNames } from "../../repository/walStore";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+import { segmentsIn } from "../shared/walRange";
 
 export interface AskedWal {
   readonly walName: string;
@@ -26,49 +27,42 @@ async function showsAbsence(repo: Repository, { cluster, walName }: AskedWal): P
   const kind = parseWalName(walName)?.kind;
   if (kind === "history") return showsNoHistory(archive, timelineOf(walName));
   if (kind !== "segment") return false;
-  const { directories, segmentsIn } = archive;
+  const { directories, has } = archive;
   const isAfter = (name: string): boolean => timelineOf(name) === timelineOf(walName) && name > walName;
   const isBefore = (name: string): boolean =>
     timelineOf(name) <= timelineOf(walName) && name.slice(TIMELINE_LENGTH) < walName.slice(TIMELINE_LENGTH);
   // The directory of the file itself is a prefix of its name.
   for (const directory of directories)
-    if (isAfter(directory) || walName.startsWith(directory))
-      if ((await segmentsIn(directory)).some(isAfter)) return false;
+    if ((isAfter(directory) || walName.startsWith(directory)) && (await has(directory, isAfter))) return false;
   for (const directory of directories.toReversed())
-    if (isBefore(directory)) if ((await segmentsIn(directory)).some(isBefore)) return true;
+    if (isBefore(directory) && (await has(directory, isBefore))) return true;
   return false;
 }
 
 /** A repository with WAL of this timeline or a later one should have the history. */
-async function showsNoHistory({ directories, histories, segmentsIn }: Archive, timeline: string): Promise<boolean> {
+async function showsNoHistory({ directories, has, histories }: Archive, timeline: number): Promise<boolean> {
   if ([...directories, ...histories].some((name) => timelineOf(name) >= timeline)) return false;
-  for (const directory of directories.toReversed()) if ((await segmentsIn(directory)).length > 0) return true;
+  for (const directory of directories.toReversed()) if (await has(directory, () => true)) return true;
   return false;
 }
 
 interface Archive {
   readonly directories: readonly string[];
   readonly histories: readonly string[];
-  readonly segmentsIn: (directory: string) => Promise<readonly string[]>;
+  /** True if a complete segment in the directory is such a one. */
+  readonly has: (directory: string, isWanted: (segment: string) => boolean) => Promise<boolean>;
 }
 
 /** All archive ids of the cluster as one. */
 async function openArchive(repo: Repository, cluster: ClusterIdentity): Promise<Archive> {
   const ids = archiveIdsOf(await loadArchiveInfo(repo), cluster).map(archiveIdOf);
-  const lists = await Promise.all(ids.map((id) => listWalNames(repo, id)));
+  const lists = await Promise.all(ids.map((id) => listArchive(repo, id)));
   return {
     directories: [...new Set(lists.flatMap(({ directories }) => directories))].sort(),
-    histories: lists.flatMap(({ histories }) => histories.map(({ name }) => name)),
-    segmentsIn: async (directory) => {
-      const names: string[] = [];
-      for (const id of ids)
-        for await (const { name } of listWal(repo, id, directory)) if (SEGMENT_NAME.test(name)) names.push(name);
-      return names;
+    histories: lists.flatMap(({ histories }) => histories),
+    has: async (directory, isWanted) => {
+      for (const id of ids) if ((await segmentsIn(repo, id, directory)).some(({ name }) => isWanted(name))) return true;
+      return false;
     },
   };
-}
-
-/** Its digits, which sort like its number. */
-function timelineOf(name: string): string {
-  return name.slice(0, TIMELINE_LENGTH);
 }

@@ -19,7 +19,7 @@ import {
   parseLsn,
   parseWalName,
   segmentOfLsn,
-  timelineDigits,
+  historyName,
   timelineOf,
 } from "../../format/wal/walSegment";
 import { readdir, readFile } from "../../local/nodeFiles";
@@ -172,7 +172,7 @@ export function judgeRecoveryEnd(
   }
   if (picked.type === "default" && newestWal !== null && followed !== null && followed < timelineOf(newestWal)) {
     // PostgreSQL looks for the next timeline until one has no history.
-    const history = `${timelineDigits(followed + 1)}.history`;
+    const history = historyName(followed + 1);
     throw fail(
       "archiveTimeout",
       `recovery followed timeline ${followed} to ${lsn}, and the archive continues to ${newestWal}: ${history} is missing`,

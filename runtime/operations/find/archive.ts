@@ -12,7 +12,7 @@ import { mapParallel, perRepo } from "../../base/parallel";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
-import { lsnOfSegment, parseWalName, segmentOfLsn, timelineDigits, timelineOf } from "../../format/wal/walSegment";
+import { lsnOfSegment, parseWalName, segmentOfLsn, historyName, timelineOf } from "../../format/wal/walSegment";
 import { isMissing } from "../../local/systemError";
 import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
@@ -267,7 +267,7 @@ async function findTimelinePath(
   }
   const timeline = wanted ?? highest;
   if (timeline === 1) return { timeline, ancestors: [] };
-  const name = `${timelineDigits(timeline)}.history`;
+  const name = historyName(timeline);
   for (const { archiveId, pass, repo } of holders) {
     try {
       const text = await readHistory(repo, archiveId, name, async () => pass);

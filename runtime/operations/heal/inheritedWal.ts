@@ -19,9 +19,10 @@ import { copyMissingWal } from "./heal";
 import type { LocalWal } from "../shared/localWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
+import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { isSegment, listWalNames } from "../../repository/walStore";
+import { isSegment } from "../../repository/walStore";
 
 export interface InheritedParts {
   readonly repos: readonly Repository[];
@@ -29,6 +30,13 @@ export interface InheritedParts {
   readonly cluster: ClusterIdentity;
   readonly walDirectory: string;
   readonly walSegmentSizeBytes: number;
+}
+
+export interface SettleParts extends InheritedParts {
+  readonly local: LocalWal;
+  readonly timeoutMs: number;
+  /** Called before anything beyond PostgreSQL's request is written: false where another process archives. */
+  mayWrite(): boolean;
 }
 
 /** PostgreSQL waits during this time. */
@@ -64,17 +72,25 @@ export async function recordInherited(historyName: string, parts: InheritedParts
  * {@link recordInherited}, then immediately copies what `repos` lack, for a command without a later worker: PostgreSQL
  * keeps such WAL only until its next checkpoints. Files not copied within `timeoutMs` stay recorded for `heal`. Never
  * throws: the history itself is archived in any case.
- * @param mayWrite called before anything beyond PostgreSQL's request is written: false where another process archives
  */
-export async function settleInherited(
-  historyName: string,
-  parts: InheritedParts & { readonly local: LocalWal; readonly timeoutMs: number; mayWrite(): boolean },
-  ctx: Context,
-): Promise<void> {
+export async function settleInherited(historyName: string, parts: SettleParts, ctx: Context): Promise<void> {
+  await noteInherited(historyName, parts, ctx);
+  await copyInherited(historyName, parts, ctx);
+}
+
+/** {@link recordInherited} with a warning in place of an error. */
+export function noteInherited(historyName: string, parts: InheritedParts, ctx: Context): Promise<void> {
+  return recordInherited(historyName, parts, ctx).catch(warnOf(historyName, ctx));
+}
+
+function warnOf(historyName: string, { log }: Context): (error: unknown) => void {
+  return (error) => log.warn(`WAL from before ${historyName}: ${toBackupError(error).message}`);
+}
+
+/** The second half of {@link settleInherited}. */
+export async function copyInherited(historyName: string, parts: SettleParts, ctx: Context): Promise<void> {
   const { cluster, missingWal, local, repos, timeoutMs } = parts;
-  const warn = (error: unknown): void =>
-    ctx.log.warn(`WAL from before ${historyName}: ${toBackupError(error).message}`);
-  await recordInherited(historyName, parts, ctx).catch(warn);
+  const warn = warnOf(historyName, ctx);
   const reposBehind = repos.filter((repo) => missingWal.list(repo.key, cluster).length > 0);
   if (reposBehind.length === 0 || !parts.mayWrite()) return;
   // From pg_wal alone: a hanging repository must not be searched for the file.
@@ -133,7 +149,7 @@ export async function askArchive(
   const isNeeded = (name: string): boolean => neededFrom !== undefined && name >= neededFrom;
   const segments = names.filter(isSegment);
   if (names.some((name) => !isSegment(name) && isNeeded(name)))
-    for (const { name } of (await listWalNames(repo, archiveId)).histories) held.add(name);
+    for (const name of (await listArchive(repo, archiveId)).histories) held.add(name);
   const wanted = new Set(segments);
   const directories = new Set(segments.map((name) => name.slice(0, DIRECTORY_LENGTH)));
   // After a long absence most of the directories do not exist.

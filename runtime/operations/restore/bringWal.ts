@@ -4,7 +4,7 @@
  * all timelines come too, so that the new timeline gets a free number.
  */
 import type { AccountIds } from "../../local/actAs";
-import { chown, existsSync, mkdir, open, readdir } from "../../local/nodeFiles";
+import { chown, existsSync, mkdir, readdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo } from "../../base/parallel";
@@ -16,11 +16,11 @@ import {
   parseLsn,
   segmentOfLsn,
   segmentSizeOf,
-  timelineDigits,
+  historyName,
   timelineOf,
 } from "../../format/wal/walSegment";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
-import { OPEN_READ, syncDirectory } from "../../local/atomicWrite";
+import { syncDirectory } from "../../local/atomicWrite";
 import type { Repository } from "../../repository/repository";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import { listArchive } from "../../repository/expireStore";
@@ -169,7 +169,7 @@ async function provenBeyond(
   const cluster = { version: manifest.pg.version, systemId: manifest.pg.systemId };
   const newest = Math.max(timelineOf(path.last), ...histories.map(timelineOf));
   const onPath = [...replayNames({ ...path, segmentCount: path.segmentCount + 1 }, followed, segmentSizeBytes)];
-  const names = [...onPath.slice(-1), `${timelineDigits(newest + 1)}.history`];
+  const names = [...onPath.slice(-1), historyName(newest + 1)];
   const proven = await Promise.all(names.map((walName) => provenWithout(repos, { walName, cluster })));
   return repos.map(({ key }) => key).filter((key) => proven.every((keys) => keys.includes(key)));
 }
@@ -201,12 +201,7 @@ async function finish(walDirectory: string, names: readonly string[], owner: Acc
   for (const name of names) {
     const path = `${walDirectory}/${name}`;
     if (owner !== null) await chown(path, owner.uid, owner.gid);
-    const handle = await open(path, OPEN_READ);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await syncDirectory(path);
   }
   await syncDirectory(walDirectory);
 }

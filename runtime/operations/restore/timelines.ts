@@ -12,7 +12,7 @@ import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
-import { timelineDigits } from "../../format/wal/walSegment";
+import { historyName } from "../../format/wal/walSegment";
 import { type RestoreType, TIMELINE_TYPES } from "./recovery";
 import { archiveIdOfBackup, parseTimeline, type TargetTimeline } from "./select";
 import type { OpenRepo } from "./sources";
@@ -70,7 +70,7 @@ async function loadAncestors(
   timeline: number,
   ctx: Context,
 ): Promise<readonly TimelineAncestor[] | null> {
-  const name = `${timelineDigits(timeline)}.history`;
+  const name = historyName(timeline);
   for (const { repo } of repos) {
     try {
       const text = await readHistory(repo, archiveId, name, async () =>

@@ -14,7 +14,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseHistory } from "../../format/wal/timeline";
-import { formatLsn, lsnOfSegment, SEGMENT_NAME, timelineDigits, timelineOf } from "../../format/wal/walSegment";
+import { formatLsn, lsnOfSegment, SEGMENT_NAME, historyName, timelineOf } from "../../format/wal/walSegment";
 import type { MissingWalStore } from "../../local/missingWal";
 import { addReadyFile, markDone, setReadyFiles, type SlotPosition } from "../../local/slotState";
 import { systemError } from "../../local/systemError";
@@ -184,10 +184,6 @@ async function loadAncestors(parts: FollowParts, timeline: number): Promise<WalH
   if (timeline === 1) return [];
   const bytes = await parts.readFile(`${parts.walDirectory}/${historyName(timeline)}`);
   return bytes === null ? [] : parseHistory(Buffer.from(bytes).toString("utf8"));
-}
-
-function historyName(timeline: number): string {
-  return `${timelineDigits(timeline)}.history`;
 }
 
 interface FollowedHistory extends WalHistory {

@@ -18,7 +18,7 @@ import {
   lsnOfSegment,
   SEGMENT_NAME,
   segmentOfLsn,
-  timelineDigits,
+  historyName,
   timelineOf,
 } from "../../format/wal/walSegment";
 import { isSpecialFile } from "../../local/atomicWrite";
@@ -184,7 +184,7 @@ export async function findLongerParent(
     const info = await loadArchiveInfo(repo);
     for (const id of archiveIdsOf(info, cluster)) {
       const archiveId = archiveIdOf(id);
-      const name = `${timelineDigits(timeline)}.history`;
+      const name = historyName(timeline);
       const history = await readHistory(repo, archiveId, name, async () => info.cipherPass ?? null);
       const began = history === null ? undefined : parseHistory(history).at(-1);
       if (began === undefined || segmentOfLsn(timeline, began.lsn, segmentSizeBytes) !== walName) continue;

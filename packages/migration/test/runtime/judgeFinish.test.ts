@@ -3,7 +3,8 @@
 import { describe, expect, test } from "vitest";
 import { parseEvidence } from "../../runtime/backupEvidence";
 import type { DatabaseFacts } from "../../runtime/facts";
-import { type DatabaseChoice, type FinishReport, judgeFinish, type SourceEvidence } from "../../runtime/judgeFinish";
+import { type FinishReport, judgeFinish, type SourceEvidence } from "../../runtime/judgeFinish";
+import type { DatabaseChoice } from "../../runtime/migrationPlan";
 import { cluster, database } from "./support";
 
 /** More digits than a number of JavaScript has; the last one distinguishes them. */
