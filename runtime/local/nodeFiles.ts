@@ -181,15 +181,27 @@ export function writeFully(fd: number, bytes: Uint8Array, position: number | nul
   }
 }
 
+/** And of tmpfs, overlayfs and ZFS. */
+const OWN_CLOCK_TYPES = new Set([...CACHED_TYPES, 0x01021994, 0x794c7630, 0x2fc12fc1]);
+
+/** Whether this machine's clock, and not a file server's, stamps what is at the path. */
+export function hasOwnClock(path: string): boolean {
+  return isOneOf(OWN_CLOCK_TYPES, path);
+}
+
+function isOneOf(types: ReadonlySet<number>, path: string): boolean {
+  try {
+    return types.has(sync.statfsSync(nativeName(path)).type);
+  } catch {
+    return false;
+  }
+}
+
 /** Another mount at the same place only gets pieces of another size. */
 function isCached(directory: string): boolean {
   let known = cached.get(directory);
   if (known !== undefined) return known;
-  try {
-    known = CACHED_TYPES.has(sync.statfsSync(nativeName(directory)).type);
-  } catch {
-    known = false;
-  }
+  known = isOneOf(CACHED_TYPES, directory);
   if (cached.size >= CACHED_DIRECTORIES_MAX) cached.clear();
   cached.set(directory, known);
   return known;

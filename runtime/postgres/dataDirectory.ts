@@ -6,7 +6,7 @@
  * recreates or removes it.
  */
 import { compareBytes } from "../base/bytes";
-import { lstat, lstatSync, readdirSync, readlink, stat, type Stats } from "../local/nodeFiles";
+import { hasOwnClock, lstat, lstatSync, readdirSync, readlink, stat, type Stats } from "../local/nodeFiles";
 import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../base/context";
@@ -85,6 +85,8 @@ export interface Scan {
   readonly paths: readonly ScannedPath[];
   readonly links: readonly ScannedLink[];
   readonly targets: readonly ScannedTarget[];
+  /** False if a file server may have stamped some of the files. */
+  readonly ownClock: boolean;
   readonly warnings: readonly string[];
   /** Entries that `exclude` dropped. */
   readonly notes: readonly string[];
@@ -134,6 +136,7 @@ class Walk {
   readonly #recordedDirectory: string;
   readonly #files = new FileRows();
   readonly #sources = new SourcePaths();
+  #ownClock = true;
   readonly #paths: ScannedPath[] = [];
   readonly #links: ScannedLink[] = [];
   readonly #targets: ScannedTarget[] = [];
@@ -157,6 +160,7 @@ class Walk {
         cause: error,
       });
     });
+    this.#ownClock = hasOwnClock(dataDirectory);
     this.#targets.push({ name: "pg_data", type: "path", path: this.#recordedDirectory });
     this.#addPath("pg_data", info);
     await this.#directory("pg_data", dataDirectory);
@@ -172,6 +176,7 @@ class Walk {
       paths: byName(this.#paths),
       links: byName(this.#links),
       targets: byName(this.#targets),
+      ownClock: this.#ownClock,
       warnings: this.#warnings,
       notes: this.#notes,
     };
@@ -263,6 +268,7 @@ class Walk {
     const behind = this.#behind(sourcePath, targetPath);
     const content = oid === undefined ? null : await this.#tablespaceContent(oid, sourcePath, behind);
     if (oid !== undefined && content === null) return;
+    this.#ownClock &&= hasOwnClock(targetPath);
     this.#links.push({ name, destination, user: userName(info.uid), group: groupName(info.gid) });
     if (oid !== undefined && content !== null) {
       await this.#tablespace(oid, destination, target, content);

@@ -35,7 +35,7 @@ import { type Cluster, OfflineCluster, OnlineCluster } from "./sourceCluster";
 import { type CopyDeps, copyFiles, warmPool } from "./copy";
 import { finish } from "./finish";
 import { findPrior } from "./prior";
-import { RecentFiles } from "./recentFiles";
+import { RecentFiles, untilSecondOverMs } from "./recentFiles";
 import { type BackupDone, BackupRun, type OpenBackup } from "./run";
 import type { ServerCandidate, StandbyMode } from "./chooseServers";
 import type { ArchiverOptions } from "../check/archiving";
@@ -93,7 +93,7 @@ export async function backup(
   const begun = await cluster.start(run, control, options, ctx);
   const scan = await scanCluster(cluster, control, deps.users, options, ctx);
   const scannedAtMs = await cluster.nowMs();
-  const secondOver = ctx.clock.sleep(SECOND_MS - (scannedAtMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
+  const secondOver = ctx.clock.sleep(untilSecondOverMs(scannedAtMs, scan.ownClock), ctx.signal);
   const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
   const recent = new RecentFiles(scan, scannedAtS, secondOver);
   const started = { scan, startedAtS, scannedAtS, secondOver, begun, control };
@@ -258,9 +258,6 @@ async function scanCluster(
   for (const warning of scan.warnings) ctx.log.warn(warning);
   return scan;
 }
-
-/** The kernel stamps files with its last tick, up to 10 ms ago. */
-const FILE_TIME_LAG_MS = 20;
 
 function logOutcome(outcome: BackupOutcome, ctx: Context): void {
   for (const result of outcome.results) {

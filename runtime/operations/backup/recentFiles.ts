@@ -18,6 +18,15 @@ const DATA_PREFIX = "pg_data/";
 const TABLESPACE_LINKS = "pg_data/pg_tblspc/";
 const WAL_LINK = "pg_data/pg_wal";
 
+const SECOND_MS = 1000;
+/** The kernel stamps files with its last tick, up to 10 ms ago. */
+const FILE_TIME_LAG_MS = 20;
+
+/** Seconds of a file server may begin at any part of ours: each is over a whole second after the scan. */
+export function untilSecondOverMs(scannedAtMs: number, ownClock: boolean): number {
+  return SECOND_MS - (ownClock ? scannedAtMs % SECOND_MS : 0) + FILE_TIME_LAG_MS;
+}
+
 export class RecentFiles {
   readonly #sinceS: number;
   readonly #secondOver: Promise<void>;

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Context } from "../../../runtime/base/context";
+import { hasOwnClock } from "../../../runtime/local/nodeFiles";
 import type { UserNames } from "../../../runtime/local/users";
 import { compareBytes } from "../../../runtime/base/bytes";
 import { type Scan, scanDataDirectory, type ScanOptions } from "../../../runtime/postgres/dataDirectory";
@@ -265,6 +266,13 @@ describe("tablespaces and links", () => {
       "ts1/stray": "x",
     });
     makeTree(folder, { "elsewhere/log/today.log": "x", "elsewhere/postgresql.conf": "x" });
+  });
+
+  it("tell whether another machine may have stamped some of the files", async () => {
+    expect((await scan()).ownClock).toBe(hasOwnClock(folder));
+    expect(hasOwnClock("/dev/shm")).toBe(true);
+    symlinkSync("/proc/version", join(data, "linked"));
+    expect((await scan()).ownClock).toBe(false);
   });
 
   it("of this version's catalog are walked under their number", async () => {

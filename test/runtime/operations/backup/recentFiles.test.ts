@@ -4,7 +4,7 @@ import { copyOrder } from "../../../../runtime/operations/backup/backupPlan";
 import { uncopied } from "../../../../runtime/operations/backup/plannedFiles";
 import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
 import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
-import { RecentFiles } from "../../../../runtime/operations/backup/recentFiles";
+import { RecentFiles, untilSecondOverMs } from "../../../../runtime/operations/backup/recentFiles";
 
 const SCANNED_AT_S = 1_000_000;
 /** Of pg_control. */
@@ -85,6 +85,19 @@ describe("files that were modified shortly before the scan", () => {
     const recent = recentOf(Promise.reject(new Error("waits")), scanned, links);
     const at = file === CONTROL ? fileOf("pg_data/now", SCANNED_AT_S) : file;
     expect(await recent.wait([at]).catch(({ message }: Error) => message)).toBe(waits ? "waits" : undefined);
+  });
+
+  it("wait until their second is over, also by the clock of a file server", () => {
+    const secondAt = (timeMs: number): number => Math.floor(timeMs / 1000);
+    fc.assert(
+      fc.property(fc.nat(), fc.integer({ min: -5000, max: 5000 }), (scannedAtMs, aheadMs) => {
+        const overAtMs = scannedAtMs + untilSecondOverMs(scannedAtMs, false);
+        expect(secondAt(overAtMs + aheadMs)).toBeGreaterThan(secondAt(scannedAtMs + aheadMs));
+        const ownOverAtMs = scannedAtMs + untilSecondOverMs(scannedAtMs, true);
+        expect(secondAt(ownOverAtMs)).toBe(secondAt(scannedAtMs) + 1);
+        expect(ownOverAtMs).toBeLessThanOrEqual(overAtMs);
+      }),
+    );
   });
 
   it("throw what ends the backup", async () => {
