@@ -78,6 +78,8 @@ export interface KeptBucket {
   readonly owner: string;
   /** Prefixes of our rules. */
   readonly prefixes: readonly string[];
+  /** Our default retention. */
+  readonly retention: Retention | null;
 }
 
 export interface MadeBucket {
@@ -98,7 +100,7 @@ export async function createBucket(client: B2Client, wanted: WantedBucket, log: 
   const bucket = made ?? (await ownBucketOfName(client, wanted));
   const adopted = bucket.info[ADOPTED_MARK] !== undefined;
   return {
-    bucket: await updateBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }),
+    bucket: await updateBucket(client, bucket.bucketId, wanted, { adopted, ...newlyKept(wanted) }),
     adopted,
   };
 }
@@ -168,24 +170,23 @@ export function bucketChanges(
     ...(sameInfo(info, bucket.info) ? {} : { bucketInfo: info }),
     ...(bucket.isPrivate ? {} : { bucketType: "allPrivate" }),
     ...(sameRules(rules, bucket.lifecycleRules) ? {} : { lifecycleRules: rules.map(ruleBody) }),
-    ...lockChanges(bucket.fileLock, wanted, kept.adopted),
+    ...lockChanges(bucket.fileLock, wanted, kept),
   };
 }
 
 /** If the lock is unreadable, sends the desired one again. */
 function lockChanges(
   lock: ExistingBucket["fileLock"],
-  wanted: BucketSettings,
-  adopted: boolean,
+  { fileLockEnabled, defaultRetention }: BucketSettings,
+  { adopted, retention }: KeptBucket,
 ): Readonly<Record<string, unknown>> {
-  const { fileLockEnabled, defaultRetention } = wanted;
-  if (lock === null)
-    return fileLockEnabled ? { fileLockEnabled: true, defaultRetention: retentionBody(defaultRetention) } : {};
-  // A retention in an adopted bucket that was not declared belongs to its creator.
-  const isOurs = defaultRetention !== null || (!adopted && fileLockEnabled);
+  const mayHave = (some: Retention | null): boolean => lock === null || sameRetention(lock.defaultRetention, some);
+  // A retention in an adopted bucket that was never declared belongs to its creator.
+  const wasOurs = adopted ? retention !== null && mayHave(retention) : fileLockEnabled;
+  const isOurs = defaultRetention !== null || wasOurs;
   return {
-    ...(fileLockEnabled && !lock.enabled ? { fileLockEnabled: true } : {}),
-    ...(isOurs && !sameRetention(lock.defaultRetention, defaultRetention)
+    ...(fileLockEnabled && lock?.enabled !== true ? { fileLockEnabled: true } : {}),
+    ...(isOurs && (lock === null || !sameRetention(lock.defaultRetention, defaultRetention))
       ? { defaultRetention: retentionBody(defaultRetention) }
       : {}),
   };
@@ -224,6 +225,10 @@ export function sameSettings(left: BucketSettings, right: BucketSettings): boole
   );
 }
 
+function newlyKept({ owner }: WantedBucket): Omit<KeptBucket, "adopted"> {
+  return { owner, prefixes: [], retention: null };
+}
+
 async function takeOver(client: B2Client, wanted: WantedBucket, bucket: ExistingBucket, log: Log): Promise<MadeBucket> {
   const owner = bucket.info[OWNER_MARK];
   if (owner !== undefined && owner !== wanted.owner) throw foreignBucket(bucket, owner, wanted.owner);
@@ -234,7 +239,7 @@ async function takeOver(client: B2Client, wanted: WantedBucket, bucket: Existing
       `bucket "${bucket.bucketName}" is public, so anyone could read the backups; make it private first, then adopt it`,
     );
   }
-  const changed = await updateBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] });
+  const changed = await updateBucket(client, bucket.bucketId, wanted, { adopted, ...newlyKept(wanted) });
   log(`took over bucket ${bucket.bucketName}`);
   return { bucket: changed, adopted };
 }

@@ -68,6 +68,8 @@ export interface KeyOutputs extends KeyInputs {
   fullKeyName: string;
   apiVersion: B2ApiVersion;
   expiresAtMs: number | null;
+  /** Absent in an older state. */
+  accountId?: string;
 }
 
 export interface CheckFailure {
@@ -157,6 +159,21 @@ function loadClient(): B2Client {
   return signIn.client;
 }
 
+/**
+ * {@link loadClient}, for what the state has: another account shows none of it, so it would count as deleted.
+ * @throws Error if this is another account
+ */
+async function clientOf(accountId: string | undefined): Promise<B2Client> {
+  const client = loadClient();
+  const signedIn = await client.account();
+  if (accountId !== undefined && accountId !== signedIn.accountId) {
+    throw new Error(
+      `this belongs to the Backblaze account ${accountId}, but b2:applicationKeyId is a key of ${signedIn.accountId}: sign in to the former; if it is closed for good, remove the resource with pulumi state delete`,
+    );
+  }
+  return client;
+}
+
 export async function bucketCheck(olds: Partial<BucketInputs>, news: BucketInputs): Promise<Checked<BucketInputs>> {
   const rules = known(news.lifecycleRules) ?? [];
   const retention = known(news.defaultRetention);
@@ -209,7 +226,7 @@ export async function bucketUpdate(
   olds: Partial<BucketOutputs>,
   news: BucketInputs,
 ): Promise<{ outs: BucketOutputs }> {
-  const client = loadClient();
+  const client = await clientOf(olds.accountId);
   // A bucket once adopted is never deleted, whatever is declared later.
   const adopted = olds.adopted === true || news.adopt === true;
   const prefixes = (olds.lifecycleRules ?? []).map((rule) => rule.prefix);
@@ -217,6 +234,7 @@ export async function bucketUpdate(
     adopted,
     owner: olds.owner ?? news.owner,
     prefixes,
+    retention: olds.defaultRetention ?? null,
   });
   return { outs: await bucketOutputs(client, news, existing, adopted) };
 }
@@ -226,7 +244,7 @@ export async function bucketRead(
   id: string,
   props: Partial<BucketOutputs> = {},
 ): Promise<{ id: string; props?: BucketOutputs; inputs?: BucketInputs }> {
-  const client = loadClient();
+  const client = await clientOf(props.accountId);
   const existing = await findBucket(client, bucketIdOf(id));
   if (existing === null) {
     log(`bucket ${props.bucketName ?? id} is gone`);
@@ -246,7 +264,7 @@ export async function bucketRead(
 export async function bucketDelete(id: string, props: Partial<BucketOutputs>): Promise<void> {
   // Without proof that we created the bucket, do not delete it.
   const { owner = "", adopted = true, forceDestroy = false } = props;
-  await deleteBucket(loadClient(), bucketIdOf(id), { owner, adopted, forceDestroy }, log);
+  await deleteBucket(await clientOf(props.accountId), bucketIdOf(id), { owner, adopted, forceDestroy }, log);
 }
 
 export async function keyCheck(_olds: Partial<KeyInputs>, news: KeyInputs): Promise<Checked<KeyInputs>> {
@@ -289,12 +307,14 @@ export async function keyDiff(_id: string, olds: Partial<KeyOutputs>, news: KeyI
 
 export async function keyCreate(inputs: KeyInputs): Promise<{ id: string; outs: KeyOutputs }> {
   const bucketIds = [...new Set(inputs.bucketIds)].sort();
+  const client = loadClient();
+  const { accountId } = await client.account();
   const made = await createKey(
-    loadClient(),
+    client,
     { ...inputs, bucketIds, capabilities: [...new Set(inputs.capabilities)].sort() },
     log,
   );
-  return { id: made.applicationKeyId, outs: { ...keyInputsOf(inputs), ...made } };
+  return { id: made.applicationKeyId, outs: { ...keyInputsOf(inputs), ...made, accountId } };
 }
 
 /** A key whose bucket proved to be the same one: nothing to do. */
@@ -306,7 +326,7 @@ export async function keyUpdate(_id: string, olds: KeyOutputs, news: KeyInputs):
 export async function keyRead(id: string, props?: KeyOutputs): Promise<{ id: string; props?: KeyOutputs }> {
   if (props?.applicationKey === undefined)
     throw new Error("a key cannot be imported: Backblaze shows its secret only once");
-  const existing = await findKey(loadClient(), id, props.apiVersion ?? 4);
+  const existing = await findKey(await clientOf(props.accountId), id, props.apiVersion ?? 4);
   if (existing === null) {
     log(`key ${props.fullKeyName ?? id} is gone`);
     return { id: "" };
@@ -314,8 +334,8 @@ export async function keyRead(id: string, props?: KeyOutputs): Promise<{ id: str
   return { id, props: { ...props, ...existing } };
 }
 
-export async function keyDelete(id: string): Promise<void> {
-  await deleteKey(loadClient(), id);
+export async function keyDelete(id: string, props: Partial<KeyOutputs> = {}): Promise<void> {
+  await deleteKey(await clientOf(props.accountId), id);
 }
 
 const FLAGS = ["adopt", "replaceLifecycleRules", "forceDestroy"] as const;

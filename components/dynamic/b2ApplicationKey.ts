@@ -43,7 +43,7 @@ const KEY: DynamicClass = {
     update: "keyUpdate",
     delete: "keyDelete",
   }),
-  outputs: ["applicationKeyId", "applicationKey", "fullKeyName", "apiVersion", "expiresAtMs"],
+  outputs: ["applicationKeyId", "applicationKey", "fullKeyName", "apiVersion", "expiresAtMs", "accountId"],
   secretOutputs: ["applicationKey"],
 };
 

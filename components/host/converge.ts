@@ -189,6 +189,7 @@ export async function convergeHost(
     const outcome: HostOutcome = {
       ...(before === null ? emptyOutcome() : structuredClone(before)),
       ...machineOf(facts),
+      stanzaMade: false,
     };
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
     const isShared = await enter(connection, desired, log);
@@ -366,7 +367,6 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
   const { connection, desired, outcome, log } = update;
   const wasReady = outcome.ready;
   outcome.ready = false;
-  outcome.stanzaMade = false;
   const made = await makeDirectories(connection, desired.directoriesToMake, accounts);
   outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...made])];
   await makeDirectories(connection, desired.directoriesToKeep, accounts);

@@ -377,6 +377,23 @@ describe("adopting a bucket", () => {
     expect(countOf("b2_delete")).toBe(0);
   });
 
+  test.each([true, false])("gives up only a default retention that was ours (readable: %s)", async (readable) => {
+    const bucket = server.addBucket({ bucketName: "acme-orders", fileLockEnabled: true });
+    if (!readable)
+      await signIn(server.addKey({ capabilities: ["listBuckets", "writeBuckets", "writeBucketRetentions"] }));
+    const theirs = { mode: "governance", period: { duration: 3, unit: "days" } };
+    const ours = { ...adopt, fileLockEnabled: true, defaultRetention: { mode: "governance", days: 14 } };
+    const { id, outs } = await bucketCreate(ours);
+    expect(bucket.defaultRetention).toMatchObject({ period: { duration: 14 } });
+    const { defaultRetention: _given, ...unlocked } = ours;
+    const { outs: after } = await bucketUpdate(id, outs, unlocked);
+    expect(bucket.defaultRetention).toMatchObject({ mode: null });
+    expect(after.defaultRetention).toBeUndefined();
+    bucket.defaultRetention = theirs;
+    await bucketUpdate(id, after, { ...unlocked, forceDestroy: true });
+    expect(bucket.defaultRetention).toEqual(theirs);
+  });
+
   test("stays in effect when the program later says create, or the state is lost", async () => {
     const bucket = server.addBucket({ bucketName: "acme-orders" });
     const { id, outs } = await bucketCreate(adopt);
@@ -402,6 +419,27 @@ describe("adopting a bucket", () => {
     await bucketCreate({ ...adopt, replaceLifecycleRules: true });
     expect(bucket.lifecycleRules).toEqual([{ ...RULE_BODY, fileNamePrefix: "pgbackrest/" }]);
   });
+});
+
+test("nothing of another account counts as gone", async () => {
+  const { id, outs } = await bucketCreate({ ...wanted, forceDestroy: true });
+  const key = await keyCreate({ keyName: "x", owner: OWNER, bucketIds: [outs.bucketId], capabilities: ["readFiles"] });
+  const former = server;
+  server = await B2ServerDouble.start();
+  try {
+    await signIn(server.admin);
+    const calls = [
+      bucketRead(id, outs),
+      bucketUpdate(id, outs, wanted),
+      bucketDelete(id, outs),
+      keyRead(key.id, key.outs),
+      keyDelete(key.id, key.outs),
+    ];
+    for (const call of calls)
+      expect(await failureOf(call)).toContain(`this belongs to the Backblaze account ${former.accountId}`);
+  } finally {
+    await former.stop();
+  }
 });
 
 describe("a key", () => {

@@ -92,6 +92,18 @@ test("the agent's files stay on record until no commit waits for it", async () =
   expect([host.verbs()[0], existsSync(unit)]).toEqual(["synchronous-drop", false]);
 });
 
+// The engine's record of passphrases follows it: one that no stanza was created with may still be corrected.
+test("an update that ends before it writes anything has not created the stanza of its configuration", async () => {
+  host = new ConvergedHost();
+  const known = await converged();
+  expect(known.stanzaMade).toBe(true);
+  const next = host.desired({}, [{ path: host.path("etc", "more"), mode: "0600", owner: "admin", content: "x" }]);
+  // Once before the lock, once behind it.
+  const failure = await host.converge(next, known, "admin record", 2).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(PartlyApplied);
+  expect((failure as PartlyApplied).outcome).toMatchObject({ ready: false, stanzaMade: false });
+});
+
 test.runIf(NIGHTLY)(
   "a refresh between a killed update and the next one hides no added repository from that",
   async () => {

@@ -152,9 +152,17 @@ export class ConvergedHost {
     };
   }
 
-  /** @param killedAt part of the command line that the program is killed before */
-  converge(desired: DesiredHost, known: HostOutcome | null = null, killedAt?: string): Promise<HostOutcome> {
-    return convergeHost(this.#connection(killedAt), desired, known, (line) => this.printed.push(line));
+  /**
+   * @param killedAt part of the command line that the program is killed before
+   * @param times which one of several
+   */
+  converge(
+    desired: DesiredHost,
+    known: HostOutcome | null = null,
+    killedAt?: string,
+    times?: number,
+  ): Promise<HostOutcome> {
+    return convergeHost(this.#connection(killedAt, times), desired, known, (line) => this.printed.push(line));
   }
 
   refresh(desired: DesiredHost, known: HostOutcome): Promise<HostOutcome> {
@@ -175,15 +183,15 @@ export class ConvergedHost {
     mkdirSync(this.path(name), { recursive: true });
   }
 
-  #connection(killedAt?: string): Connection {
-    let isKilled = false;
+  #connection(killedAt?: string, times = 1): Connection {
+    let left = times;
     this.commands.length = 0;
     return {
       ...this.#local,
       exec: async (argv, options) => {
         const command = argv.join(" ");
-        isKilled ||= killedAt !== undefined && command.includes(killedAt);
-        if (isKilled) throw new Error("killed");
+        if (left > 0 && killedAt !== undefined && command.includes(killedAt)) left--;
+        if (left === 0) throw new Error("killed");
         this.commands.push(command);
         return this.#local.exec(argv, options);
       },
