@@ -23,7 +23,8 @@ export interface HeldLock {
   readonly pid: number | null;
 }
 
-const LOCK_FILE = /^(.+)-(archive|backup|restore)(?:-(\d+))?\.lock$/;
+/** Of work that `stop` forbids, and of stock's restores. */
+const LOCK_FILE = /^(.+)-(archive|backup|dump|heal|restore)(?:-(\d+))?\.lock$/;
 
 /** True when the process of this number wrote a lock file at that time. */
 export type HolderCheck = (pid: number, writtenAtMs: number) => boolean;

@@ -9,14 +9,24 @@ import type { Context } from "../../base/context";
 import { fail, isError } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { findFinalName } from "../../base/temporaryName";
-import type { ArchiveInfo } from "../../format/repository/archiveInfo";
+import { archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import type { PgControl } from "../../format/page/pgControl";
-import { archiveInfoPath, backupInfoPath, copyOf } from "../../format/repository/repoPath";
+import {
+  archiveIdPath,
+  archiveInfoPath,
+  archivePath,
+  backupInfoPath,
+  backupsPath,
+  copyOf,
+} from "../../format/repository/repoPath";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";
 import { newSubPass, type Repository } from "../../repository/repository";
 import { checkArchive, checkBackup } from "../shared/identity";
+
+/** Of a stanza's first cluster. */
+const FIRST_ID = 1;
 
 export type StanzaCreated = "created" | "valid";
 
@@ -58,8 +68,9 @@ async function createOne(repo: Repository, control: PgControl, ctx: Context): Pr
     ctx.log.info(`stanza-create for stanza '${repo.stanza}' on ${repo.name}`);
     return "created";
   }
-  if (hasArchive && !hasBackup && (await isBarelyBegun(repo))) {
-    await finishCreation(repo, control, ctx);
+  const begun = hasArchive && !hasBackup ? await findBegun(repo) : null;
+  if (begun !== null) {
+    await finishCreation(repo, begun, control, ctx);
     return "created";
   }
   if (!hasArchive || !hasBackup) {
@@ -82,18 +93,29 @@ async function presentInfos(repo: Repository): Promise<boolean[]> {
   return present;
 }
 
-/** True when only archive.info exists: a stanza-create was interrupted between its two info files. */
-async function isBarelyBegun(repo: Repository): Promise<boolean> {
-  const own = new Set([archiveInfoPath(repo.stanza), copyOf(archiveInfoPath(repo.stanza))]);
-  for (const kind of ["backup", "archive"]) {
-    for await (const { path } of repo.storage.list(`${kind}/${repo.stanza}`))
-      if (!own.has(path) && findFinalName(path) === null) return false;
-  }
-  return true;
+/**
+ * archive.info of a stanza-create that was interrupted between its two info files, for a cluster that was never
+ * upgraded; else null. A server that archives needs archive.info alone, so WAL may have come since.
+ */
+async function findBegun(repo: Repository): Promise<ArchiveInfo | null> {
+  for await (const { path } of repo.storage.list(backupsPath(repo.stanza)))
+    if (findFinalName(path) === null) return null;
+  const info = await loadArchiveInfo(repo);
+  const [entry, ...others] = info.history;
+  if (entry?.id !== FIRST_ID || others.length > 0) return null;
+  const infoPath = archiveInfoPath(repo.stanza);
+  const own = new Set([infoPath, copyOf(infoPath), archiveIdPath(repo.stanza, archiveIdOf(entry))]);
+  for await (const { path } of repo.storage.list(archivePath(repo.stanza)))
+    if (!own.has(path) && findFinalName(path) === null) return null;
+  return info;
 }
 
-async function finishCreation(repo: Repository, control: PgControl, ctx: Context): Promise<void> {
-  const archiveInfo = await loadArchiveInfo(repo);
+async function finishCreation(
+  repo: Repository,
+  archiveInfo: ArchiveInfo,
+  control: PgControl,
+  ctx: Context,
+): Promise<void> {
   checkArchive(repo, archiveInfo, { version: control.pgVersion, systemId: control.systemId });
   await saveArchiveInfo(repo, archiveInfo, ctx);
   await saveBackupInfo(repo, newBackupInfo(repo, control, ctx), ctx);
@@ -146,8 +168,8 @@ function newArchiveInfo(repo: Repository, control: PgControl, ctx: Context): Arc
   return {
     backrestVersion: BACKREST_VERSION,
     ...(repo.cipherPass === null ? {} : { cipherPass: newSubPass(ctx) }),
-    currentId: 1,
-    history: [{ id: 1, systemId: control.systemId, pgVersion: control.pgVersion }],
+    currentId: FIRST_ID,
+    history: [{ id: FIRST_ID, systemId: control.systemId, pgVersion: control.pgVersion }],
     other: [],
   };
 }
@@ -157,8 +179,8 @@ function newBackupInfo(repo: Repository, control: PgControl, ctx: Context): Back
   return {
     backrestVersion: BACKREST_VERSION,
     ...(repo.cipherPass === null ? {} : { cipherPass: newSubPass(ctx) }),
-    currentId: 1,
-    history: [{ id: 1, systemId, pgVersion, catalogVersion, controlVersion }],
+    currentId: FIRST_ID,
+    history: [{ id: FIRST_ID, systemId, pgVersion, catalogVersion, controlVersion }],
     backups: [],
     other: [],
   };

@@ -52,6 +52,13 @@ interface OpenSide {
   readonly backupInfo: BackupInfo;
 }
 
+interface OpenTarget extends OpenSide {
+  /** Complete backups that were not listed. */
+  readonly adopted: readonly BackupInfoEntry[];
+  /** Backups that are listed and have lost their manifests, one line each. */
+  readonly troubles: readonly string[];
+}
+
 /**
  * The caller holds both repositories' backup locks and the lease of `to`.
  * @throws when the repositories cannot be read or do not belong together
@@ -65,7 +72,7 @@ export async function sync(
 ): Promise<SyncOutcome> {
   const source = await openSide(from);
   await options.lease.check();
-  const { adopted, ...target } = await openTarget(to, source, options, ctx);
+  const { adopted, troubles, ...target } = await openTarget(to, source, options, ctx);
   if (!options.dryRun) await finishCopies(source, target, adopted, ctx);
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
   const { entries, taken, expired } = planSync(source.backupInfo, target.backupInfo, options.scope, nowS);
@@ -73,7 +80,7 @@ export async function sync(
     ctx.log.info(`${to.name}: not copied, because the next expire would remove them: ${expired.join(", ")}`);
   for (const label of taken)
     ctx.log.warn(`backup ${label} of ${from.name} is not copied: ${to.name} holds another backup with this label`);
-  const problems: string[] = [];
+  const problems = [...troubles];
   const prefix = options.dryRun ? "[DRY-RUN] " : "";
   const lacking: LackingWal[] = [];
   let walCount = 0;
@@ -269,15 +276,21 @@ async function openTarget(
   source: OpenSide,
   { dryRun, lease }: Pick<SyncOptions, "dryRun" | "lease">,
   ctx: Context,
-): Promise<OpenSide & { readonly adopted: readonly BackupInfoEntry[] }> {
+): Promise<OpenTarget> {
   const begun = (await hasStanza(repo)) ? await findBegun(repo) : null;
   if (begun === null && (await hasStanza(repo))) {
     const archiveInfo = await loadArchiveInfo(repo);
     // A complete backup that is not listed: a copy would overwrite its files.
     const reconstructed = await loadReconstructedInfo(repo, lease, ctx);
     if (!dryRun) await saveAdopted(repo, lease, reconstructed, ctx);
-    const { adopted, loaded } = reconstructed;
-    return { repo, archiveInfo, backupInfo: withEntries(loaded, adopted), adopted };
+    const { adopted, doubts, loaded, lost } = reconstructed;
+    for (const line of doubts) ctx.log.warn(`${repo.name}: ${line}`);
+    // A copy could overwrite files that a newer backup refers to.
+    const troubles = lost.map(
+      ({ label, reason }) =>
+        `backup ${label} of ${repo.name}: ${reason}. Run expire with --repo=${repo.key}, then sync`,
+    );
+    return { repo, archiveInfo, backupInfo: withEntries(loaded, adopted), adopted, troubles };
   }
   const { cipherPass: _archivePass, ...archive } = source.archiveInfo;
   const { cipherPass: _backupPass, ...backup } = source.backupInfo;
@@ -289,14 +302,15 @@ async function openTarget(
     await saveBackupInfo(repo, backupInfo, ctx);
     ctx.log.info(`${repo.name}: created stanza '${repo.stanza}' as in ${source.repo.name}`);
   }
-  return { repo, archiveInfo, backupInfo, adopted: [] };
+  return { repo, archiveInfo, backupInfo, adopted: [], troubles: [] };
 }
 
-/** archive.info of a stanza that has nothing else yet; null if it has more, or is unreadable. */
+/** archive.info of a stanza that has at most its clusters' WAL yet; null if it has more, or is unreadable. */
 async function findBegun(repo: Repository): Promise<ArchiveInfo | null> {
   for await (const _entry of repo.storage.list(backupsPath(repo.stanza))) return null;
-  if ((await listArchiveIds(repo)).length > 0) return null;
-  return nullOn(loadArchiveInfo(repo), "fileMissing");
+  const info = await nullOn(loadArchiveInfo(repo), "fileMissing");
+  const own = info?.history.map(archiveIdOf) ?? [];
+  return (await listArchiveIds(repo)).every((archiveId) => own.includes(archiveId)) ? info : null;
 }
 
 /**

@@ -86,6 +86,9 @@ test("lists the locks that are held, and removes files without a held lock", () 
   const held = [
     acquireLock({ ...request, stanza: "main", repoIndex: 1 }),
     acquireLock({ ...request, stanza: "my-other" }),
+    // Both ask for the stop file only once.
+    acquireLock({ ...request, kind: "dump", stanza: "my-other", repoIndex: 1 }),
+    acquireLock({ ...request, kind: "heal", stanza: "my-other" }),
   ];
   // A killed process left this file. Another process now has its number and must not be ended.
   writeFileSync(join(lockPath, "main-restore-1.lock"), `{"execId":"1-a","pid":${process.pid}}`);
@@ -95,6 +98,8 @@ test("lists the locks that are held, and removes files without a held lock", () 
   expect(listHeldLocks(lockPath, undefined, SELF).map(({ path }) => path)).toEqual([
     join(lockPath, "main-backup-1.lock"),
     join(lockPath, "my-other-backup.lock"),
+    join(lockPath, "my-other-dump-1.lock"),
+    join(lockPath, "my-other-heal.lock"),
   ]);
   for (const lock of held) lock.release();
   expect(listHeldLocks(lockPath, undefined, SELF)).toEqual([]);

@@ -72,6 +72,7 @@ describe("stanza-create", () => {
     ["archive.info", "backup.info"],
   ])("refuses (55) when %s exists and %s is gone", async (there, lacking) => {
     const storage = await created();
+    await storage.put("backup/demo/20261120-065325F/backup.manifest", Buffer.from("x"));
     await store(repository(1, { storage }), 1);
     for (const path of lacking === "archive.info" ? INFOS.slice(0, 2) : INFOS.slice(2)) storage.files.delete(path);
     const [answer] = await stanzaCreate([repository(1, { storage })], CONTROL, ctx);
@@ -126,10 +127,15 @@ describe("stanza-create", () => {
         const storage = new FaultyStorage(memory).crashAfter(writes);
         await stanzaCreate([repository(1, { storage, ...options })], CONTROL, ctx);
         const repo = repository(1, { storage: memory, ...options });
+        // PostgreSQL archives meanwhile, for which archive.info is enough.
+        const archives = memory.paths().length > 0;
+        if (archives) await store(repo, 1);
+        const pass = archives ? (await loadArchiveInfo(repo)).cipherPass : undefined;
         const [answer] = await stanzaCreate([repo], CONTROL, ctx);
         expect(answer, `cut off after ${writes} writes`).toMatchObject({ ok: true });
-        expect(memory.paths()).toEqual(INFOS);
-        await store(repo, 1);
+        expect(memory.paths().filter((path) => path.endsWith(".info") || path.endsWith(".copy"))).toEqual(INFOS);
+        if (archives) expect((await loadArchiveInfo(repo)).cipherPass).toBe(pass);
+        await store(repo, 2);
         expect((await loadBackupInfo(repo)).history).toHaveLength(1);
         if (!storage.crashed) break;
       }
@@ -154,6 +160,14 @@ describe("stanza-create", () => {
       expect(storage.paths()).toEqual([...INFOS, ...left].sort());
     },
   );
+
+  it("does not complete a stanza that holds WAL of a cluster that archive.info does not name", async () => {
+    const storage = await created();
+    for (const path of INFOS.slice(2)) storage.files.delete(path);
+    await storage.put("archive/demo/14-2/x", Buffer.from("x"));
+    const [answer] = await stanzaCreate([repository(1, { storage })], CONTROL, ctx);
+    expect(answer).toMatchObject({ ok: false, error: { kind: "fileMissing" } });
+  });
 
   it("does not complete another cluster's stanza-create", async () => {
     const memory = new MemoryStorage();

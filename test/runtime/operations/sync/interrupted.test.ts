@@ -4,7 +4,7 @@ import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { sync, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
-import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
+import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { ManualClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
@@ -12,6 +12,7 @@ import { testLease } from "../../../harness/leases";
 import { KEEP_ALL } from "../../../harness/madeRepository";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder } from "../../repository/support";
+import { store } from "../archive";
 import { runBackup } from "../backup/support";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -82,4 +83,30 @@ it("starts over after a week: then a backup or expire has removed the interrupte
   await runBackup([to], data, ctx);
   expect((await syncAll()).labels).toEqual([copied]);
   expect(lines()).not.toContain("of them already there");
+});
+
+it("reports a backup of the target whose manifest is gone, and copies it again after an expire", async () => {
+  await runBackup([to], data, ctx);
+  await expire();
+  await syncAll();
+  for (const name of ["backup.manifest", "backup.manifest.copy"]) await storage.remove(`backup/demo/${copied}/${name}`);
+  ctx.clock.advance(60_000);
+  const line = `backup ${copied} of repo2: its manifest is gone. Run expire with --repo=2, then sync`;
+  expect(await syncAll()).toMatchObject({ labels: [], problems: [line] });
+  await expire();
+  expect(await syncAll()).toMatchObject({ labels: [copied], problems: [] });
+});
+
+it("completes a stanza that was begun and already receives WAL", async () => {
+  const memory = new MemoryStorage({ nowMs: () => ctx.clock.nowMs() });
+  to = repository(2, { storage: memory, pass: "second" });
+  await stanzaCreate(
+    [repository(2, { storage: new FaultyStorage(memory).crashAfter(2), pass: "second" })],
+    CONTROL,
+    ctx,
+  );
+  await store(to, 1);
+  const { cipherPass } = await loadArchiveInfo(to);
+  expect(await syncAll()).toMatchObject({ labels: [copied], problems: [] });
+  expect((await loadArchiveInfo(to)).cipherPass).toBe(cipherPass);
 });
