@@ -80,11 +80,12 @@ export function createAccess(
       "gcp:serviceaccount/account:Account",
       childName(name, `${role}Account`),
       {
-        accountId: bucket.apply((bucketName) => accountIdOf(bucketName, role)),
+        accountId: bucket.apply((bucketName) => accountIdOf(name, bucketName, role)),
         displayName: pulumi.interpolate`pgbackstop: ${role} of ${bucket}`,
         ...given({ project: args.project }),
       },
-      opts,
+      // A renamed stack or repository keeps its account.
+      { ...opts, ignoreChanges: ["accountId"] },
       ["member", "name"],
     );
     const key = declareGcp(
@@ -120,9 +121,10 @@ function grantRoles(
   return [grant(`${role}Role`, ROLES[role]), grant(`${role}SettingsRole`, SETTINGS_ROLE)];
 }
 
-/** An id of at most 30 characters. Names of buckets are unique, so no two repositories share it. */
-function accountIdOf(bucketName: string, role: KeyRole): string {
-  return `pgbackstop-${createHash("sha256").update(bucketName).digest("hex").slice(0, 10)}-${role}`;
+/** An id of at most 30 characters. Several repositories, also of other stacks, may share a bucket. */
+function accountIdOf(name: string, bucketName: string, role: KeyRole): string {
+  const owner = [pulumi.getProject(), pulumi.getStack(), name, bucketName].join("/");
+  return `pgbackstop-${createHash("sha256").update(owner).digest("hex").slice(0, 10)}-${role}`;
 }
 
 /** In one line, which every form of a secret can carry. Google gives the file's text in base64. */

@@ -129,6 +129,12 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
     const path = withDefault(own.path, DEFAULTS.repositoryPath);
     const port = withDefault(own.port, DEFAULTS.s3Port);
     const { credentials, existingSecret, facts, readerCredentials } = bucket.existing;
+    if (readerCredentials !== undefined && existingSecret?.passphraseKey !== undefined && !encrypted) {
+      throw new pulumi.InputPropertyError({
+        propertyPath: "bucket.existing.readerCredentials",
+        reason: `${title}: only the Secret has the passphrase, so a host could not decrypt what readerTarget leads to: set cipher instead of passphraseKey`,
+      });
+    }
     const watched = watchLocation(opts);
     super(
       typeToken("S3CompatibleRepository"),

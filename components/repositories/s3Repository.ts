@@ -2,10 +2,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
+import { isDeferredInput } from "../internal/inputs";
 import { guardChildren } from "../internal/destroyGuard";
 import { refusedUpdate } from "../internal/earlierState";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";
-import { checkS3Repository, resolveS3Repository } from "../plan/storage/s3";
+import { checkS3Repository, resolveS3Repository, uriStyleOf } from "../plan/storage/s3";
 import {
   cipherOf,
   prepareBucket,
@@ -153,7 +154,8 @@ function targetOf(
   endpoint: pulumi.Output<string>,
   credentials: S3Credentials | undefined,
 ): RepositoryTarget {
-  const { immutableDays, keyType, lockMode, managed, undeleteDays, uriStyle } = plan;
+  const { immutableDays, keyType, lockMode, managed, undeleteDays } = plan;
+  const isNamedLate = isDeferredInput(bucket.create?.name ?? bucket.existing?.name);
   const locked = immutableDays === undefined || immutableDays === 0 ? {} : { immutableDays, lockMode };
   return {
     name,
@@ -163,7 +165,7 @@ function targetOf(
       bucket: bucketName,
       endpoint,
       region,
-      uriStyle,
+      uriStyle: isNamedLate ? bucketName.apply(uriStyleOf) : plan.uriStyle,
       quirks: "aws",
       keyType,
       ...given({ credentials, existingSecret }),

@@ -44,6 +44,11 @@ export interface LifecycleRule {
   readonly expiration?: { readonly expiredObjectDeleteMarker: boolean };
 }
 
+/** No wildcard certificate covers a name with dots. */
+export function uriStyleOf(bucketName: string): "host" | "path" {
+  return bucketName.includes(".") ? "path" : "host";
+}
+
 /** The complete plan; {@link checkS3Repository} checks it. */
 export function resolveS3Repository(settings: S3RepositorySettings): S3RepositoryPlan {
   const { bucket, credentials } = settings;
@@ -51,7 +56,7 @@ export function resolveS3Repository(settings: S3RepositorySettings): S3Repositor
   const undeleteDays = undeleteDaysOf(settings);
   return {
     managed: bucket.create !== undefined || bucket.existing?.takeOver === true,
-    uriStyle: !isUnknown(name) && name.includes(".") ? "path" : "host",
+    uriStyle: isUnknown(name) ? "host" : uriStyleOf(name),
     keyType: keyTypeOf(credentials),
     immutableDays: settings.immutableDays,
     lockMode: settings.lockMode ?? "governance",

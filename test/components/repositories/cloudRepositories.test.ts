@@ -110,3 +110,22 @@ test("an existing bucket has a target to restore from if a reader's keys are giv
   expect(await pulumi.isSecret(pulumi.output(lab.readerTarget?.s3?.credentials?.secretAccessKey))).toBe(true);
   expect(lab.target.readOnly).toBeUndefined();
 });
+
+test("a target to restore from needs a passphrase that a host can have", () => {
+  const existingSecret = { name: "lab", passphraseKey: "passphrase" };
+  const readerCredentials = { accessKeyId: "reader", secretAccessKey: "planted-reader" };
+  const bucket = { existing: { name: "acme", existingSecret, readerCredentials } };
+  const make = (more: object): S3CompatibleRepository =>
+    new S3CompatibleRepository("kept", { endpoint: "s3.lab", region: "lab", bucket, ...more });
+  expect(() => make({})).toThrow("only the Secret has the passphrase");
+  expect(make({ cipher: { passphrase: "planted" } }).readerTarget?.cipher).toBeDefined();
+});
+
+test.each([
+  ["acme.backups", "path"],
+  ["acme-backups", "host"],
+])("a bucket whose name arrives with the update is addressed by it: %s", async (name, uriStyle) => {
+  const existing = { name: pulumi.output(Promise.resolve(name)) };
+  const made = new S3Repository(`deferred-${uriStyle}`, { region: "eu-central-1", bucket: { existing } });
+  expect(await valueOf(pulumi.output(made.target.s3?.uriStyle))).toBe(uriStyle);
+});

@@ -146,3 +146,14 @@ test("all mistakes are reported at once, each with its path", () => {
   expect(wrong({ bucket: { existing }, undeleteDays: 30 })).toThrow("PB082 undeleteDays: ");
   expect(wrong({ bucket: { existing }, credentials: {} })).toThrow("PB016 credentials: exactly one of");
 });
+
+test("repositories that share a bucket have accounts of their own", async () => {
+  const bucket = { existing: { name: "acme-shared-pg" } };
+  for (const name of ["orders", "shop"]) {
+    const { target } = new GcsRepository(`shared-${name}`, { bucket, path: `/${name}` });
+    await valueOf(target.gcs?.credentials?.key);
+  }
+  const idOf = (name: string): unknown => inputsIn(declared, `shared-${name}-writer-account`)["accountId"];
+  expect(idOf("orders")).toMatch(/^pgbackstop-[0-9a-f]{10}-writer$/);
+  expect(idOf("orders")).not.toBe(idOf("shop"));
+});
