@@ -65,7 +65,8 @@ export interface CnpgPluginArgs {
    */
   serviceName?: pulumi.Input<string>;
   /**
-   * Number of replicas. While none answers, no cluster is reconciled and none fails over.
+   * Number of replicas. While none answers, no cluster is reconciled and none fails over. With engine "pgbackrest"
+   * always 1: a second one would never be ready.
    * @default 2
    * @plain whether the disruption budget exists
    * @minimum 1
@@ -125,8 +126,9 @@ export interface CnpgPluginArgs {
 }
 
 /**
- * Installs the plugin: a Deployment of two replicas with a disruption budget, the Service by which the operator finds
- * it, and self-signed certificates for both sides. It needs no cert-manager, no image of its own, and no API rights.
+ * Installs the plugin: a Deployment of two replicas with a disruption budget, or of one replica with engine
+ * "pgbackrest", the Service by which the operator finds it, and self-signed certificates for both sides. It needs no
+ * cert-manager, no image of its own, and no API rights.
  *
  * It serves its runtime to the pods of clusters, next to those of earlier versions that it had here.
  *
@@ -144,7 +146,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   constructor(name: string, args: CnpgPluginArgs = {}, opts?: pulumi.ComponentResourceOptions) {
     const isOwn = (args.engine ?? PluginEngine.Runtime) === PluginEngine.Runtime;
     const usualName = isOwn ? PLUGIN_DEFAULTS.serviceName : DALIBO_NAME;
-    const { followRuntime = false, replicas = PLUGIN_DEFAULTS.replicas } = args;
+    const { followRuntime = false, replicas = isOwn ? PLUGIN_DEFAULTS.replicas : 1 } = args;
     const own = checkedArguments("CnpgPlugin", name, args, {
       check: ({ exporterImage, runtimeSource, serviceName = usualName, sidecarImage }) => {
         const images = given({ runtimeSource, sidecarImage, exporterImage });
@@ -244,7 +246,9 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   private declareDalibo(name: string, args: CnpgPluginArgs, common: CommonPlan, made: pulumi.Resource[]): void {
     const { cpu, exporterImage, image, memory, podPlacement: placement, sidecarImage } = args;
     const images = given({ controller: image, sidecar: sidecarImage, exporter: exporterImage });
-    this.declareAll(name, { ...common, images, ...given({ cpu, memory, placement }) }, renderDalibo, made);
+    const { namespace, serviceName } = common;
+    const values = { namespace, serviceName, images, ...given({ cpu, memory, placement }) };
+    this.declareAll(name, values, renderDalibo, made);
   }
 
   /** In sequence; a deferred value makes only the fields deferred that read it. */

@@ -346,7 +346,7 @@ add("CnpgPlugin from a URL", "CnpgPluginArgs", { runtimeSource: "https://npm.exa
 add(
   "CnpgPlugin of Dalibo",
   "CnpgPluginArgs",
-  { ...PLUGIN, engine: "pgbackrest" as const, sidecarImage: "sidecar", exporterImage: "exporter" },
+  { ...PLUGIN, replicas: 1, engine: "pgbackrest" as const, sidecarImage: "sidecar", exporterImage: "exporter" },
   (args) => outputsOf(new all.CnpgPlugin("plugin", args)),
 );
 add(

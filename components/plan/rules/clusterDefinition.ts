@@ -72,7 +72,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     () => checkPlacement(resolved),
     () => checkBootstrap(resolved),
     () => checkRepositories(resolved),
-    () => checkOldOptions(resolved),
+    () => checkStockOptions(resolved),
     () => checkSchedules(resolved),
     () => checkWorkers(resolved),
     () => checkSidecar(resolved),
@@ -596,12 +596,17 @@ function checkReachable(
   );
 }
 
-/** The old kind of Dalibo's object has no field for variables. */
-function checkOldOptions({ database, definition }: ClusterPlan): Finding[] {
+/** The old kind of Dalibo's object has no field for variables, and no kind gets a volume for a spool. */
+function checkStockOptions({ database, definition }: ClusterPlan): Finding[] {
+  if (!engineOf(database.engine).stock) return [];
   const given = [database, ...database.repositories].some(({ options }) => Object.keys(options).length > 0);
-  if (!given || !engineOf(database.engine).stock || definition.stanzaKind !== "Repository") return [];
-  const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
-  return [finding("PB170", "options", "objects of kind Repository have no field for options", hint)];
+  if (given && definition.stanzaKind === "Repository") {
+    const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
+    return [finding("PB170", "options", "objects of kind Repository have no field for options", hint)];
+  }
+  if (database.options["archive-async"] !== "y") return [];
+  const fact = "the sidecar cannot write a spool, so no WAL would be archived: its file system is read-only";
+  return [finding("PB170", "options.archive-async", fact, 'leave it out, or use engine "runtime"')];
 }
 
 function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {

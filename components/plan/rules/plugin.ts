@@ -24,7 +24,18 @@ const URL_TEXT = /^https?:\/\/[^\s$]+$/;
 
 export function checkPlugin(settings: PluginSettings): Finding[] {
   const { replicas, serviceName } = settings;
-  return [...checkNames(serviceName, replicas), ...checkEngineOnly(settings), ...checkSource(settings)];
+  return [
+    ...checkNames(serviceName, replicas),
+    ...checkEngineOnly(settings),
+    ...checkSource(settings),
+    ...checkLease(settings),
+  ];
+}
+
+function checkLease({ isOwn = true, replicas }: PluginSettings): Finding[] {
+  if (isOwn || replicas <= 1) return [];
+  const fact = "of the replicas of Dalibo's plugin only the one with its lease answers: the others are never ready";
+  return [finding("PB044", "replicas", fact, "leave it out")];
 }
 
 function checkSource({ isOwn = true, runtimeSource: url }: PluginSettings): Finding[] {

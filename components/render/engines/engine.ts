@@ -62,6 +62,8 @@ export interface EngineParts {
 export interface RecoverySource {
   readonly plugin: PluginEntry;
   readonly objects: readonly RenderedObject[];
+  /** The time of a recovery's end as the engine and the operator both read it. Without it, as it was declared. */
+  readonly writeTime?: (time: string) => string;
 }
 
 /** An engine of clusters, next to its row in plan/engines/engines.ts. */

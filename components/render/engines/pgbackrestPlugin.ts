@@ -28,9 +28,21 @@ export const pgbackrestPlugin: ClusterEngine = {
   render: renderPgbackrestPlugin,
   source: (context) => {
     const name = (): string => context.database.cluster;
-    return { plugin: { name: DALIBO, parameters: referenceOf(context, name) }, objects: [stanzaObject(context, name)] };
+    const plugin = { name: DALIBO, parameters: referenceOf(context, name) };
+    return { plugin, objects: [stanzaObject(context, name)], writeTime };
   },
 };
+
+/**
+ * Dalibo's plugin passes the text on. Stock chooses a backup by `2026-11-20 06:40:59.123+02:00` alone: it reads no T
+ * and no Z. The operator reads minutes of an offset only after a colon.
+ */
+function writeTime(time: string): string {
+  return time
+    .replace(/^(\d{4}-\d{2}-\d{2})T/, "$1 ")
+    .replace(/Z$/, "+00")
+    .replace(/([+-]\d{2})(\d{2})$/, "$1:$2");
+}
 
 /** Everything that the engine brings into the namespace of the cluster. */
 function renderPgbackrestPlugin(context: EngineContext): EngineParts {
@@ -65,8 +77,9 @@ function stanzaObject({ database, definition, secrets }: EngineContext, name: ()
   const stanza = (): string => database.stanza;
   const s3Repositories = (): object[] =>
     mapped(database.repositories, (read) => repositoryOf(read(), secrets[read().name] ?? {}, isOld));
-  // Beyond pushQueueMax the plugin drops its queued WAL for all repositories, so no limit is set.
-  const archive = (): object => ({ async: true });
+  // Asynchronous archiving needs a volume of its own for the spool: the sidecar's file system is read-only. Beyond
+  // pushQueueMax the plugin drops its queued WAL for all repositories, so no limit is set.
+  const archive = (): object => ({ async: false });
   const metadata = metadataOf(database, name);
   if (isOld)
     return object("stanza", [GROUP, "Repository"], metadata, {

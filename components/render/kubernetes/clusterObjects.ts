@@ -8,6 +8,7 @@ import type {
   ExtensionSettings,
   ImportSettings,
   RecoverySettings,
+  RecoveryTargetSettings,
   RoleSettings,
   SnapshotSourceSettings,
   StorageSettings,
@@ -328,8 +329,15 @@ function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null)
     volumeSnapshots: () => (snapshot === undefined ? undefined : snapshotSource(snapshot)),
     ...readers(recovery, "database", "owner"),
     secret: () => reference(() => recovery.ownerSecret),
-    recoveryTarget: () => (target === undefined ? undefined : renamed(target, TARGET)),
+    recoveryTarget: () => (target === undefined ? undefined : renamed(asRead(target, source), TARGET)),
   });
+}
+
+/** With the time as the source's engine reads it. */
+function asRead(target: RecoveryTargetSettings, source: RecoverySource | null): RecoveryTargetSettings {
+  const write = source?.writeTime;
+  if (write === undefined || !isGiven(() => target.time)) return target;
+  return merged(target, fields({ time: () => (target.time === undefined ? undefined : write(target.time)) }));
 }
 
 function replicaSpec({ replica }: ClusterDefinition): object | undefined {

@@ -15,7 +15,7 @@ const WATCH = ["get", "list", "watch"];
 /** Its image runs the program as this account. */
 const USER = 10001;
 
-export interface DaliboPlan extends Pick<PluginPlan, "namespace" | "placement" | "serviceName" | "replicas"> {
+export interface DaliboPlan extends Pick<PluginPlan, "namespace" | "placement" | "serviceName"> {
   /** If omitted, those of its own manifest. */
   readonly images: { readonly controller?: string; readonly sidecar?: string; readonly exporter?: string };
   /** CPU request of the controller; if omitted, none is requested. */
@@ -23,7 +23,10 @@ export interface DaliboPlan extends Pick<PluginPlan, "namespace" | "placement" |
   readonly memory?: string | undefined;
 }
 
-/** In the order of creation. One replica works at a time: it holds a lease. */
+/**
+ * In the order of creation. Only the replica that holds a lease listens: a second one is never ready, and neither is
+ * one that starts before the former has ended.
+ */
 export function renderDalibo(plan: DaliboPlan): RenderedObject[] {
   const name = (): string => plan.serviceName;
   const metadata = metadataOf(plan, name, name);
@@ -45,7 +48,8 @@ export function renderDalibo(plan: DaliboPlan): RenderedObject[] {
     object("deployment", ["apps/v1", "Deployment"], metadata, {
       spec: () =>
         fields({
-          replicas: () => plan.replicas,
+          replicas: () => 1,
+          strategy: () => ({ type: "Recreate" }),
           selector: () => ({ matchLabels: selectorOf(plan) }),
           template: () => placed({ metadata: { labels }, spec: podSpec(plan) }, plan.placement),
         }),

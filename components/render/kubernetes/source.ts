@@ -16,8 +16,8 @@ export function recoverySource(context: EngineContext, source: SourcePlan): Reco
     return named.length === 0 ? all : inKeyOrder(named);
   };
   const database = merged(source.database, fields({ repositories }));
-  const { objects, plugin } = renderSource(merged(context, { database }));
-  return { plugin: inThePast(plugin, source, repositories), objects: objects.map(asSource) };
+  const { objects, plugin, ...own } = renderSource(merged(context, { database }));
+  return { ...own, plugin: inThePast(plugin, source, repositories), objects: objects.map(asSource) };
 }
 
 /** Parameters of the plugin's recovery (docs/kubernetes/plugin.md). Rules make sure that it reads one repository. */

@@ -163,6 +163,12 @@ describe("a cluster's runtime", () => {
   });
 });
 
+test("Dalibo's plugin has one replica unless it is asked for, and refuses more", async () => {
+  const objects = await objectsOf(() => void new CnpgPlugin("stock", { engine: "pgbackrest" }));
+  expect(at(find(objects, "Deployment", /^cnpg-pgbackrest$/), "spec", "replicas")).toBe(1);
+  expect(() => new CnpgPlugin("stock", { engine: "pgbackrest", replicas: 2 })).toThrow("PB044 replicas");
+});
+
 test("a plugin that fetches its runtime fetches earlier ones too, and mounts those that ConfigMaps have", async () => {
   const [packed, fetched] = ["cd".repeat(32), "ef".repeat(32)];
   const before = [`${fetched} https://a.example.net/before.tgz`, packed];

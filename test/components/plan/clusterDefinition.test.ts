@@ -143,6 +143,15 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     },
     expect.arrayContaining(["PB044 sidecar"]) as string[],
   ],
+  [
+    "a spool that sidecars of Dalibo's plugin cannot write",
+    {
+      engine: "pgbackrest",
+      schedules: { full: { cron: "0 3 * * 0" } },
+      options: { "archive-async": "y" },
+    },
+    ["PB170 options.archive-async"],
+  ],
   ["a stale check that notifies", { staleCheck: {}, notifySecret: "whom" }, []],
   [
     "a stale check that the engine cannot make",
@@ -548,7 +557,14 @@ test("a plugin with a name that becomes options of pgBackRest, or with no replic
   const plugin = { serviceName: "backups", replicas: 2 };
   const own = { ...plugin, sidecarImage: "a", exporterImage: "b", followRuntime: true };
   expect(checkPlugin(own).map(({ path }) => path)).toEqual(["sidecarImage", "exporterImage"]);
-  expect(checkPlugin({ ...own, isOwn: false }).map(({ path }) => path)).toEqual(["followRuntime"]);
+  expect(checkPlugin({ ...own, replicas: 1, isOwn: false }).map(({ path }) => path)).toEqual(["followRuntime"]);
+});
+
+test("a second replica of Dalibo's plugin, which would never be ready", () => {
+  const codesOf = (replicas: number): string[] =>
+    checkPlugin({ serviceName: "backups", replicas, isOwn: false }).map(({ code, path }) => `${code} ${path}`);
+  expect(codesOf(2)).toEqual(["PB044 replicas"]);
+  expect(codesOf(1)).toEqual([]);
 });
 
 test("each major version has one image by its digest, and its tag names the version", () => {

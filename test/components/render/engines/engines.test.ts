@@ -54,7 +54,8 @@ test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each 
     spec: {
       stanzaConfiguration: {
         name: "orders",
-        archive: { async: true },
+        // Nothing else is writable in the sidecar, so a spool would need a volume.
+        archive: { async: false },
         compressConfig: { type: "zst", level: 3 },
         customEnvVar: { PGBACKREST_REPO1_BUNDLE: "y", PGBACKREST_REPO2_BUNDLE: "y" },
         s3Repositories: [
@@ -210,25 +211,49 @@ test("jobs of many clusters do not start in one minute", () => {
   for (const schedule of minutes) expect(schedule).toMatch(/^([0-5]?\d) 4 \* \* \*$/);
 });
 
+const TIME = "2026-11-20T06:40:59Z";
+
 test.each([
-  ["runtime", { configMap: "orders-source-pgbackstop", stanza: "old" }, "source-config"],
-  ["pgbackrest", { stanzaRef: "orders-source" }, "source-stanza"],
-  ["barman-cloud", { barmanObjectName: "orders-source", serverName: "old" }, "source-object-store"],
-])("a restore from backups of engine %s", (engine, parameters, role) => {
+  ["runtime", { configMap: "orders-source-pgbackstop", stanza: "old" }, "source-config", TIME],
+  ["pgbackrest", { stanzaRef: "orders-source" }, "source-stanza", "2026-11-20 06:40:59+00"],
+  ["barman-cloud", { barmanObjectName: "orders-source", serverName: "old" }, "source-object-store", TIME],
+])("a restore from backups of engine %s", (engine, parameters, role, targetTime) => {
   const repositories = engine === "barman-cloud" ? { repo1: PLAIN } : { repo1: BUCKET, repo2: R2 };
   const over = {
-    bootstrap: { recovery: { stanza: "old", engine, repositories, target: { time: "2026-11-20T06:40:59Z" } } },
+    bootstrap: { recovery: { stanza: "old", engine, repositories, target: { time: TIME } } },
   };
   const { source } = resolved(over);
   if (source === null) throw new Error("no source");
   const objects = renderCluster(context(over), recoverySource(context(over), source));
   expect(objectOf(objects, role).metadata.namespace).toBe("orders");
   expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
-    bootstrap: { recovery: { source: "source", recoveryTarget: { targetTime: "2026-11-20T06:40:59Z" } } },
+    bootstrap: { recovery: { source: "source", recoveryTarget: { targetTime } } },
     externalClusters: [{ name: "source", plugin: { parameters } }],
     // The new cluster archives into its own repository, never into the source's.
     plugins: [{ parameters: { stanza: "orders", configMap: "orders-pgbackstop" } }],
   });
+});
+
+test.each([
+  [TIME, "2026-11-20 06:40:59+00"],
+  ["2026-11-20T06:40:59.123456Z", "2026-11-20 06:40:59.123456+00"],
+  ["2026-11-20T06:40:59.5+02:00", "2026-11-20 06:40:59.5+02:00"],
+  ["2026-11-20T06:40:59-0330", "2026-11-20 06:40:59-03:30"],
+  ["2026-11-20T06:40:59+01", "2026-11-20 06:40:59+01"],
+  ["2026-11-20 06:40:59+00", "2026-11-20 06:40:59+00"],
+])("stock and the operator both read the time %s as %s", (time, targetTime) => {
+  const recovery = { stanza: "old", engine: "pgbackrest", repositories: { repo1: BUCKET } };
+  const targetOf = (target: object): unknown => {
+    const over = { bootstrap: { recovery: { ...recovery, target } } };
+    const { source } = resolved(over);
+    if (source === null) throw new Error("no source");
+    const { bootstrap } = objectOf(renderCluster(context(over), recoverySource(context(over), source)), "cluster")[
+      "spec"
+    ] as { readonly bootstrap: { readonly recovery: { readonly recoveryTarget: unknown } } };
+    return bootstrap.recovery.recoveryTarget;
+  };
+  expect(targetOf({ time, exclusive: true })).toEqual({ targetTime, exclusive: true });
+  expect(targetOf({ lsn: "0/3" })).toEqual({ targetLSN: "0/3" });
 });
 
 // claim: docs/kubernetes/running-cluster.md: an archiver comes after…
@@ -337,9 +362,18 @@ test("CPU and memory of sidecars reach Dalibo's and Barman's plugin, and only wh
   });
 });
 
+const CONTROLLER = { namespace: "cnpg-system", serviceName: "cnpg-pgbackrest", images: {} };
+
+test("only one replica of Dalibo's controller exists at a time, because a second one is never ready", () => {
+  expect(objectOf(renderDalibo(CONTROLLER), "deployment")["spec"]).toMatchObject({
+    replicas: 1,
+    strategy: { type: "Recreate" },
+  });
+});
+
 test("images, CPU and memory of Dalibo's controller are as declared, else as in its own manifest", () => {
   const containerOf = (over: Partial<DaliboPlan>): unknown => {
-    const plan = { namespace: "cnpg-system", serviceName: "cnpg-pgbackrest", replicas: 2, images: {}, ...over };
+    const plan = { ...CONTROLLER, ...over };
     const { spec } = objectOf(renderDalibo(plan), "deployment") as {
       spec?: { template: { spec: { containers: unknown[] } } };
     };
