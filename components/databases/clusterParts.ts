@@ -45,6 +45,7 @@ import type {
 } from "./cnpgArgs";
 import { NO_RUNTIME, type RuntimeInputs } from "./clusterRuntime";
 import { given } from "../../runtime/base/given";
+import { DEFAULTS } from "../plan/model/defaults";
 import { DeferredRead, fields, list, merged, view, without } from "../plan/model/deferred";
 import { storeKindOf, storeOf } from "../plan/repositories/repositoryTypes";
 
@@ -364,13 +365,13 @@ function after(filled: object, made: ReadonlyMap<string, pulumi.Resource>): obje
   return { ...filled, spec: pulumi.all([spec, job.id]).apply(([known]) => known) };
 }
 
-/** Location of a cluster's backups, for copies. */
+/** Location of a cluster's backups, for copies, which may have another engine. */
 export function sourceOf(
   stanza: pulumi.Input<string>,
-  { engine, repositories }: Pick<ClusterBackupArgs, "engine" | "repositories">,
+  { engine = DEFAULTS.engine, repositories }: Pick<ClusterBackupArgs, "engine" | "repositories">,
   more: Partial<RecoveryArgs> = {},
 ): RecoveryArgs {
-  return { stanza, repositories, ...given({ engine }), ...more };
+  return { stanza, repositories, engine, ...more };
 }
 
 /** Host name of a Service of a cluster, inside Kubernetes. */

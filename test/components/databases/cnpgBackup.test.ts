@@ -16,10 +16,11 @@ import type { KubernetesObject } from "../../harness/kubernetes/kubectl";
 
 const SNAPSHOTS = { cron: "0 5 * * *", keepDays: 7 };
 
-function common(): ConstructorParameters<typeof CnpgBackup>[1] {
-  const { target } = new S3CompatibleRepository("store", {
+function common(path?: string): ConstructorParameters<typeof CnpgBackup>[1] {
+  const { target } = new S3CompatibleRepository(`store${path ?? ""}`, {
     endpoint: "s3.example.net",
     region: "eu",
+    ...given({ path }),
     bucket: {
       existing: {
         name: "orders-pg",
@@ -480,6 +481,23 @@ test("a restore names the application's database and role of the cluster that it
   expect(recoveryOf("plain")).toMatchObject({ database: "app", owner: "app" });
   expect(recoveryOf("unnamed")).not.toHaveProperty("database");
   expect(outputs).toEqual({ same: "same-app", replica: "", plain: "plain-app", unnamed: "unnamed-app" });
+});
+
+test("a copy with another engine reads the backups of the cluster by the engine that wrote them", async () => {
+  const objects = (await renderedObjects(() => {
+    const { snapshots: _snapshots, ...args } = common();
+    const made = new CnpgCluster("c", { ...args, clusterName: "c", storageGiB: 1 });
+    void new CnpgRestore("copy", {
+      ...made.like,
+      namespace: "db",
+      engine: ClusterEngine.BarmanCloud,
+      source: made.source,
+      repositories: common("/copy").repositories,
+      schedules: { full: { cron: "0 3 * * 0" } },
+    });
+  })) as KubernetesObject[];
+  const copy = objects.find(({ kind, metadata }) => kind === "Cluster" && metadata.name === "copy");
+  expect(copy).toMatchObject({ spec: { externalClusters: [{ plugin: { name: "pgbackstop" } }] } });
 });
 
 test("names of Secrets, and what a copy needs, are those of the final Cluster", async () => {
