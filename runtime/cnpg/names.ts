@@ -21,6 +21,9 @@ export const API_SERVER_OPTIONS = [
   "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
 ] as const;
 
+/** Annotation of a Cluster: with `enabled` no plugin checks its archive before it writes there. */
+export const SKIP_ANNOTATION = "cnpg.io/skipEmptyWalArchiveCheck";
+
 /** The sidecar's own files. */
 export const PATHS = {
   bundle: "/pgbackstop/bundle",

@@ -35,7 +35,7 @@ const SILENCE = {
 };
 const DAY_MS = 86_400_000;
 
-/** A cluster whose only backups are snapshots. */
+/** A cluster whose only backups are snapshots: cold ones, because nothing has the WAL between several volumes. */
 function orders(snapshots: CnpgClusterArgs["snapshots"], notifySecret?: string): void {
   new CnpgCluster("orders", {
     namespace: "default",
@@ -44,7 +44,8 @@ function orders(snapshots: CnpgClusterArgs["snapshots"], notifySecret?: string):
     walStorage: { sizeGiB: 1 },
     repositories: {},
     schedules: { full: { cron: "0 3 * * *" } },
-    snapshots: { className: "csi", ...snapshots },
+    instances: 2,
+    snapshots: { className: "csi", online: false, ...snapshots },
     silence: SILENCE,
     ...(notifySecret === undefined ? {} : { notifySecret }),
   });

@@ -394,8 +394,8 @@ export const RULES = {
   PB094: errorPolicy("a public bucket", "anyone can read the backups", "block public access"),
   PB095: warningPolicy(
     "snapshots without a WAL archive",
-    "only the times of the snapshots can be restored",
-    "add a plugin that archives WAL",
+    "only the times of the snapshots can be restored, of several volumes only from cold ones",
+    "add a plugin that archives WAL, or name the repositories of a recovery",
   ),
   PB096: errorPolicy(
     "a cluster with no instance",
@@ -473,9 +473,9 @@ export const RULES = {
     "do what the message says",
   ),
   PB115: error(
-    "a cold snapshot that stops the database",
-    "the database is unavailable in the meantime",
-    "take it hot or from a standby, or set `acceptDowntime`",
+    "a cold snapshot that stops the database, or hot ones of several volumes without a WAL archive",
+    "the database is unavailable in the meantime; or the snapshots restore damaged data",
+    "take a cold one from a standby, or set `acceptDowntime`; take hot ones with engine `runtime`, or of one volume",
   ),
   PB116: error(
     "a secret in a GitOps file",

@@ -1,7 +1,7 @@
 /**
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
-import { secretKeyOf } from "../../../runtime/cnpg/names";
+import { secretKeyOf, SKIP_ANNOTATION } from "../../../runtime/cnpg/names";
 import { checkRange } from "../arguments/ranges";
 import type { RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
 import {
@@ -77,7 +77,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     () => checkWorkers(resolved),
     () => checkSidecar(resolved),
     () => checkSnapshots(resolved),
-    () => checkVolumeSnapshots(resolved),
+    () => checkVolumeSnapshots(resolved, attached),
     () => checkClusterSynchronous(resolved, attached),
     () => checkMonitors(resolved),
     () => checkDrillPolicy(resolved),
@@ -333,7 +333,7 @@ function checkParameters({ definition }: ClusterPlan): Finding[] {
 }
 
 function checkBootstrap(resolved: ClusterPlan): Finding[] {
-  const { database, definition, source } = resolved;
+  const { definition, source } = resolved;
   const { bootstrap } = definition;
   const { initdb, recovery } = bootstrap;
   const others = abstaining(
@@ -365,7 +365,7 @@ function checkBootstrap(resolved: ClusterPlan): Finding[] {
         return wrong("bootstrap.recovery.from", fact, `use one of ${names.join(", ")}`);
       }),
     () => checkPast(definition, recovery, source),
-    () => checkOverwrite(database, source, recovery),
+    () => checkOverwrite(resolved, recovery),
     () => {
       if (names.length > 0 || recovery.snapshot !== undefined) return [];
       const fact = "it names nothing to restore from";
@@ -449,7 +449,7 @@ function checkPast({ replica }: ClusterDefinition, recovery: RecoverySettings, s
  * A restored cluster starts a new timeline. In the archive of a cluster that still runs, both would be lost. Only a
  * replacement may continue that archive.
  */
-function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, recovery: RecoverySettings): Finding[] {
+function checkOverwrite({ database: plan, definition, source }: ClusterPlan, recovery: RecoverySettings): Finding[] {
   const sources = source?.database.stanza === plan.stanza ? source.database.repositories : [];
   const isShared = (repository: RepositoryPlan): boolean =>
     sources.some((other) => addressOf(other) === addressOf(repository));
@@ -461,6 +461,11 @@ function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, re
         "choose another path or stanza to keep the old cluster's backups; set continueArchive only if that cluster is gone for good";
       return [finding("PB114", `repositories.${repository.name}`, fact, hint)];
     });
+  }
+  if (engineOf(plan.engine).format === "Barman Cloud" && definition.annotations[SKIP_ANNOTATION] !== "enabled") {
+    const fact = 'Barman\'s plugin restores beside an empty archive only, and fails with "Expected empty archive"';
+    const hint = `choose another path or stanza and leave it out, use engine "runtime", or set annotations: { "${SKIP_ANNOTATION}": "enabled" }`;
+    return [finding("PB044", "bootstrap.recovery.continueArchive", fact, hint)];
   }
   if (plan.repositories.some(isShared)) return [];
   const fact = `the cluster is not restored from any repository with stanza "${plan.stanza}"`;

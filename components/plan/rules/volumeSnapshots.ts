@@ -4,6 +4,7 @@ import { engineOf } from "../engines/engines";
 import type { ClusterPlan } from "../cluster/clusterPlan";
 import type { SnapshotSettings } from "../cluster/declaredCluster";
 import { type Finding, finding } from "../findings/findings";
+import { valueAt } from "../model/anyValue";
 import { snapshotSchedules } from "../cluster/snapshotPlan";
 import { abstaining, eachOf } from "../findings/abstain";
 
@@ -11,33 +12,66 @@ import { abstaining, eachOf } from "../findings/abstain";
 const LABEL_LENGTH_MAX = 63;
 const TIME_LENGTH = "-20261120064059".length;
 
-export function checkVolumeSnapshots(resolved: ClusterPlan): Finding[] {
+/** @param attached to a Cluster that others made, which may have an archiver of its own */
+export function checkVolumeSnapshots(resolved: ClusterPlan, attached: boolean): Finding[] {
   const { database, definition } = resolved;
   const snapshots = definition.snapshots ?? {};
   const takers = (): string[] => snapshotSchedules(database, definition.snapshots);
   return abstaining(
     () => checkNames(database.cluster, takers()),
     () => checkRecovery(resolved),
+    () => (attached ? [] : checkVolumes(resolved)),
     () => checkValues(snapshots),
     () => checkPresence(snapshots, takers().length > 0),
   );
 }
 
+/**
+ * The operator takes one volume after the other, and a recovery that names no archive gets no `backup_label`:
+ * PostgreSQL takes the volumes for those of a crash.
+ */
+const MOMENTS = "each volume is of another moment, and PostgreSQL may start with damaged data";
+
 function checkRecovery({ definition, source }: ClusterPlan): Finding[] {
   const snapshot = definition.bootstrap.recovery?.snapshot;
-  if (snapshot === undefined) return [];
+  if (snapshot === undefined || source === null) return [];
   const path = "bootstrap.recovery.snapshot";
-  const findings: Finding[] = [];
-  if (source !== null && engineOf(source.database.engine).stock && source.database.repositories.length > 0) {
-    const fact = "Dalibo's plugin does not run in a recovery from a snapshot: the recovery would wait forever for WAL";
-    const hint = 'leave snapshot out, set engine "runtime", or leave the repositories out and stop at the snapshot';
-    findings.push(finding("PB044", path, fact, hint));
-  }
-  if (snapshot.walStorage !== undefined && definition.walStorage === undefined) {
-    const fact = "the cluster has no WAL volume to restore it to: the operator refuses it";
-    findings.push(finding("PB114", `${path}.walStorage`, fact, "set walStorage"));
-  }
-  return findings;
+  const { engine, repositories } = source.database;
+  return abstaining(
+    () => {
+      if (!engineOf(engine).stock || repositories.length === 0) return [];
+      const fact =
+        "Dalibo's plugin does not run in a recovery from a snapshot: the recovery would wait forever for WAL";
+      const hint =
+        'leave snapshot out, set engine "runtime", or (with one volume, or a cold snapshot) leave the repositories out and stop at the snapshot';
+      return [finding("PB044", path, fact, hint)];
+    },
+    () => {
+      const isSingle = snapshot.walStorage === undefined && Object.keys(snapshot.tablespaces ?? {}).length === 0;
+      if (repositories.length > 0 || isSingle) return [];
+      const fact = `snapshots of several volumes without WAL; if they are hot, ${MOMENTS}`;
+      return [finding("PB095", path, fact, "name the repositories with its WAL; silence this if they are cold")];
+    },
+    () => {
+      if (snapshot.walStorage === undefined || definition.walStorage !== undefined) return [];
+      const fact = "the cluster has no WAL volume to restore it to: the operator refuses it";
+      return [finding("PB114", `${path}.walStorage`, fact, "set walStorage")];
+    },
+  );
+}
+
+/** Archivers that `spec` or overrides add keep the WAL between these moments. */
+const ARCHIVERS = [["plugins"], ["backup", "barmanObjectStore"]];
+
+function checkVolumes({ database, definition }: ClusterPlan): Finding[] {
+  const { overrides, settled, snapshots, walStorage } = definition;
+  if (!engineOf(database.engine).snapshots || snapshots?.online === false) return [];
+  const isSingle = walStorage === undefined && Object.keys(settled.tablespaces).length === 0;
+  if (isSingle || ARCHIVERS.some((path) => valueAt(overrides.cluster, "spec", ...path) !== undefined)) return [];
+  const fact = `hot snapshots of several volumes without a WAL archive: ${MOMENTS}`;
+  const hint =
+    'set snapshots.online: false, leave walStorage and tablespaces out, or use engine "runtime" with snapshots beside it';
+  return [finding("PB115", "snapshots.online", fact, hint)];
 }
 
 function checkNames(cluster: string, schedules: readonly string[]): Finding[] {

@@ -21,10 +21,10 @@ import { listReady } from "../../postgres/archiveStatus";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { type JsonObject, textAt } from "../kubernetes/clusterObject";
+import { SKIP_ANNOTATION } from "../names";
 
 /** The instance manager creates it with a new data directory and removes it when archiving works. */
 const CHECK_FILE = ".check-empty-wal-archive";
-const SKIP_ANNOTATION = "cnpg.io/skipEmptyWalArchiveCheck";
 
 /** The caller's flag has priority; callers before 0.6 leave it to the file and the annotation. */
 export async function isCheckWanted(

@@ -25,6 +25,16 @@ const bucketWith = (s3: object): RepositorySettings => ({
 const UNVERSIONED = bucketWith({ quirks: "minio", facts: { versioning: false } });
 const UNKNOWN_BUCKET = bucketWith({ endpoint: unknownMarker(0) });
 
+const UNENCRYPTED = { at: { ...BUCKET.at, encrypted: false }, keepDays: 30 };
+const OF_BARMAN: Partial<DeclaredCluster> = {
+  engine: "barman-cloud",
+  repositories: { repo1: UNENCRYPTED },
+  schedules: { full: { cron: "0 3 * * *" } },
+  drills: undefined,
+  silence: { PB003: "a test", PB042: "a test", PB078: "a test" },
+};
+const CONTINUED = { stanza: "orders", repositories: { repo1: UNENCRYPTED }, continueArchive: true };
+
 const COPY: Partial<DeclaredCluster> = { repositories: {}, drills: undefined, schedules: undefined };
 const COLD = { online: false, cron: "0 5 * * *", keepDays: 7 };
 const ALONE: Partial<DeclaredCluster> = {
@@ -33,6 +43,9 @@ const ALONE: Partial<DeclaredCluster> = {
   drills: undefined,
   schedules: { full: { cron: "0 3 * * *" } },
 };
+
+const SNAPPED: Partial<DeclaredCluster> = { ...ALONE, snapshots: { keepDays: 7 } };
+const COLD_ALONE = { online: false, keepDays: 7 };
 
 const WAITING = { synchronous: "any" } as const;
 
@@ -396,6 +409,20 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB114 bootstrap.recovery.continueArchive"],
   ],
   [
+    "on in Barman's archive, which its plugin refuses",
+    { ...OF_BARMAN, bootstrap: { recovery: CONTINUED } },
+    ["PB044 bootstrap.recovery.continueArchive"],
+  ],
+  [
+    "the same without the check",
+    {
+      ...OF_BARMAN,
+      annotations: { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" },
+      bootstrap: { recovery: CONTINUED },
+    },
+    [],
+  ],
+  [
     "an import of no kind",
     { bootstrap: { import: { type: "all", host: "old", databases: ["a"] } } },
     ["PB114 bootstrap.import.type"],
@@ -470,6 +497,32 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ["snapshots that nobody removes", { snapshots: { cron: "0 5 * * *" } }, ["PB120 snapshots"]],
   ["the same, meant", { snapshots: { cron: "0 5 * * *" }, silence: { PB120: "the storage removes them" } }, []],
   ["snapshots alone that nobody removes", ALONE, ["PB095 engine", "PB120 snapshots"]],
+  [
+    "hot snapshots alone of a volume for WAL",
+    { ...SNAPPED, walStorage: { sizeGiB: 5 } },
+    ["PB095 engine", "PB115 snapshots.online"],
+  ],
+  [
+    "hot snapshots alone of a tablespace, by `spec`",
+    { ...SNAPPED, spec: { tablespaces: [{ name: "big", storage: { size: "1Gi" } }] } },
+    ["PB095 engine", "PB115 snapshots.online"],
+  ],
+  [
+    "cold snapshots alone of several volumes",
+    { ...SNAPPED, walStorage: { sizeGiB: 5 }, tablespaces: { big: { sizeGiB: 1 } }, snapshots: COLD_ALONE },
+    ["PB095 engine"],
+  ],
+  [
+    "hot snapshots of several volumes with an archiver of others",
+    { ...SNAPPED, walStorage: { sizeGiB: 5 }, spec: { plugins: [{ name: "other", isWALArchiver: true }] } },
+    ["PB095 engine"],
+  ],
+  ["hot snapshots alone of one volume", SNAPPED, ["PB095 engine"]],
+  [
+    "hot snapshots of several volumes beside an archiver",
+    { walStorage: { sizeGiB: 5 }, snapshots: { cron: "0 5 * * *", keepDays: 7 } },
+    [],
+  ],
   ["a retention of nothing", { snapshots: { keepCount: 3 } }, ["PB120 snapshots.keepCount"]],
   [
     "a retention that keeps nothing",
@@ -506,6 +559,28 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB114 bootstrap.recovery.snapshot.walStorage"],
   ],
   [
+    "from snapshots of several volumes without WAL",
+    {
+      bootstrap: {
+        recovery: { stanza: "o", repositories: {}, snapshot: { storage: "s", tablespaces: { big: "s-t" } } },
+      },
+    },
+    ["PB095 bootstrap.recovery.snapshot"],
+  ],
+  [
+    "from a snapshot of one volume without WAL",
+    { bootstrap: { recovery: { stanza: "o", repositories: {}, snapshot: { storage: "s" } } } },
+    [],
+  ],
+  [
+    "from snapshots of several volumes with WAL",
+    {
+      walStorage: { sizeGiB: 5 },
+      bootstrap: { recovery: { ...RECOVERY, snapshot: { storage: "s", walStorage: "s-wal" } } },
+    },
+    [],
+  ],
+  [
     "from a snapshot with WAL by Dalibo's plugin",
     { bootstrap: { recovery: { ...RECOVERY, engine: "pgbackrest", snapshot: { storage: "s" } } } },
     ["PB044 bootstrap.recovery.snapshot"],
@@ -516,6 +591,11 @@ describe("a cluster", () => {
   test.each(CASES)("%s", (_what, over, expected) => {
     expect(codes(over)).toEqual(expected);
   });
+});
+
+test("an existing Cluster of several volumes may have an archiver of its own", () => {
+  const over = { ...SNAPPED, walStorage: { sizeGiB: 0 }, storageGiB: undefined, operatorVersion: "1.30.0" };
+  expect(codes(over, true)).toEqual(["PB095 engine"]);
 });
 
 test("snapshots alone restore no point in time between them", () => {
