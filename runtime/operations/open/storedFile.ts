@@ -115,7 +115,8 @@ export class StoredFile {
 
   /**
    * The file is the backup's: its missing pages are to be fetched.
-   * @param unsynced written by an earlier process, which may not have synced them: the next sync makes them certain
+   * @param unsynced fetched or written by an earlier process, which may not have synced them: the next sync makes them
+   *   certain, also if a fetched page is written before it
    */
   bind(origin: Origin, unsynced: readonly PageRun[] = []): void {
     this.#origin = origin;

@@ -175,6 +175,7 @@ function bind(tree: Tree, index: number, row: ManifestFile, history: FileHistory
         path: `${tree.upper}/${path}`,
       },
     );
-  file.bind(origin, history?.unsynced.runsIn(0, origin.pages.count - 1));
+  const last = origin.pages.count - 1;
+  file.bind(origin, history && [...history.unsynced.runsIn(0, last), ...history.clean.runsIn(0, last)]);
   return { file, origin };
 }
