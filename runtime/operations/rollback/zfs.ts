@@ -88,7 +88,7 @@ export class Zfs {
   async clone(snapshot: string, dataset: string, properties: Readonly<Record<string, string>>): Promise<void> {
     await this.#ask(
       "clone",
-      ...Object.entries(properties).flatMap(([name, value]) => ["-o", `${name}=${value}`]),
+      ...Object.entries(properties).flatMap(([name, value]) => (INHERITED.has(name) ? [] : ["-o", `${name}=${value}`])),
       snapshot,
       dataset,
     );
@@ -107,5 +107,7 @@ export class Zfs {
   }
 }
 
+/** Properties of encryption, which a clone has from its origin; `zfs clone` refuses them. */
+const INHERITED = new Set(["encryption", "keyformat", "keylocation", "pbkdf2iters"]);
 /** Properties that we set, or that belong to the location and not to the data. */
 const NOT_CLONED = new Set(["mountpoint", "canmount", "quota", "reservation", "refreservation"]);

@@ -94,6 +94,8 @@ const verbs = {
     );
     if (!state.snapshots.some((other) => other.name === snapshot))
       refuse(`cannot open '${snapshot}': dataset does not exist`);
+    if (["encryption", "keyformat", "keylocation", "pbkdf2iters"].some((property) => property in options))
+      refuse(`cannot create '${name}': Encryption properties must inherit from origin dataset.`);
     const { mountpoint, ...local } = options;
     if (existsSync(mountpoint)) refuse(`cannot mount '${mountpoint}': directory is not empty`);
     copy(snapshotPath(snapshot), mountpoint);

@@ -90,6 +90,7 @@ describe("rollback", async () => {
       "kept@newer",
       "kept@pgbackstop-before-rollback-…",
     ]);
+    // The key of an encrypted file system is the origin's.
     expect(datasets["tank/pg"]).toMatchObject({ local: { recordsize: "16K" } });
     expect(datasets["tank/pg"]).not.toHaveProperty("origin");
   });
@@ -122,7 +123,7 @@ describe("rollback", async () => {
       chmodSync(join(this.bin, "zfs"), 0o755);
       const state = {
         store,
-        datasets: { "tank/pg": { mountpoint: dataPath, local: { recordsize: "16K" } } },
+        datasets: { "tank/pg": { mountpoint: dataPath, local: { recordsize: "16K", keylocation: "prompt" } } },
         snapshots: [],
       };
       writeFileSync(this.#stateFile, JSON.stringify(state));
