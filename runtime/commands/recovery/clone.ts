@@ -1,5 +1,5 @@
 /** `clone`: a masked copy of a backup in seconds, that clients may use and that ends by itself. */
-import { fail, toBackupError } from "../../base/errors";
+import { fail, isError, toBackupError } from "../../base/errors";
 import { createServer } from "node:net";
 import { readFile } from "../../local/nodeFiles";
 import { systemError } from "../../local/systemError";
@@ -107,9 +107,12 @@ function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {
     close: async () => {
       try {
         await discardOpened(proc, request);
-      } finally {
-        await forgetClone(proc, request);
+      } catch (error) {
+        // As long as something of it is there, its timer tries to close it.
+        if (isError(error, "fileMissing")) await forgetClone(proc, request);
+        throw error;
       }
+      await forgetClone(proc, request);
     },
   };
 }
