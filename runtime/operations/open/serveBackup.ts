@@ -239,7 +239,9 @@ async function servedFrom(
   const hasWal = manifest.files.some(({ name }) => name.startsWith("pg_data/pg_wal/"));
   await moveServerWal(location, start && state.production === undefined && !hasWal);
   const upper = openUpper(location, [...manifest.files], bootOf(location.folder), () => ctx.clock.nowMs());
-  if (share !== undefined) shareAll(upper.targets, SharedPages.open({ directory: share, boot: bootOf(share), rows }));
+  // What is shared does not outlast this process, but everything that was fetched has to.
+  if (share !== undefined && !state.fetchesAll)
+    shareAll(upper.targets, SharedPages.open({ directory: share, boot: bootOf(share), rows }));
   const control = controlOf(location);
   const fetcher = new Fetcher(
     { ...parts, pages: control, spoolPath: location.folder, cacheBytesMax },

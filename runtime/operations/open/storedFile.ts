@@ -401,6 +401,7 @@ export class StoredFile {
   settled(): void {
     const origin = this.#origin;
     if (origin === null) return;
+    assert(origin.borrowed.presentCount === 0, "a file whose pages are elsewhere");
     this.#note(origin, "durable", [0, origin.pages.count - 1]);
     this.#fresh = [];
   }

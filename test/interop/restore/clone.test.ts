@@ -167,6 +167,24 @@ describe("clone", async () => {
     expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
   }, 300_000);
 
+  test("one that fetches everything shares nothing, and has no hole in the end", async () => {
+    const backup = opens("whole");
+    const port = await freePort();
+    const result = await clone(backup, port, { args: ["--keep-database=shop"] });
+    expect(result.exitCode, `${result.stdout}${result.stderr}`).toBe(0);
+    const path = join(backup.folder, "open.json");
+    const state = JSON.parse(readFileSync(path, "utf8")) as { server: { pid: number } };
+    process.kill(state.server.pid, "SIGKILL");
+    // As an `open --fetch-all` that was interrupted leaves it.
+    writeFileSync(path, JSON.stringify({ ...state, fetchesAll: true }));
+    const continued = await clone(backup, port);
+    expect(continued.exitCode, `${continued.stdout}${continued.stderr}`).toBe(0);
+    await backup.untilWhole();
+    const sum = "SELECT count(DISTINCT email) FROM customers";
+    expect(await askClone(port, "clone", PASSWORD, "shop", sum)).toBe(String(ROWS));
+    await backup.close();
+  }, 300_000);
+
   // claim: docs/clones.md: clones of one backup share the pages that they have only read, and the last one takes them
   test.runIf(NIGHTLY)(
     "clones of one backup share what they read",

@@ -130,6 +130,12 @@ describe("files of clones", () => {
     expect(other.read(0, SIZE).equals(BACKUP)).toBe(true);
   });
 
+  test("never count as whole while pages of them are elsewhere", () => {
+    const { one } = twoClones();
+    one.read(0, SIZE);
+    expect(() => one.file.settled()).toThrow("pages are elsewhere");
+  });
+
   test("that are cut off from the backup need the shared pages no more", async () => {
     const { directory, one } = twoClones();
     one.read(0, SIZE);
