@@ -25,16 +25,24 @@ export interface SealRequest {
 /** The superuser that initdb made. */
 const BOOTSTRAP_OID = 10;
 const USER_OID_MIN = 16_384;
-/** Extensions whose functions call other servers or run programs, besides those with untrusted languages. */
+/**
+ * Extensions whose functions call other servers or run programs, besides those with untrusted languages, and those that
+ * read files, WAL or deleted rows.
+ */
 const REACHING = [
+  "adminpack",
   "aws_lambda",
   "aws_s3",
   "dblink",
   "file_fdw",
   "http",
+  "pageinspect",
   "pg_background",
   "pg_cron",
+  "pg_dirtyread",
   "pg_net",
+  "pg_surgery",
+  "pg_walinspect",
   "plproxy",
   "postgres_fdw",
 ];
@@ -43,6 +51,8 @@ const REACHING = [
 export async function sealClone(request: SealRequest): Promise<readonly string[]> {
   const { connect, maintenance, mask } = request;
   const { names, others } = await inDatabase(connect, maintenance, (session) => chooseDatabases(session, request));
+  for (const name of await inDatabase(connect, maintenance, holdingPrepared))
+    await inDatabase(connect, name, endPrepared);
   for (const name of new Set([...names, ...others, maintenance]))
     await inDatabase(connect, name, (session) => cutOff(session, mask !== null));
   await inDatabase(connect, maintenance, async (session) => {
@@ -84,7 +94,7 @@ async function chooseDatabases(
     throw fail("dbMissing", `database '${missing}' is not in the backup`, {
       hint: `It has: ${inBackup.map(({ name }) => name).join(", ")}.`,
     });
-  const userRows = inBackup.filter(({ name, template }) => name !== maintenance && !template);
+  const userRows = inBackup.filter(({ limit, name, template }) => name !== maintenance && !template && limit !== -2);
   const all = userRows.length === 0 ? [maintenance] : userRows.map(({ name }) => name);
   const names = wanted.length === 0 ? all : wanted;
   const others = inBackup.filter(({ name }) => name !== maintenance && name !== "template1" && !names.includes(name));
@@ -99,6 +109,22 @@ async function chooseDatabases(
     if (!open) await session.query(`alter database ${identifier(name)} allow_connections true`);
   }
   return { names, others: others.filter(({ limit }) => limit !== -2).map(({ name }) => name) };
+}
+
+async function holdingPrepared(session: Session): Promise<readonly string[]> {
+  const { rows } = await session.query("select distinct database as name from pg_prepared_xacts order by database");
+  return (rows as { name: string }[]).map(({ name }) => name);
+}
+
+/**
+ * Recovery restores prepared transactions with their locks, and only a session of their own database ends them. Their
+ * rows are hidden from the mask: a client that commits one would show them.
+ */
+async function endPrepared(session: Session): Promise<void> {
+  await each(
+    session,
+    "select format('rollback prepared %L', gid) as statement from pg_prepared_xacts where database = current_database()",
+  );
 }
 
 /** Removes what reaches other servers, with the keys to them. */
@@ -206,8 +232,19 @@ async function lockRoles(
   for (const database of databases) await session.query(`alter database ${identifier(database)} owner to ${name}`);
 }
 
-/** Functions that a superuser made run with the rights of their caller. */
+/**
+ * Functions that a superuser made run with the rights of their caller. Those of PostgreSQL have no grants but a new
+ * server's: programs such as pg_rewind have some that read files, and the role is a member of every other one.
+ */
 async function dropRights(session: Session): Promise<void> {
+  await each(
+    session,
+    `select distinct format('revoke all on routine %s from %s cascade', p.oid::regprocedure, coalesce(r.oid::regrole::text, 'public')) as statement
+     from pg_proc p join pg_init_privs i on i.classoid = 'pg_proc'::regclass and i.objoid = p.oid and i.objsubid = 0
+     cross join aclexplode(p.proacl) a left join pg_roles r on r.oid = a.grantee
+     where p.oid < ${USER_OID_MIN} and a.grantee <> p.proowner and (a.grantee = 0 or r.oid is not null)
+       and not exists (select from aclexplode(i.initprivs) first where first.grantee = a.grantee)`,
+  );
   await session.query(
     `update pg_proc set prosecdef = false where prosecdef and proowner = ${BOOTSTRAP_OID} and oid >= ${USER_OID_MIN}`,
   );
