@@ -17,6 +17,9 @@ import {
   READ_ONLY,
 } from "./marks";
 
+/** Of a database whose DROP DATABASE was interrupted. */
+export const DROPPED_CONNECTION_LIMIT = -2;
+
 export interface Grant {
   readonly grantor: string;
   /** Null is PUBLIC. */
@@ -278,7 +281,7 @@ function databaseOf(
     tablespace,
     connectionLimit: isClosed && guardMark !== null ? guardMark.connectionLimit : Number(row["datconnlimit"]),
     isTemplate: row["datistemplate"] === true,
-    allowsConnections: row["datallowconn"] === true,
+    allowsConnections: row["datallowconn"] === true && Number(row["datconnlimit"]) !== DROPPED_CONNECTION_LIMIT,
     grants: grants ?? [],
     comment,
     sizeBytes: Number(size),

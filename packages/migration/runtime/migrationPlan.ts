@@ -4,6 +4,7 @@ import {
   type ClusterFacts,
   type DatabaseContents,
   type DatabaseFacts,
+  DROPPED_CONNECTION_LIMIT,
   type Membership,
   preparedText,
   type RoleFacts,
@@ -254,7 +255,7 @@ function chooseDatabases(
       );
   const objects = (name: string): number => contents.find((each) => each.name === name)?.objectCount ?? 0;
   return source.databases.filter((each) => {
-    const { allowsConnections, name } = each;
+    const { allowsConnections, connectionLimit, name } = each;
     if (!isChosen(name, options)) return false;
     if (name === "template0") return false;
     if (name === "postgres" || name === "template1") {
@@ -268,11 +269,15 @@ function chooseDatabases(
         );
       return false;
     }
+    const isDropped = connectionLimit === DROPPED_CONNECTION_LIMIT;
+    const remedy = isDropped
+      ? "repeat its DROP DATABASE, which was interrupted"
+      : "allow it (ALTER DATABASE … ALLOW_CONNECTIONS true)";
     if (!allowsConnections)
       refuse(
         `database '${name}' allows no connections`,
         "a dump needs a connection",
-        `allow it (ALTER DATABASE … ALLOW_CONNECTIONS true), or leave it out with --db-exclude=${name}`,
+        `${remedy}, or leave it out with --db-exclude=${name}`,
       );
     return true;
   });

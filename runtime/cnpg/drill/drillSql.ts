@@ -152,8 +152,10 @@ export async function checkRelations(server: DrilledServer, ctx: Context): Promi
 const INDEXES =
   "select c.oid::int8::text as oid, c.oid::regclass::text as name from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam " +
   "where a.amname = 'btree' and c.relkind = 'i' and c.relpersistence <> 't' and i.indisvalid and i.indisready order by c.oid";
+/** verify_heapam knows no other access method. */
 const TABLES =
-  "select oid::int8::text as oid, oid::regclass::text as name from pg_class where relkind in ('r', 'm', 't') and relpersistence = 'p' order by oid";
+  "select oid::int8::text as oid, oid::regclass::text as name from pg_class where relkind in ('r', 'm', 't') and relpersistence = 'p' " +
+  "and relam = (select oid from pg_am where amname = 'heap') order by oid";
 const DUMPED =
   "select c.oid::int8::text as oid, c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace " +
   "where c.relkind in ('r', 'm') and c.relpersistence <> 't' and (c.relkind = 'r' or c.relispopulated) and n.nspname !~ '^pg_toast' " +
@@ -212,7 +214,9 @@ async function inEachDatabase(
   let names: { datname: string }[];
   try {
     names = (
-      await first.query("select datname from pg_database where datallowconn and not datistemplate order by datname")
+      await first.query(
+        "select datname from pg_database where datallowconn and datconnlimit <> -2 and not datistemplate order by datname",
+      )
     ).rows;
   } finally {
     await first.close();

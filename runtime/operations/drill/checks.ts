@@ -288,7 +288,7 @@ async function checkIndexes(input: CheckInput, ctx: Context): Promise<Outcome> {
 async function checkDump(input: CheckInput, ctx: Context): Promise<Outcome> {
   if (!(await input.programs.has("pg_dump"))) return skipped("pg_dump is not installed");
   const { rows } = await input.session.query(
-    "select datname from pg_database where datallowconn and not datistemplate order by datname",
+    "select datname from pg_database where datallowconn and datconnlimit <> -2 and not datistemplate order by datname",
   );
   const databases = rows.map(({ datname }) => String(datname));
   for (const database of databases) {

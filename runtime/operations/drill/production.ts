@@ -51,13 +51,16 @@ export async function askProduction(
   }
 }
 
-/** Tables and indexes of every database, without temporary ones and PostgreSQL's own. */
+/**
+ * Tables and indexes of every database, without temporary ones and PostgreSQL's own. A database whose DROP DATABASE was
+ * interrupted (limit -2) takes no connection.
+ */
 export async function countCluster(
   session: Session,
   open: (database: string) => Promise<Session>,
 ): Promise<ClusterCounts> {
   const { rows } = await session.query(
-    "select datname from pg_database where datallowconn and not datistemplate order by datname",
+    "select datname from pg_database where datallowconn and datconnlimit <> -2 and not datistemplate order by datname",
   );
   const counts = new Map<string, { tables: number; indexes: number }>();
   for (const { datname } of rows as { datname: string }[]) {

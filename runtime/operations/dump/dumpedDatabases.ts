@@ -16,15 +16,15 @@ type Address = Session["address"];
 const TEMPLATES: ReadonlySet<string> = new Set(["template0", "template1"]);
 
 /**
- * The wanted ones; by default all that allow connections. A role other than a superuser gets those that it owns: others
- * may have tables that it cannot read.
+ * The wanted ones; by default all that allow connections. A database whose DROP DATABASE was interrupted (limit -2)
+ * takes none. A role other than a superuser gets those that it owns: others may have tables that it cannot read.
  * @throws optionInvalidValue (32) for one that does not exist or refuses connections; dbInvalid (81) without any
  */
 export async function chooseDatabases(session: Session, wanted: readonly string[]): Promise<readonly SourceDatabase[]> {
   const { rows } = await session.query(
-    "select pg_catalog.textsend(datname::text) as name, pg_catalog.pg_encoding_to_char(encoding)::text as encoding, datallowconn as allows, pg_catalog.pg_has_role(datdba, 'USAGE') as owned from pg_catalog.pg_database order by datname",
+    "select pg_catalog.textsend(datname::text) as name, pg_catalog.pg_encoding_to_char(encoding)::text as encoding, datallowconn and datconnlimit <> -2 as allows, datconnlimit = -2 as dropped, pg_catalog.pg_has_role(datdba, 'USAGE') as owned from pg_catalog.pg_database order by datname",
   );
-  const all = (rows as { name: Uint8Array; encoding: string; allows: boolean; owned: boolean }[]).map(
+  const all = (rows as { name: Uint8Array; encoding: string; allows: boolean; dropped: boolean; owned: boolean }[]).map(
     ({ name, ...row }) => ({
       name: textOf(name),
       ...row,
@@ -38,13 +38,17 @@ export async function chooseDatabases(session: Session, wanted: readonly string[
     const whose = open.every(({ owned }) => owned) ? "" : ` of role '${session.address.user}'`;
     throw fail("dbInvalid", `no database${whose} allows connections, so there is nothing to dump`);
   }
-  for (const name of wanted)
-    if (!open.some((database) => database.name === name))
+  for (const name of wanted) {
+    const known = all.find((database) => database.name === name);
+    if (known?.allows !== true)
       throw fail("optionInvalidValue", `'${shownText(name)}' is not valid for 'database' option`, {
-        hint: all.some((database) => database.name === name)
-          ? "pg_dump cannot connect to it: ALTER DATABASE … ALLOW_CONNECTIONS true."
-          : `The server has: ${open.map(({ name: known }) => shownText(known)).join(", ")}.`,
+        hint: known?.dropped
+          ? "Its DROP DATABASE was interrupted: repeat that."
+          : known
+            ? "pg_dump cannot connect to it: ALTER DATABASE … ALLOW_CONNECTIONS true."
+            : `The server has: ${open.map((database) => shownText(database.name)).join(", ")}.`,
       });
+  }
   return open.filter(({ name }) => wanted.includes(name)).map(plain);
 }
 

@@ -90,6 +90,9 @@ describe(TITLE, async () => {
       env,
     });
     await cluster.sql("CREATE DATABASE closed ALLOW_CONNECTIONS false");
+    await cluster.sql("CREATE DATABASE half");
+    // As an interrupted DROP DATABASE leaves it.
+    await cluster.sql("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half'");
   }, 120_000);
   afterAll(async () => {
     await bed?.remove();
@@ -171,6 +174,7 @@ describe(TITLE, async () => {
     for (const [name, hint] of [
       ["none", "The server has:"],
       ["closed", "ALLOW_CONNECTIONS true"],
+      ["half", "DROP DATABASE was interrupted"],
     ]) {
       const { exitCode, stdout } = await bed.ours(dump(`--database=${name}`));
       expect({ exitCode, stdout }, name).toMatchObject({ exitCode: 32, stdout: expect.stringContaining(hint ?? "") });

@@ -146,6 +146,11 @@ describe("the plan of a migration", () => {
     expect(refusals[0]?.wayOut).not.toBe("");
   });
 
+  test("names DROP DATABASE as the way out of one that was interrupted", () => {
+    const { refusals } = planMigration(planInput({ source: shop({ allowsConnections: false, connectionLimit: -2 }) }));
+    expect(refusals[0]?.wayOut).toContain("repeat its DROP DATABASE");
+  });
+
   test.each([
     [
       {
