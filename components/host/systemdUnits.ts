@@ -93,10 +93,7 @@ export function unitText(line: string): string {
 /** {@link readUnits} of a working timer or socket. */
 export const UNIT_AT_WORK = "enabled active";
 
-/**
- * Restarts services whose files changed, and enables their sockets: from then on calls are served. A socket whose own
- * file changed is recreated, for which its service must stop: calls at that time are refused and repeated.
- */
+/** Restarts services whose files changed, and enables their sockets: from then on calls are served. */
 export async function startServing(
   connection: Connection,
   units: UnitNames,
@@ -107,14 +104,24 @@ export async function startServing(
   if (changedPaths.some(isUnitPath)) await reloadUnits(connection);
   for (const service of units.restarted) {
     const hasNewSocket = changedPaths.some((path) => path.endsWith(`/${service.replace(/service$/, "socket")}`));
-    if (hasNewSocket || changedPaths.some((path) => !isUnitPath(path) || path.endsWith(`/${service}`))) {
-      await run(connection, `restart ${service}`, ["systemctl", hasNewSocket ? "stop" : "try-restart", "--", service]);
-    }
+    // With a new socket, recreating that restarts it.
+    if (!hasNewSocket && changedPaths.some((path) => !isUnitPath(path) || path.endsWith(`/${service}`)))
+      await run(connection, `restart ${service}`, ["systemctl", "try-restart", "--", service]);
   }
   await enableUnits(connection, sockets, changedPaths);
 }
 
-/** Loads changed units, enables and starts all `units`, and restarts those whose file changed. */
+/** A service that starts while its socket is stopped would keep it from starting: both stop in one transaction. */
+const RECREATE_SCRIPT = `
+systemctl stop -- "$1" "$2" &&
+systemctl enable --now -- "$1" &&
+{ [ "$3" = "" ] || systemctl start -- "$3"; }`;
+
+/**
+ * Loads changed units, enables and starts all `units`, and restarts those whose file changed. systemd starts no socket
+ * while its service runs, so both stop, and the service runs again if it did: nothing else may start one that reads a
+ * slot. Calls at that time are refused and repeated.
+ */
 export async function enableUnits(
   connection: Connection,
   units: readonly string[],
@@ -124,13 +131,14 @@ export async function enableUnits(
   if (changed.length > 0) await reloadUnits(connection);
   const state = await readUnits(connection, [...units, ...units.filter(isSocket).map(serviceOf)]);
   for (const unit of units) {
-    if (state[unit] !== UNIT_AT_WORK) {
-      // A destroy that was cut off may leave the service alone, and systemd refuses the socket of one that runs.
-      if (isSocket(unit) && isStopped(state[unit]) && !isStopped(state[serviceOf(unit)]))
-        await run(connection, `stop ${serviceOf(unit)}`, ["systemctl", "stop", "--", serviceOf(unit)]);
+    const service = isSocket(unit) ? serviceOf(unit) : "";
+    const isServiceUp = isSocket(unit) && !isStopped(state[service]);
+    const isChanged = changed.some((path) => path.endsWith(`/${unit}`));
+    if (isSocket(unit) && (isStopped(state[unit]) ? isServiceUp : isChanged))
+      await runScript(connection, `recreate ${unit}`, RECREATE_SCRIPT, [unit, service, isServiceUp ? service : ""]);
+    else if (state[unit] !== UNIT_AT_WORK)
       await run(connection, `enable ${unit}`, ["systemctl", "enable", "--now", "--", unit]);
-    } else if (changed.some((path) => path.endsWith(`/${unit}`)))
-      await run(connection, `restart ${unit}`, ["systemctl", "restart", "--", unit]);
+    else if (isChanged) await run(connection, `restart ${unit}`, ["systemctl", "restart", "--", unit]);
   }
 }
 
