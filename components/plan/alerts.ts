@@ -65,6 +65,8 @@ export function alertGroupsOf(
 function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
   const waitS = Math.max(objectives.worstCaseRpoSeconds ?? 0, objectives.rpoSeconds ?? 0, WAL_WAIT_S);
   const collected = "pgbackstop_collected_timestamp_seconds";
+  // The host of a FireDrill exports the rest for the same stanza, but it has neither a server nor a slot.
+  const ofServer = writer.database.archive === undefined ? "pgbackstop_wal_waiting_files" : "pgbackstop_slot_active";
   return [
     writer.critical(
       "PgbackstopMetricsStale",
@@ -76,7 +78,7 @@ function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
     writer.critical(
       "PgbackstopMetricsMissing",
       "15m",
-      `absent(${writer.raw(collected)})`,
+      `absent(${writer.raw(ofServer)})`,
       "its metrics are gone",
       "Neither the agent nor the textfile collector serves metrics of this stanza: the host, the agent or the exporter is down.",
     ),

@@ -72,6 +72,7 @@ const repoSeries = (key: string, more: Record<string, string> = {}): Record<stri
 });
 const host = (more: Record<string, string> = {}): Record<string, string> => ({
   'pgbackstop_collected_timestamp_seconds{stanza="main"}': NOW,
+  'pgbackstop_wal_waiting_files{stanza="main"}': still(0),
   'pgbackstop_stopped{stanza="main"}': still(0),
   'pgbackstop_run_exit_code{stanza="main",command="backup"}': still(0),
   'pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="2"}': still(0),
@@ -153,6 +154,12 @@ const CASES: readonly Case[] = [
       "PgbackstopRepositoryMissing 1",
       "PgbackstopRepositoryMissing 2",
     ],
+  },
+  {
+    what: "the host is gone, and the one that drills elsewhere tells the rest",
+    series: Object.fromEntries(Object.entries(host()).filter(([name]) => !name.startsWith("pgbackstop_wal_"))),
+    at: 60,
+    firing: ["PgbackstopMetricsMissing"],
   },
   {
     what: "WAL is missing in the middle",

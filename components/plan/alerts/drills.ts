@@ -48,15 +48,20 @@ function rulesOf(
   texts: DrillTexts,
 ): AlertRule[] {
   return repositories.flatMap(({ key, name }) => {
-    const gaps = drills.flatMap((drill) => {
-      const names = drilledRepositories(drill, repositories);
+    const own = drills.filter((drill) => drilledRepositories(drill, repositories).includes(name));
+    const gaps = own.flatMap((drill) => {
       const gapMinutes = longestGapMinutes([drill]);
-      return gapMinutes === null || !names.includes(name) ? [] : [gapMinutes * names.length];
+      return gapMinutes === null ? [] : [gapMinutes * drilledRepositories(drill, repositories).length];
     });
     return gaps.length === 0
       ? []
-      : repositoryRules(writer.about({ repo_key: String(key) }), `repo${key}`, Math.min(...gaps), texts);
+      : repositoryRules(writerOf(own, writer).about({ repo_key: String(key) }), `repo${key}`, Math.min(...gaps), texts);
   });
+}
+
+/** Results are exported where the drill runs: a selector of the database's own series would match none. */
+function writerOf(drills: Topology["drills"], writer: Writer): Writer {
+  return drills.every(({ elsewhere }) => elsewhere === true) ? writer.elsewhere() : writer;
 }
 
 function repositoryRules(
@@ -93,8 +98,10 @@ function repositoryRules(
 }
 
 /** Only drills measure these, so objectives without a drill get no alert. */
-export function objectiveRules(writer: Writer, { drills, objectives }: Topology): AlertRule[] {
-  if (drills.every(isAttack)) return [];
+export function objectiveRules(declared: Writer, { drills, objectives }: Topology): AlertRule[] {
+  const measuring = drills.filter((drill) => !isAttack(drill));
+  if (measuring.length === 0) return [];
+  const writer = writerOf(measuring, declared);
   const { pitrRtoMinutes, rpoSeconds } = objectives;
   // The metric does not tell which of the two a drill measured. A drill that misses its own objective fails, which
   // PgbackstopDrillFailed reports.

@@ -39,19 +39,23 @@ export class Writer {
   readonly #options: AlertOptions;
   readonly #matchers: string;
   readonly #about: Readonly<Record<string, string>>;
+  readonly #isElsewhere: boolean;
 
-  constructor(database: DatabaseNode, options: AlertOptions, about: Readonly<Record<string, string>> = {}) {
+  constructor(
+    database: DatabaseNode,
+    options: AlertOptions,
+    about: Readonly<Record<string, string>> = {},
+    isElsewhere = false,
+  ) {
     this.database = database;
     this.#options = options;
     this.#about = about;
-    const own = {
-      stanza: database.stanza,
-      ...(database.kind === "cnpg" ? { namespace: database.namespace ?? "" } : {}),
-    };
-    this.#matchers = [
-      ...Object.entries(own).map(([name, value]) => matcher(name, value)),
-      ...(options.selector ? [options.selector] : []),
-    ].join(",");
+    this.#isElsewhere = isElsewhere;
+    const namespace = database.kind === "cnpg" ? [matcher("namespace", database.namespace ?? "")] : [];
+    const selector = options.selector ? [options.selector] : [];
+    this.#matchers = [matcher("stanza", database.stanza), ...(isElsewhere ? [] : [...namespace, ...selector])].join(
+      ",",
+    );
   }
 
   get options(): AlertOptions {
@@ -60,7 +64,12 @@ export class Writer {
 
   /** A writer whose rules have these labels even if their series vanish. */
   about(labels: Readonly<Record<string, string>>): Writer {
-    return new Writer(this.database, this.#options, labels);
+    return new Writer(this.database, this.#options, labels, this.#isElsewhere);
+  }
+
+  /** A writer for series of another machine, which has only the stanza in common with the database. */
+  elsewhere(): Writer {
+    return new Writer(this.database, this.#options, this.#about, true);
   }
 
   /** The series; in a cluster the best value of its pods. */

@@ -12,7 +12,9 @@ import {
   renderAlertFile,
   renderPrometheusRule,
 } from "../../../../components/render/monitoring/prometheusRule";
+import type { SlotReport } from "../../../../runtime/local/slotState";
 import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
+import { type HostFacts, hostSamples } from "../../../../runtime/metrics/samples";
 import { drillName } from "../../../../components/plan/schedule/declaredDrills";
 import { SECRET_MARKER, unknownMarker } from "../../../../components/plan/model/unknown";
 import { runningSchedules } from "../../../../components/plan/schedule/schedule";
@@ -213,6 +215,75 @@ test("of several drills of a repository the most frequent one counts, and drills
   expect(exprs(group, "PgbackstopDrillFailed")).toHaveLength(2);
 });
 
+describe("a host that drills elsewhere exports the same stanza", () => {
+  const drill = { cron: "0 5 * * 0", elsewhere: true };
+  const selector = 'instance="db1:9100"';
+
+  test("but nothing about a server, so its metrics do not stand for the database's", () => {
+    const facts: HostFacts = {
+      repos: [],
+      waiting: null,
+      slot: null,
+      locks: { backup: { held: false }, restore: { held: false } },
+      isStopped: false,
+      runs: [],
+      streams: [],
+      synchronous: null,
+      drills: [],
+      attacks: [],
+      opened: [],
+      configHash: "0",
+      version: "0",
+      nowS: 0,
+    };
+    const slot: SlotReport = {
+      atS: 0,
+      activeAtS: null,
+      isActive: false,
+      walStatus: null,
+      retainedBytes: 0,
+      safeBytes: null,
+      slot: "s",
+      lossCount: 0,
+      trouble: null,
+    };
+    const exported = (over: Partial<HostFacts>): string[] =>
+      hostSamples("main", { ...facts, ...over }).map(({ name }) => name);
+    const [database] = SEED.databases;
+    if (database === undefined) throw new Error("no database");
+    for (const [archive, over] of [
+      [{}, { waiting: { count: 0, oldestAtS: null } }],
+      [{ archive: "stream" }, { slot }],
+      [{ archive: "standby" }, { slot }],
+    ] as const) {
+      const group = groupOf({ ...SEED, databases: [{ ...database, ...archive }] });
+      const [expr = ""] = exprs(group, "PgbackstopMetricsMissing");
+      const metric = /^absent\(([a-z_]+)\{stanza="main"\}\)$/.exec(expr)?.[1];
+      expect(exported(over)).toContain(metric);
+      expect(exported({})).not.toContain(metric);
+    }
+  });
+
+  test("and its drills are found by the stanza alone", () => {
+    const drillExprs = (of: Topology): string[] =>
+      groupOf(of, { selector })
+        .rules.filter(({ alert }) => /Drill|Rto|Rpo/.test(alert))
+        .map(({ expr }) => expr);
+    const objectives = { rpoSeconds: 300, rtoMinutes: 30 };
+    const away = topology({ drills: { weekly: drill }, objectives });
+    expect(drillExprs(away)).toHaveLength(8);
+    for (const expr of drillExprs(away)) expect(expr).toMatch(/\{stanza="main"(,repo_key="\d")?\}/);
+    const [database] = away.databases;
+    if (database === undefined) throw new Error("no database");
+    const cluster = { ...database, kind: "cnpg", engine: "runtime", namespace: "shop", cluster: "orders" } as const;
+    for (const expr of drillExprs({ ...away, databases: [cluster] })) expect(expr).not.toContain("namespace");
+    const both = topology({ drills: { weekly: drill, monthly: { cron: "0 5 1 * *", from: "repo1" } }, objectives });
+    const own = drillExprs(both).filter((expr) => expr.includes(selector));
+    expect(own.filter((expr) => expr.includes('repo_key="2"'))).toEqual([]);
+    expect(own).toHaveLength(5);
+  });
+});
+
 test("every metric of the rules is one of ours, with existing labels", () => {
   const group = groupOf(DRILLED, { repositoryBytesMax: 1 });
   const labelsOf = new Map(DEFINITIONS.map(({ labels, name }) => [name, labels]));
@@ -235,7 +306,7 @@ test("every metric has a twin for its absence", () => {
   const watched = [...absent].map((series) => series?.split("{")[0]);
   expect(new Set(watched)).toEqual(
     new Set([
-      "pgbackstop_collected_timestamp_seconds",
+      "pgbackstop_wal_waiting_files",
       "pgbackstop_repo_up",
       "pgbackstop_repo_last_backup_timestamp_seconds",
       "pgbackstop_drill_success_timestamp_seconds",
