@@ -14,6 +14,13 @@ import { serverUnit } from "./containerRights";
 import { hardening } from "./hardening";
 import { ALLOCATOR_LINES, madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
+/**
+ * Debian's postgresql.service only stands for its clusters. These are in a slice, which a shutdown stops after them. An
+ * agent that a boot starts leaves it out: PostgreSQL would wait for the network with it. The clusters' own units are
+ * not named: systemd would not start the agent that stores the last segment of one that restarts.
+ */
+const SERVERS = ["postgresql.service", "system-postgresql.slice"];
+
 /** Empty without an agent, or if only drills get the keys. */
 export function agentUnits(plan: HostPlan): Unit[] {
   if (!plan.agent || plan.drillsOnly) return [];
@@ -38,7 +45,7 @@ function renderService(plan: HostPlan): string {
     // With its socket: the agent would otherwise make one of its own.
     `Wants=network-online.target${startsAtBoot(plan) ? ` ${unitName(plan.stanza, "agent")}.socket` : ""}`,
     // Stopped after PostgreSQL, whose last segment it archives. A slot keeps a container's.
-    ...(plan.container === undefined ? ["Before=postgresql.service"] : []),
+    ...(plan.container === undefined ? [`Before=${SERVERS.slice(0, startsAtBoot(plan) ? 1 : 2).join(" ")}`] : []),
     "StartLimitIntervalSec=0",
     "",
     "[Service]",
@@ -62,7 +69,7 @@ function renderSocket(plan: HostPlan): string {
     UNIT_HEAD,
     "[Unit]",
     `Description=pgbackstop socket of stanza ${plan.stanza}: PostgreSQL's archive commands`,
-    "Before=postgresql.service",
+    `Before=${SERVERS.join(" ")}`,
     "",
     "[Socket]",
     `ListenStream=${agentSocket(plan).replaceAll("%", "%%")}`,

@@ -21,7 +21,7 @@ test("the agent gets the secrets from systemd, and its socket starts it", () => 
     "# Written by pgbackstop: changes made here by hand are undone by the next update.
     [Unit]
     Description=pgbackstop socket of stanza main: PostgreSQL's archive commands
-    Before=postgresql.service
+    Before=postgresql.service system-postgresql.slice
 
     [Socket]
     ListenStream=/run/pgbackstop/main.sock
@@ -34,6 +34,15 @@ test("the agent gets the secrets from systemd, and its socket starts it", () => 
     WantedBy=sockets.target
     "
   `);
+});
+
+test("a shutdown stops Debian's clusters first, and no boot of them waits for the network", () => {
+  const order = (over: Parameters<typeof plan>[0] = {}): string | undefined =>
+    /^Before=(.*)$/m.exec(text(".service", over))?.[1];
+  expect(order()).toBe("postgresql.service system-postgresql.slice");
+  expect(order({ streaming: { intervalSeconds: 5 } })).toBe("postgresql.service");
+  expect(order({ archive: "stream" })).toBe("postgresql.service");
+  expect(order({ container: { name: "shop-db" } })).toBeUndefined();
 });
 
 test("metrics are served at the plan's address, and written as a file too only on request", () => {
