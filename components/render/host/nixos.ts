@@ -6,6 +6,8 @@
  * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`,
  * `services.postgresql.settings`.
  */
+import { createHash } from "node:crypto";
+import { VERSION } from "../../../runtime/version";
 import { engineOf } from "../../plan/engines/engines";
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import { type Finding, finding } from "../../plan/findings/findings";
@@ -70,7 +72,7 @@ export function renderNixos(declared: HostPlan, { installNode, secretsDirectory 
     "  };",
     "",
     "  systemd.units = {",
-    ...all.flatMap(unitLines),
+    ...all.flatMap((unit) => unitLines(unit, files)),
     "  };",
     "",
     "  systemd.tmpfiles.rules = [",
@@ -138,15 +140,22 @@ function etcFile({ user }: HostPlan, { mode, owner, path, text }: RenderedFile):
   ];
 }
 
-function unitLines({ enabled, name, text }: Unit): string[] {
+function unitLines(unit: Unit, files: readonly RenderedFile[]): string[] {
+  const { enabled, name, restarted, text } = unit;
   const wanted = [...text.matchAll(/^WantedBy=(.+)$/gm)].flatMap(([, targets = ""]) => targets.split(/\s+/));
   return [
     `    ${nixString(name)} = {`,
     // NixOS ignores an [Install] section.
     ...(enabled ? [`      wantedBy = [ ${wanted.map(nixString).join(" ")} ];`] : []),
-    `      text = ${nixText(text)};`,
+    `      text = ${nixText(restarted ? text.replace("[Unit]\n", `[Unit]\n${triggerLine(files)}\n`) : text)};`,
     "    };",
   ];
+}
+
+/** NixOS restarts a unit only if its own text changes, and paths of program and configuration stay as they are. */
+function triggerLine(files: readonly RenderedFile[]): string {
+  const read = JSON.stringify([VERSION, files.map(({ path, text }) => [path, text])]);
+  return `X-Restart-Triggers=${createHash("sha256").update(read).digest("hex")}`;
 }
 
 function secretComments(plan: HostPlan, secretsDirectory: string): string[] {

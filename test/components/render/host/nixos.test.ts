@@ -59,6 +59,20 @@ test("includes all units of the plan", () => {
   expect(text).not.toContain("systemPackages");
 });
 
+// claim: docs/hosts/nixos.md: `nixos-rebuild switch` restarts an agent whose configuration changed (texts of the unit)
+test("an agent whose configuration changed has another text, so that NixOS restarts it", () => {
+  const agentOf = (over: Parameters<typeof plan>[0]): string => {
+    const text = renderNixos(plan(over), { secretsDirectory: "/run/secrets/pg", installNode: false });
+    return /"pgbackstop-main-agent\.service" = \{.*?\n {4}\};/s.exec(text)?.[0] ?? "";
+  };
+  const one = agentOf({ acknowledge: { mode: "any" } });
+  expect(one).toMatch(/\n +\[Unit\]\n +X-Restart-Triggers=[0-9a-f]{64}\n/);
+  expect(agentOf({ acknowledge: { mode: "any" } })).toBe(one);
+  expect(agentOf({ acknowledge: { mode: "all" } })).not.toBe(one);
+  const text = renderNixos(plan(), { secretsDirectory: "/run/secrets/pg", installNode: false });
+  expect(text.match(/X-Restart-Triggers/g)).toHaveLength(1);
+});
+
 test("a file with a secret, or with a path that NixOS does not write, is refused", () => {
   const at: object = { path: "/b", cipher: { passphrase: "marker" } };
   const withKey: FileHost = { ...HOST, repositories: { repo1: { at, keepDays: 1 } } };
