@@ -233,7 +233,7 @@ export interface HostRepositoryArgs {
 
 /** Times of a backup. */
 export interface RepositoryScheduleArgs {
-  /** Cron expression with five fields: minute, hour, day of month, month, day of week. @example "30 2 * * 0" */
+  /** Cron expression with five fields: minute, hour, day of month, month, day of week. @example "30 3 * * 0" */
   cron: pulumi.Input<string>;
   /** IANA time zone of the hours. @default "UTC" @example "Europe/Berlin" */
   timeZone?: pulumi.Input<string>;

@@ -54,7 +54,7 @@ const TYPES = changedTypes({ PostgresHostArgs: { "drillsOnly?": "boolean" } });
  * new PostgresHost("ledger", {
  *   connection: { local: {} }, dataDirectory: "/var/lib/postgresql/18/main",
  *   repositories: { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: b2.target, keepDays: 60 } },
- *   schedules: { full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin" } },
+ *   schedules: { full: { cron: "30 3 * * 0", timeZone: "Europe/Berlin" } },
  * });
  * ```
  */

@@ -38,7 +38,7 @@ export function settings(over: Partial<HostSettings> = {}): HostSettings {
     dataDirectory: "/var/lib/postgresql/18/main",
     connection: { local: {} },
     repositories: { repo1: NAS, repo2: BUCKET },
-    schedules: { full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin" } },
+    schedules: { full: { cron: "30 3 * * 0", timeZone: "Europe/Berlin" } },
     archiveTimeoutSeconds: 60,
     drills: { monthly: { cron: "0 5 1 * *", from: "repo1" } },
     ...over,

@@ -16,6 +16,7 @@ import type { DatabasePlan, DrillPlan, DrillStatement } from "../model/plan";
 import { withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron } from "../schedule/schedule";
 import { abstaining, eachOf } from "../findings/abstain";
+import { checkRemovedTime } from "./removedTimes";
 
 export function checkDrills(plan: DatabasePlan): Finding[] {
   return abstaining(
@@ -115,6 +116,7 @@ function checkTime(drill: DrillPlan, path: string): Finding[] {
       if (isTimeZone(timeZone)) return [];
       return [finding("PB011", `${path}.timeZone`, `"${timeZone}" is not a time zone name`, "use UTC")];
     },
+    () => checkRemovedTime(drill, path),
   );
 }
 

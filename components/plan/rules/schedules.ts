@@ -15,6 +15,7 @@ import {
 import { abstaining, eachOf } from "../findings/abstain";
 import { findEngine } from "../engines/engines";
 import { isLine } from "./drills";
+import { checkRemovedTime } from "./removedTimes";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
@@ -51,6 +52,7 @@ export function checkTime(schedule: RunTime, path: string): Finding[] {
       const fact = `"${schedule.timeZone}" is not a time zone name`;
       return [finding("PB011", `${path}.timeZone`, fact, 'use UTC or a name such as "Europe/Berlin"')];
     },
+    () => checkRemovedTime(schedule, path),
     () => checkRange("RepositoryScheduleArgs.jitterSeconds", `${path}.jitterSeconds`, schedule.jitterSeconds),
     () => checkRange("RepositoryScheduleArgs.deadlineSeconds", `${path}.deadlineSeconds`, schedule.deadlineSeconds),
   );
@@ -125,7 +127,7 @@ function cronHint(cron: string): string {
   if (fields.length === 6) {
     return `write five fields: without the seconds "${fields.slice(1).join(" ")}"; rendering adds the sixth for CloudNativePG`;
   }
-  return 'write for instance "30 2 * * 0" for Sundays at 02:30';
+  return 'write for instance "30 3 * * 0" for Sundays at 03:30';
 }
 
 /** A stanza takes one backup at a time: of two that start in the same minute, either may fail. */

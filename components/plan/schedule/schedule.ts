@@ -164,7 +164,8 @@ export function firstMeeting(
   return null;
 }
 
-function matches(cron: Cron, at: CalendarMinute): boolean {
+/** True if it runs in that minute. */
+export function matches(cron: Cron, at: CalendarMinute): boolean {
   const date = new Date(Date.UTC(at.year, at.month - 1, at.day));
   return cron.hours.includes(at.hour) && cron.minutes.includes(at.minute) && runsOn(cron, date);
 }
@@ -187,7 +188,7 @@ function zoneConverter(from: string, to: string): (at: CalendarMinute) => Calend
 }
 
 /** Offset of a zone from UTC at an instant. */
-function offsetMs(timeMs: number, format: Intl.DateTimeFormat | null): number {
+export function offsetMs(timeMs: number, format: Intl.DateTimeFormat | null): number {
   if (format === null) return 0;
   const parts = format.formatToParts(timeMs);
   const value = (type: string): number => Number(parts.find((part) => part.type === type)?.value ?? 0);
@@ -197,7 +198,8 @@ function offsetMs(timeMs: number, format: Intl.DateTimeFormat | null): number {
   );
 }
 
-function formatOf(timeZone: string): Intl.DateTimeFormat | null {
+/** For {@link offsetMs}; null for UTC and invalid zones. */
+export function formatOf(timeZone: string): Intl.DateTimeFormat | null {
   if (timeZone === "UTC" || !isTimeZone(timeZone)) return null;
   return new Intl.DateTimeFormat("en", {
     timeZone,

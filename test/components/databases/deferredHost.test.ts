@@ -112,7 +112,7 @@ const ARGS: PostgresHostArgs = {
     },
   },
   schedules: {
-    full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin", jitterSeconds: 30, deadlineSeconds: 40_000 },
+    full: { cron: "30 3 * * 0", timeZone: "Europe/Berlin", jitterSeconds: 30, deadlineSeconds: 40_000 },
     incr: { cron: "30 2 * * 1-6", timeZone: "Europe/Berlin" },
   },
   backupPriority: { cpuNice: 5, ioClass: "best-effort", ioLevel: 7 },

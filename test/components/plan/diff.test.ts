@@ -81,7 +81,7 @@ describe("weakened, and strengthened in the other direction", () => {
       { schedules: { full: { cron: "30 2 * * *", timeZone: "Europe/Berlin" } } },
       [
         "weakened repositories.repo2.window: 21 days → 3 days",
-        "strengthened schedules.full.cron: 30 2 * * 0 → 30 2 * * *",
+        "strengthened schedules.full.cron: 30 3 * * 0 → 30 2 * * *",
       ],
     ],
     [
@@ -90,7 +90,7 @@ describe("weakened, and strengthened in the other direction", () => {
       { schedules: { full: { cron: "30 2 1 * *", timeZone: "Europe/Berlin" } } },
       [
         "strengthened repositories.repo2.window: 21 days → 91 days",
-        "weakened schedules.full.cron: 30 2 * * 0 → 30 2 1 * *",
+        "weakened schedules.full.cron: 30 3 * * 0 → 30 2 1 * *",
       ],
     ],
     [
@@ -289,7 +289,7 @@ describe("weakened, and strengthened in the other direction", () => {
       },
       [
         "weakened repositories.repo1.window: 7 days → 1 day",
-        "strengthened schedules.full.cron: 30 2 * * 0 → 30 2 * * *",
+        "strengthened schedules.full.cron: 30 3 * * 0 → 30 2 * * *",
       ],
     ],
     [
@@ -338,7 +338,7 @@ describe("weakened, and strengthened in the other direction", () => {
     [
       "full backups into one of two",
       {},
-      { schedules: { full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin", repositories: ["repo1"] } } },
+      { schedules: { full: { cron: "30 3 * * 0", timeZone: "Europe/Berlin", repositories: ["repo1"] } } },
       [
         "weakened copies.copies: 3 → 2",
         "weakened copies.providers: 2 → 1",
@@ -564,7 +564,7 @@ describe("weakened, and strengthened in the other direction", () => {
       ),
     ).toEqual([
       "neutral repositories.repo1.compress: zst 3 → gz 6",
-      "neutral schedules.full.cron: 30 2 * * 0 → 45 4 * * 6",
+      "neutral schedules.full.cron: 30 3 * * 0 → 45 4 * * 6",
       "neutral schedules.full.jitterSeconds: 0 → 60",
     ]);
   });

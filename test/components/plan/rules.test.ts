@@ -554,13 +554,23 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ],
   [
     "the same time in two zones",
-    schedules({ full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 1 * * *" } }),
+    schedules({ full: { cron: "0 4 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 3 * * *" } }),
     ["PB027 schedules.incr.cron"],
   ],
   [
     "two zones that never meet",
-    schedules({ full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 5 * * *" } }),
+    schedules({ full: { cron: "0 4 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 5 * * *" } }),
     [],
+  ],
+  [
+    "a run that clocks skip",
+    schedules({ full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin" } }),
+    ["PB018 schedules.full.cron"],
+  ],
+  [
+    "a drill that clocks skip",
+    { drills: { weekly: { cron: "0 3 * * 0", timeZone: "Europe/Athens" } } },
+    ["PB018 drills.weekly.cron"],
   ],
   [
     "a repository that gets WAL only",
@@ -897,7 +907,7 @@ test.each<[string, Partial<DeclaredCluster>, string[]]>([
     },
     ["PB047 schedules.full"],
   ],
-  ["a time zone", { schedules: { full: { ...FULL, timeZone: "Europe/Berlin" } } }, ["PB051 schedules.full.timeZone"]],
+  ["a time zone", { schedules: { full: { ...FULL, timeZone: "Asia/Tokyo" } } }, ["PB051 schedules.full.timeZone"]],
   ["a Service named pgbackrest", { serviceNames: ["pgbackrest"] }, ["PB052 serviceNames"]],
   ["a Service with a safe name", { serviceNames: ["cnpg-pgbackrest"] }, []],
   ["streamed WAL", { streaming: {} }, []],

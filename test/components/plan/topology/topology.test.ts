@@ -105,7 +105,7 @@ test("the topology has copies, locations, schedules and flows", () => {
       ],
       "schedules": [
         {
-          "cron": "30 2 * * 0",
+          "cron": "30 3 * * 0",
           "deadlineSeconds": 86400,
           "jitterSeconds": 0,
           "name": "full",

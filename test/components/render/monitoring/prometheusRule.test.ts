@@ -224,7 +224,7 @@ describe("a host that drills elsewhere exports the same stanza", () => {
       repos: [],
       waiting: null,
       slot: null,
-      locks: { backup: { held: false }, restore: { held: false } },
+      locks: { backup: { held: false, repos: [] }, restore: { held: false, repos: [] } },
       isStopped: false,
       runs: [],
       streams: [],
