@@ -12,7 +12,7 @@ import { removeHost } from "../host/removeHost";
 import { type BriefFile, wholeFiles } from "../host/briefFiles";
 import type { NodeInput, NodeLocation } from "../host/node/nodeChoice";
 import type { PostgresInput } from "../host/postgresInstall";
-import { lackingFull } from "../host/hostDestinations";
+import { lackingFull, locationsIn } from "../host/hostDestinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/desiredFiles";
 import type { StockOnHost } from "../host/stock";
 import type { SignInInput } from "../host/ssh/sshTarget";
@@ -276,8 +276,15 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
     directoriesToKeep: directories.keep,
     mounts: directories.mounts,
     firstBackup: backups.takeFirst,
-    ...given({ secretFiles: runtime.secretFiles }),
+    ...given({ locations: locationsOf(inputs), secretFiles: runtime.secretFiles }),
   };
+}
+
+/** Undefined if they are secret: a digest may reveal them. */
+function locationsOf({ desired, files }: HostInputs): Record<string, string> | undefined {
+  const config = desired.runtime.argv.find((argument) => argument.startsWith("--config="));
+  const [, conf] = wholeFiles(files).find(([path]) => config === `--config=${path}`) ?? [];
+  return conf === undefined || conf.secret ? undefined : locationsIn(conf.text);
 }
 
 export function readInputs({ closedFiles, desired, files, ...others }: GivenInputs): HostInputs {
@@ -411,7 +418,8 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
     destinations: outputs.status?.destinations ?? "",
     stanzaMade: outputs.stanzaMade ?? false,
     ready: outputs.ready ?? false,
-    ...given({ machineId: outputs.machineId, upgradedFrom: outputs.upgradedFrom, walGap: outputs.walGap }),
+    ...given({ locations: outputs.locations, machineId: outputs.machineId }),
+    ...given({ upgradedFrom: outputs.upgradedFrom, walGap: outputs.walGap }),
   };
 }
 

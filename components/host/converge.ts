@@ -30,7 +30,7 @@ import {
   settingNow,
   writeSettings,
 } from "./postgresSettings";
-import { destinationText, lackingFull, renderDestinations, withoutNew } from "./hostDestinations";
+import { destinationText, lackingFull, renderDestinations, withoutMoved, withoutNew } from "./hostDestinations";
 import {
   destinationLines,
   detectionOf,
@@ -111,6 +111,8 @@ export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directo
   /** Directories that must not lie on the root's file system. */
   readonly mounts: readonly string[];
   readonly firstBackup: boolean;
+  /** Digest of each repository's location by its name; omitted if locations are secret. */
+  readonly locations?: Readonly<Record<string, string>>;
   /** Paths of secrets that somebody else keeps on the host. */
   readonly secretFiles?: readonly string[];
   /** `owner` of the last update, and its file of owners. */
@@ -371,6 +373,8 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
   outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...made])];
   await makeDirectories(connection, desired.directoriesToKeep, accounts);
 
+  // WAL may go there from now on, whatever becomes of this update.
+  if (outcome.locations !== undefined) outcome.locations = withoutMoved(outcome.locations, desired.locations ?? {});
   const { changed: written, left } = await applyFiles(update, accounts);
   // After an incomplete update, services may not have read its files yet.
   const changed = wasReady ? written : [...new Set([...written, ...desired.files.map(({ path }) => path)])];

@@ -4,6 +4,7 @@ import {
   type Destination,
   destinationText,
   indexOf,
+  isMoved,
   lackingFull,
   renderDestinations,
   repositoriesIn,
@@ -12,9 +13,10 @@ import type { HostOutcome } from "./hostIdentity";
 import { type EngineVerbs, readDestinations, type RuntimeOnHost } from "./runtimeVerbs";
 
 interface FirstRun {
-  readonly desired: { readonly firstBackup: boolean };
-  /** Its `destinations` are those of the last update that ended. */
-  readonly outcome: Pick<HostOutcome, "firstBackup" | "walGap"> & Partial<Pick<HostOutcome, "destinations">>;
+  readonly desired: { readonly firstBackup: boolean; readonly locations?: Readonly<Record<string, string>> };
+  /** Its `destinations` and `locations` are those of the last update that ended. */
+  readonly outcome: Pick<HostOutcome, "firstBackup" | "walGap"> &
+    Partial<Pick<HostOutcome, "destinations" | "locations">>;
   readonly log: LogLine;
 }
 
@@ -24,7 +26,14 @@ const GAP = "the server has not archived until now, so the WAL since the last ba
  * Proves that WAL arrives, then takes the backups that are missing.
  * @throws Error also if a repository cannot be read: whether it lacks a backup is unknown then
  */
-export async function applyFirstRun(
+export async function applyFirstRun(first: FirstRun, runtime: RuntimeOnHost, verbs: EngineVerbs): Promise<void> {
+  const { desired, outcome } = first;
+  await takeMissing(first, runtime, verbs);
+  if (desired.locations === undefined) delete outcome.locations;
+  else outcome.locations = desired.locations;
+}
+
+async function takeMissing(
   { desired, outcome, log }: FirstRun,
   runtime: RuntimeOnHost,
   verbs: EngineVerbs,
@@ -32,6 +41,8 @@ export async function applyFirstRun(
   log("checking that WAL reaches the repositories");
   await verbs.checkArchiving();
   const hasGap = outcome.walGap === true;
+  const { locations: known = {} } = outcome;
+  const { locations: declared = {} } = desired;
   if (!desired.firstBackup) {
     outcome.firstBackup = "off";
     delete outcome.walGap;
@@ -41,8 +52,9 @@ export async function applyFirstRun(
   const destinations = await readDestinations(runtime);
   const lacking = lackingFull(renderDestinations(destinations));
   const unread = destinations.filter(({ error }) => error !== undefined);
-  const known = repositoriesIn(outcome.destinations);
-  const isAdded = (repository: string): boolean => known.length > 0 && !known.includes(repository);
+  const names = repositoriesIn(outcome.destinations);
+  const isAdded = (repository: string): boolean =>
+    (names.length > 0 && !names.includes(repository)) || isMoved(repository, known, declared);
   const outdated = destinations.filter(
     ({ newestFull, repository }) => newestFull !== null && (hasGap || isAdded(repository)),
   );
@@ -53,10 +65,10 @@ export async function applyFirstRun(
   outcome.firstBackup = "waiting";
   await takeFull(lacking, destinations, verbs, log);
   if (outdated.length > 0) {
-    const names = outdated.map(({ repository }) => repository);
+    const outdatedNames = outdated.map(({ repository }) => repository);
     const fact = hasGap ? GAP : "the last update sent no WAL there, so some since its last backup may be missing";
-    log(`${fact}: taking an incremental backup for ${names.join(" and ")}`);
-    await verbs.takeIncremental(names.map(indexOf), outdated.length === destinations.length);
+    log(`${fact}: taking an incremental backup for ${outdatedNames.join(" and ")}`);
+    await verbs.takeIncremental(outdatedNames.map(indexOf), outdated.length === destinations.length);
   }
   // The gap stays on record: this repository may have a backup from before it.
   if (unread.length > 0)

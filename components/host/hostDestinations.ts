@@ -2,6 +2,7 @@
  * The content of each repository of a host, as an output of the host: the proof that backups arrived. The runtime reads
  * it from the repositories (`info --detail-level=destinations`); here times become readable. Pure.
  */
+import { createHash } from "node:crypto";
 import { isFields } from "../plan/model/anyValue";
 
 export interface Destination {
@@ -49,6 +50,45 @@ export function withoutNew(text: string, known: string): string {
   const names = repositoriesIn(known);
   if (text === "" || names.length === 0) return text;
   return renderDestinations((JSON.parse(text) as Destination[]).filter(({ repository }) => names.includes(repository)));
+}
+
+const LOCATION_LINE =
+  /^(repo\d+)-(?:type|path|host|(?:azure|gcs|s3|sftp|storage)-(?:account|bucket|container|endpoint|host|port|host-port|host-user))=.*$/gm;
+const DIGEST_DIGITS = 16;
+
+/** A digest of each repository's location in a text of pgbackrest.conf, which has no secret. */
+export function locationsIn(conf: string): Record<string, string> {
+  const lines = [...conf.matchAll(LOCATION_LINE)];
+  const digestOf = (repository: string): string =>
+    createHash("sha256")
+      .update(
+        lines
+          .flatMap(([line, name]) => (name === repository ? [line] : []))
+          .sort()
+          .join("\n"),
+      )
+      .digest("hex")
+      .slice(0, DIGEST_DIGITS);
+  return Object.fromEntries(lines.map(([, name = ""]) => [name, digestOf(name)]));
+}
+
+/** `known` as an update begins: locations that it changes are no longer those of any update that ended. */
+export function withoutMoved(
+  known: Readonly<Record<string, string>>,
+  declared: Readonly<Record<string, string>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(known).map(([name, digest]) => [name, isMoved(name, known, declared) ? "" : digest]),
+  );
+}
+
+/** False for one whose location is not known: an earlier version recorded none. */
+export function isMoved(
+  name: string,
+  known: Readonly<Record<string, string>>,
+  declared: Readonly<Record<string, string>>,
+): boolean {
+  return known[name] !== undefined && declared[name] !== undefined && known[name] !== declared[name];
 }
 
 /** Keys of readable repositories without a full backup; empty if nobody has read them. */

@@ -57,6 +57,11 @@ export interface HostOutcome extends Detected, ProgramsOutcome {
   walGap?: true;
   /** The machine's own id, when it has one: the same address may lead to another machine. */
   machineId?: string;
+  /**
+   * Digest of each repository's location by its name, as of the last update that ended with every backup; omitted by
+   * earlier versions, and where locations are secret.
+   */
+  locations?: Readonly<Record<string, string>>;
   /** Data directory of the cluster that pg_upgrade upgraded, until the stanza follows the new one; else omitted. */
   upgradedFrom?: string;
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { rememberPassphrases } from "../../../components/credentials/fingerprint";
 import {
+  desiredOf,
   diff,
   differences,
   type GivenInputs,
@@ -8,6 +9,7 @@ import {
   type HostOutputs,
   update,
 } from "../../../components/dynamic/host";
+import { runtimeBundleSha256 } from "../../../components/internal/runtimeBundle";
 import { UNKNOWN } from "../../../components/dynamic/previewValues";
 import { desiredText, sha256Hex } from "../../../components/host/desiredFiles";
 
@@ -287,4 +289,16 @@ test("a preview judges no value that it does not know yet, and the update does",
   expect(await judged({ dataDirectory: UNKNOWN })).toEqual(unknown);
   const wrong = given({ ...inputs, ciphers: { repo2: { location, passphrase: "another passphrase" } } });
   await expect(update("local/main", known, wrong)).rejects.toThrow("cannot be changed in place");
+});
+
+test("an update knows where its repositories are, unless that is secret", () => {
+  const argv = ["/usr/bin/node", "/lib/runtime.cjs", "--config=/etc/x/pgbackrest.conf"];
+  const runtime = { ...inputs.desired.runtime, sha256: runtimeBundleSha256(), argv };
+  const locations = (secret: boolean): unknown => {
+    const conf = { mode: "0644", owner: "admin", text: "[global]\nrepo1-path=/nas\n", secret } as const;
+    const files = { ...inputs.files, "/etc/x/pgbackrest.conf": conf };
+    return desiredOf({ ...inputs, desired: { ...inputs.desired, runtime }, files }).locations;
+  };
+  expect(locations(false)).toEqual({ repo1: expect.stringMatching(/^[0-9a-f]{16}$/) as string });
+  expect(locations(true)).toBeUndefined();
 });
