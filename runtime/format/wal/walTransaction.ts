@@ -44,9 +44,12 @@ const FILE_SIZE_BYTES = 12;
 const INVALIDATION_SIZE_BYTES = 16;
 /** 2000-01-01, the epoch of PostgreSQL's timestamps. */
 const EPOCH_US = 946_684_800_000_000n;
-/** Layout of a prepare record's fixed part: transaction, time, and the length of the name, which follows it. */
+/** Layout of a prepare record's fixed part ("xl_xact_prepare"); the name follows it, then the subtransactions. */
 const PREPARE_XID_OFFSET = 8;
 const PREPARE_TIME_OFFSET = 16;
+const PREPARE_SUBTRANSACTIONS_OFFSET = 28;
+/** Before the end of the fixed part: the length of the name, the origin's position and its time. */
+const PREPARE_NAME_SIZE_BACK_BYTES = 18;
 
 /** Microseconds since 1970 of a PostgreSQL timestamp. */
 export function timestampUs(view: DataView, offset: number): bigint {
@@ -121,13 +124,18 @@ function parseParts(view: DataView, main: Uint8Array, hasParts: boolean, facts: 
 }
 
 function parsePrepare(view: DataView, main: Uint8Array, major: number): TransactionEnd {
-  // Includes counts of statistics since 15 ("xl_xact_prepare"); the name begins at the next multiple of eight.
+  // Includes counts of statistics since 15. Each part begins at a multiple of eight.
   const fixedSizeBytes = major >= 15 ? 72 : 64;
+  const nameSizeBytes = view.getUint16(fixedSizeBytes - PREPARE_NAME_SIZE_BACK_BYTES, true);
+  let at = fixedSizeBytes + Math.ceil(nameSizeBytes / 8) * 8;
+  const subtransactions: number[] = [];
+  for (let left = view.getUint32(PREPARE_SUBTRANSACTIONS_OFFSET, true); left > 0; left--, at += 4)
+    subtransactions.push(view.getUint32(at, true));
   return {
     kind: "prepare",
     xid: view.getUint32(PREPARE_XID_OFFSET, true),
     atUs: timestampUs(view, PREPARE_TIME_OFFSET),
-    subtransactions: [],
+    subtransactions,
     dropped: [],
     preparedAs: textUntilZero(main, fixedSizeBytes),
   };

@@ -28,11 +28,13 @@ export interface ClassChange {
   old: ClassRow | null;
   /** Null when it is removed. */
   new: ClassRow | null;
-  readonly isNew: boolean;
+  isNew: boolean;
   /** Every file that it had during the transaction, by `database/file`. */
   readonly files: Set<string>;
   /** A known row of the relation. */
   readonly row: ClassRow;
+  /** Position of its first change. */
+  firstLsn: bigint;
   /** Position of its last change. */
   lsn: bigint;
 }
@@ -186,6 +188,7 @@ export class ActivityTracker {
         isNew: kind === "insert",
         files,
         row,
+        firstLsn: lsn,
         lsn,
       });
       return;
@@ -201,8 +204,10 @@ export class ActivityTracker {
     const end = parseTransactionEnd(main, record.info, record.xid, this.#major);
     if (end === null) return null;
     if (end.kind === "prepare") {
-      const activity = this.#running.get(end.xid);
-      if (activity !== undefined) activity.isPrepared = true;
+      for (const xid of [end.xid, ...end.subtransactions]) {
+        const part = this.#running.get(xid);
+        if (part !== undefined) part.isPrepared = true;
+      }
       this.#prepared.set(end.xid, end.preparedAs ?? "");
       return { end, lsn: record.lsn, activity: null, markedLsn: null, isCut: false };
     }
@@ -317,7 +322,7 @@ function count({ rows }: Activity, change: RowChange): void {
   else counts.inserts += change.kind === "inserts" ? change.count : 1;
 }
 
-/** Keeps the state before the transaction and the state after it. */
+/** Keeps the state before the transaction and the state after it: changes of its parts come in any order. */
 function noteRelation({ relations }: Activity, change: ClassChange): void {
   const key = `${change.database}/${change.row.oid}`;
   const known = relations.get(key);
@@ -326,6 +331,11 @@ function noteRelation({ relations }: Activity, change: ClassChange): void {
     return;
   }
   for (const file of change.files) known.files.add(file);
+  if (change.firstLsn < known.firstLsn) {
+    known.old = change.old;
+    known.isNew = change.isNew;
+    known.firstLsn = change.firstLsn;
+  }
   if (change.lsn > known.lsn) {
     known.new = change.new;
     known.lsn = change.lsn;

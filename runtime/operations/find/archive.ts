@@ -13,13 +13,14 @@ import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
 import { lsnOfSegment, parseWalName, segmentOfLsn, historyName, timelineOf } from "../../format/wal/walSegment";
-import { isMissing } from "../../local/systemError";
+import { isMissing, namesIfThere } from "../../local/systemError";
 import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, openWal, type StoredWal } from "../../repository/walStore";
 import { readHistory } from "../restore/timelines";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+import { hasOwnHeader } from "../shared/localWal";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
 import type { TimelinePath } from "../verify/path";
 
@@ -204,6 +205,28 @@ export class WalArchive {
     }
   }
 
+  /**
+   * Segments of the path in pg_wal after this one, ascending. Each began when the one before it was whole, so a segment
+   * that is missing or ends early before one of them is a gap.
+   */
+  async listLocalAfter({ lsn: after }: Segment): Promise<Segment[]> {
+    if (this.#walDirectory === null) return [];
+    const segments: Segment[] = [];
+    for (const name of (await namesIfThere(this.#walDirectory)) ?? []) {
+      const parsed = parseWalName(name);
+      if (parsed?.kind !== "segment") continue;
+      const lsn = lsnOfSegment(name, this.segmentSizeBytes);
+      // Of a recycled file the header shows the previous position.
+      if (lsn > after && this.timelineAt(lsn) === parsed.timeline && (await this.#isOwn(name)))
+        segments.push({ name, lsn, copies: [] });
+    }
+    return segments.sort(byLsn);
+  }
+
+  #isOwn(name: string): Promise<boolean> {
+    return hasOwnHeader(`${this.#walDirectory}/${name}`, name, this);
+  }
+
   /** System id of any segment in pg_wal; null without segments. */
   async #localHeader(): Promise<bigint | null> {
     const names = await readdir(this.#walDirectory ?? "").catch(() => []);
@@ -223,6 +246,10 @@ export class WalArchive {
       (ancestor) => ancestor.timeline === timeline && BigInt(`0x${directory.slice(8)}`) <= ancestor.lsn >> 32n,
     );
   }
+}
+
+function byLsn(left: Segment, right: Segment): number {
+  return left.lsn < right.lsn ? -1 : 1;
 }
 
 /** Sorts by position, then timeline: the path has one timeline for each position. */

@@ -188,17 +188,19 @@ export class Search {
    */
   async #tail(last: Segment | null): Promise<void> {
     const { archive, streamed } = this.#parts;
+    if (last === null || this.#isPast) return;
+    // Listed before the reading: what the server writes meanwhile makes no gap of a segment that was read unfinished.
+    const known = [...streamed.segments, ...(await archive.listLocalAfter(last))];
     let segment = last;
-    for (let count = 0; segment !== null && count < TAIL_SEGMENTS_MAX && !this.#isPast; count++) {
+    for (let count = 0; count < TAIL_SEGMENTS_MAX && !this.#isPast; count++) {
       this.#ctx.signal.throwIfAborted();
       const next = archive.after(segment);
       const piece = await this.#behindArchive(next);
       const stopped = piece === null ? "missing" : await this.#segment(piece.bytes, piece.source);
       segment = next;
       if (stopped === null) continue;
-      // A later streamed segment may exist.
-      const following = streamed.segments.find(({ lsn }) => lsn > next.lsn);
-      if (following === undefined) return;
+      const following = firstAfter(known, next);
+      if (following === null) return;
       this.#lose(next.name, next, stopped, following);
       segment = archive.before(following);
     }
@@ -337,6 +339,13 @@ export class Search {
     this.#reader.forget();
     this.#parts.tracker.lose();
   }
+}
+
+function firstAfter(segments: readonly Segment[], { lsn: after }: Segment): Segment | null {
+  return segments.reduce<Segment | null>(
+    (first, segment) => (segment.lsn > after && (first === null || segment.lsn < first.lsn) ? segment : first),
+    null,
+  );
 }
 
 /** Databases with an unnamed object. */

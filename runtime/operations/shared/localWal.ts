@@ -97,7 +97,7 @@ async function findNewest(
 }
 
 /** False for a file that PostgreSQL has removed in the meantime, or not written yet. */
-async function hasOwnHeader(path: string, name: string, cluster: ClusterIdentity): Promise<boolean> {
+export async function hasOwnHeader(path: string, name: string, cluster: ClusterIdentity): Promise<boolean> {
   const handle = await nullIfMissing(open(path, "r"));
   if (handle === null) return false;
   const head = Buffer.alloc(WAL_HEADER_SIZE_BYTES);

@@ -99,6 +99,10 @@ const METHODS: Readonly<Record<string, { readonly kind: string; readonly sql: re
     kind: "truncate",
     sql: ["SAVEPOINT a", "TRUNCATE $T", "RELEASE a", "INSERT INTO noise VALUES (-1, 'x')"],
   },
+  truncateInSubtransactionAfterInsert: {
+    kind: "truncate",
+    sql: ["INSERT INTO noise VALUES (-1, 'x')", "SAVEPOINT a", "TRUNCATE $T", "RELEASE a", "ANALYZE $T"],
+  },
   deleteInSubtransaction: { kind: "delete", sql: ["SAVEPOINT a", "DELETE FROM $T", "RELEASE a"] },
   truncateAndFill: {
     kind: "truncate",
@@ -421,6 +425,10 @@ async function makeTurn(client: Client, session: number, turn: number): Promise<
       "BEGIN; SAVEPOINT a; DELETE FROM noise; ROLLBACK TO a; INSERT INTO noise VALUES (0, 'kept'); COMMIT",
     );
   if (turn % 7 === session) await client.query("BEGIN; DROP TABLE noise; ROLLBACK");
+  if (turn % 11 === session)
+    await client.query(
+      `BEGIN; INSERT INTO noise VALUES (-2, 'x'); SAVEPOINT a; CREATE TABLE brief${session} (id int); RELEASE a; DROP TABLE brief${session}; COMMIT`,
+    );
   if (turn % 9 === session)
     await client.query("CREATE TEMPORARY TABLE short (id int); DROP TABLE short; TRUNCATE mine");
   if (turn % 20 === session) await client.query(`VACUUM FULL rewritten${session}`);

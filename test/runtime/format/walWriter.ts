@@ -243,6 +243,39 @@ export function endOf(parts: CommitParts, major = 15): { readonly main: Uint8Arr
   };
 }
 
+export interface PreparedParts {
+  readonly xid: number;
+  readonly atUs: bigint;
+  readonly gid: string;
+  readonly subtransactions: readonly number[];
+}
+
+/** Main data of PREPARE TRANSACTION ("access/xact.h", xl_xact_prepare). Since 15 it counts statistics. */
+export function preparedOf({ atUs, gid, subtransactions, xid }: PreparedParts, major = 15): Uint8Array {
+  const aligned = (part: Uint8Array): Uint8Array => Buffer.concat([part, Buffer.alloc((8 - (part.length % 8)) % 8)]);
+  const relationCounts = [0, 0];
+  const statisticsCounts = major >= 15 ? [0, 0] : [];
+  const fixed = pack(
+    [4, 0x57f94534],
+    [4, 200],
+    [4, xid],
+    [4, 5],
+    pgTime(atUs),
+    [4, 10],
+    [4, subtransactions.length],
+    ...[...relationCounts, ...statisticsCounts].map((count): [4, number] => [4, count]),
+    [4, 0],
+    [1, 0],
+    // The alignment of the next field.
+    [1, 0],
+    [2, gid.length + 1],
+    [8, 0],
+    [8, 0],
+  );
+  const xids = pack(...subtransactions.map((each): [4, number] => [4, each]));
+  return Buffer.concat([fixed, aligned(pack(`${gid}\0`)), aligned(xids), Buffer.alloc(40, 0x41)]);
+}
+
 /**
  * The first megabyte of a segment that creates a tablespace.
  * @param beforeEnd the record begins so many bytes before the end, or early if absent

@@ -3,32 +3,13 @@ import { describe, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
 import { parseTransactionEnd } from "../../../../runtime/format/wal/walTransaction";
 import { errorOf } from "../vectors";
-import { endOf, pack, pgTime } from "../walWriter";
+import { endOf, pack, pgTime, preparedOf } from "../walWriter";
 
 const AT_US = 1_763_715_153_123_456n;
 const COMMIT = 0x00;
 const ABORT = 0x20;
 const COMMIT_PREPARED = 0x30;
 const ABORT_PREPARED = 0x40;
-
-/** The header of PREPARE TRANSACTION ("access/twophase.c", TwoPhaseFileHeader). Since 15 it counts statistics. */
-function prepared(xid: number, name: string, major: number): Uint8Array {
-  const counts = major >= 15 ? 6 : 4;
-  const head = pack(
-    [4, 0x57f94534],
-    [4, 200],
-    [4, xid],
-    [4, 5],
-    pgTime(AT_US),
-    ...Array.from({ length: counts }, (): [4, number] => [4, 0]),
-    [1, 0],
-    [1, 0],
-    [2, name.length + 1],
-    [8, 0],
-    [8, 0],
-  );
-  return Buffer.concat([head, Buffer.alloc((8 - (head.length % 8)) % 8), pack(`${name}\0`), Buffer.alloc(40, 0x41)]);
-}
 
 describe("records that end transactions", () => {
   it.each([14, 15, 16, 17, 18, 19])("of PostgreSQL %i have every part in order", (major) => {
@@ -65,12 +46,15 @@ describe("records that end transactions", () => {
       kind: "abort",
       ...expected,
     });
-    expect(parseTransactionEnd(prepared(690, "a b'c", major), 0x10, 690, major)).toEqual({
-      ...expected,
-      kind: "prepare",
-      subtransactions: [],
-      dropped: [],
-    });
+    for (const [gid, subtransactions] of [
+      ["a b'c", [701, 702]],
+      ["seventh", [701]],
+      ["eighth's", []],
+    ] as const) {
+      const main = preparedOf({ xid: 690, atUs: AT_US, gid, subtransactions }, major);
+      const end = { ...expected, kind: "prepare", dropped: [], subtransactions, preparedAs: gid };
+      expect(parseTransactionEnd(main, 0x10, 690, major)).toEqual(end);
+    }
   });
 
   it("may have only a time", () => {
@@ -124,8 +108,8 @@ describe("records that end transactions", () => {
     });
     for (let cut = 0; cut < main.length; cut++)
       await errorOf("format", () => parseTransactionEnd(main.subarray(0, cut), COMMIT_PREPARED | flag, 0, 15));
-    const head = prepared(690, "gone", 15);
-    for (let cut = 0; cut < 77; cut++)
+    const head = preparedOf({ xid: 690, atUs: AT_US, gid: "gone", subtransactions: [701] }, 15);
+    for (let cut = 0; cut < 84; cut++)
       await errorOf("format", () => parseTransactionEnd(head.subarray(0, cut), 0x10, 690, 15));
     for (const bit of [0x02, 0x04, 0x08, 0x100]) {
       const negative = pack(pgTime(AT_US), [4, bit | 0x10], [4, -1], [4, 690], [4, 0]);

@@ -22,7 +22,8 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
 import { type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { endOf, pack, pgTime, WalWriter } from "../../format/walWriter";
+import { classRow, page } from "../../format/page/pages";
+import { endOf, pack, pgTime, preparedOf, WalWriter } from "../../format/walWriter";
 import { vectorText } from "../../format/vectors";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";
 import { store, storeUnder } from "../archive";
@@ -49,19 +50,26 @@ beforeEach(async () => {
 /** One cluster's WAL, transaction by transaction. */
 class Story {
   readonly wal: WalWriter;
+  /** Each change of pg_class is on a page of its own, which the record has whole. */
+  #classBlock = 0;
 
   constructor(segment = 2, timeline = 1, systemId = CLUSTER.systemId) {
     this.wal = new WalWriter({ segment, timeline, systemId });
   }
 
   /** A checkpoint like a running server's: its redo point is just before it. */
-  checkpoint(nextXid: number, atS: number, earlierRedo?: bigint): this {
+  checkpoint(nextXid: number, atS: number, earlierRedo?: bigint, info = 0x10): this {
     // At the start of a segment, the redo point is after the long header.
     const redo = earlierRedo ?? (this.wal.lsn % BigInt(WAL_SIZE_BYTES) === 0n ? this.wal.lsn + 40n : this.wal.lsn);
     const timeS = FROM_US / SECOND_US + BigInt(atS);
     const main = pack([8, redo], [4, 1], [4, 1], [8, 1], [8, nextXid], Buffer.alloc(32), [8, timeS], Buffer.alloc(16));
-    this.wal.add({ resourceManager: 0, info: 0x10, body: { main } });
+    this.wal.add({ resourceManager: 0, info, body: { main } });
     return this;
+  }
+
+  /** The last record of a server that stops. */
+  shutDown(nextXid: number, atS: number): this {
+    return this.checkpoint(nextXid, atS, undefined, 0);
   }
 
   running(nextXid: number, oldestXid = nextXid): this {
@@ -85,12 +93,48 @@ class Story {
     return this;
   }
 
-  commit(xid: number, atS: number, subtransactions?: readonly number[]): bigint {
+  insert(xid: number): this {
+    const main = pack([2, 1], [1, 0]);
+    this.wal.add({ resourceManager: 10, xid, body: { blocks: [{ file: [1663, 5, 16400], block: 0 }], main } });
+    return this;
+  }
+
+  /** A table's row in pg_class before and after, by its file; null without one. */
+  relation(xid: number, oldFile: number | null, newFile: number | null): this {
+    const files = [oldFile, newFile].filter((file) => file !== null);
+    const bytes = page(files.map((file) => ({ columns: classRow(15, "orders", { file }) })));
+    const [info, main] =
+      oldFile === null
+        ? [0x00, pack([2, 1], [1, 0])]
+        : newFile === null
+          ? [0x10, pack([4, xid], [2, 1], [1, 0], [1, 0])]
+          : [0x20, pack([4, xid], [2, 1], [1, 0], [1, 0], [4, 0], [2, 2])];
+    const image = { bytes, holeOffset: 0, info: 0x02 };
+    const blocks = [{ file: [1663, 5, 1259], block: this.#classBlock++, image }] as const;
+    this.wal.add({ resourceManager: 10, info, xid, body: { blocks, main } });
+    return this;
+  }
+
+  commit(xid: number, atS: number, subtransactions?: readonly number[], droppedFile?: number): bigint {
     const { flag, main } = endOf({
       atUs: FROM_US + BigInt(atS) * SECOND_US,
       ...(subtransactions === undefined ? {} : { subtransactions }),
+      ...(droppedFile === undefined ? {} : { dropped: [[1663, 5, droppedFile]] }),
     });
     return this.wal.add({ resourceManager: 1, info: flag, xid, body: { main } });
+  }
+
+  prepare(xid: number, atS: number, subtransactions: readonly number[]): this {
+    const main = preparedOf({ xid, atUs: FROM_US + BigInt(atS) * SECOND_US, gid: "two", subtransactions });
+    this.wal.add({ resourceManager: 1, info: 0x10, xid, body: { main } });
+    return this;
+  }
+
+  commitPrepared(xid: number, atS: number, subtransactions: readonly number[]): this {
+    const atUs = FROM_US + BigInt(atS) * SECOND_US;
+    const { flag, main } = endOf({ atUs, subtransactions, twoPhaseXid: xid });
+    this.wal.add({ resourceManager: 1, info: 0x30 | flag, xid: 0, body: { main } });
+    return this;
   }
 
   incident(xid: number, atS: number, rows = 1): bigint {
@@ -299,8 +343,37 @@ describe("WAL after the archive's end", () => {
     // `find` ignores files of another cluster.
     const other = new WalWriter({ segment: 4 });
     other.fillPage();
-    writeFileSync(join(walDirectory, walName(4)), other.segments().get(4) as Uint8Array);
+    for (const no of [4, 5]) writeFileSync(join(walDirectory, walName(no)), other.segments().get(4) as Uint8Array);
     expect(findText(await look())).toContain("NOTE: the server's pg_wal is not on this machine");
+  });
+
+  // claim: docs/find.md: WAL that is neither in a repository nor in `pg_wal` is `UNKNOWN`, also before unarchived WAL
+  it("goes on in pg_wal behind segments that exist nowhere, and reports them as unknown", async () => {
+    const story = await lostHost();
+    story.next().incident(704, 50);
+    story.next().incident(705, 60);
+    story.next();
+    mkdirSync(walDirectory);
+    for (const no of [6, 7]) writeFileSync(join(walDirectory, walName(no)), story.segment(no));
+    // Recycled for later, and of a timeline off the path.
+    writeFileSync(join(walDirectory, walName(9)), story.segment(2));
+    writeFileSync(join(walDirectory, walName(5, 7)), story.segment(5));
+    const unread = { fromSegment: walName(4), toSegment: walName(5), reason: "missing" };
+    const result = await look();
+    expect(xids(result).slice(2)).toEqual([
+      [704, "pg_wal"],
+      [705, "pg_wal"],
+    ]);
+    expect(result.unknown).toMatchObject([unread]);
+    expect(result.unknown[0]?.beforeUs).toBe(FROM_US + 50n * SECOND_US);
+    expect(result.notes.join()).not.toContain("pg_wal");
+    // A streamed segment that comes first is read first.
+    await stream(repos[0], walName(5), story.segment(5), 0, WAL_SIZE_BYTES);
+    expect(xids(await look()).slice(2)).toEqual([
+      [703, "stream"],
+      [704, "pg_wal"],
+      [705, "pg_wal"],
+    ]);
   });
 
   it("WAL that was archived meanwhile is looked up again", async () => {
@@ -531,6 +604,37 @@ describe("transactions that began before the WAL that is read", () => {
       [5, false],
       [4_294_967_295, true],
     ]);
+  });
+});
+
+describe("subtransactions", () => {
+  const marked = ({ transactions }: SearchResult): unknown[] =>
+    transactions.map(({ markers, xid }) => [xid, ...markers.map(({ kind, name, rows }) => [kind, name, rows])]);
+
+  // claim: docs/find.md: what a released savepoint did is its transaction's, whichever part wrote first
+  it("give a relation its first state, although the transaction wrote something before them", async () => {
+    const story = new Story().checkpoint(700, -60);
+    story.insert(700).relation(701, 16500, 16501).relation(700, 16501, 16501).commit(700, 10, [701], 16500);
+    story.insert(702).relation(703, null, 16600).relation(702, 16600, null).commit(702, 20, [703], 16600);
+    story.insert(704).relation(705, 16501, 16502).relation(704, 16502, null).commit(704, 30, [705], 16501);
+    story.next();
+    await archive(story, [2]);
+    expect(marked(await look())).toEqual([
+      [700, ["truncate", "public.orders", null]],
+      [704, ["drop", "public.orders", null]],
+    ]);
+  });
+
+  it("of a prepared transaction outlive the server, those of others do not", async () => {
+    const story = new Story().checkpoint(700, -60);
+    story.insert(700).delete(701, 3).prepare(700, 10, [701]);
+    story.delete(702, 9).shutDown(703, 20);
+    story.commitPrepared(700, 30, [701, 702]);
+    story.next();
+    await archive(story, [2]);
+    const result = await look();
+    expect(marked(result)).toEqual([[700, ["delete", "5/16400", 3]]]);
+    expect(result.transactions[0]?.preparedAs).toBe("two");
   });
 });
 

@@ -37,6 +37,7 @@ function activity(more: Partial<Activity> = {}, relations: readonly Partial<Clas
       isNew: false,
       files: new Set(files),
       row: known,
+      firstLsn: 1n,
       lsn: 1n,
       ...each,
     };
