@@ -32,7 +32,7 @@ export interface FindDeps {
  * @throws repoInvalid, fileMissing without WAL to read
  */
 export async function find(deps: FindDeps, options: FindOptions, ctx: Context): Promise<SearchResult> {
-  const { archive, notes } = await openArchive(deps.repos, options, ctx);
+  const { archive, beginUs, notes } = await openArchive(deps.repos, options, ctx);
   const window = await findWindow(archive, options.fromUs, ctx);
   if (window === null) throw fail("fileMissing", `no repository has WAL of timeline ${archive.timeline}`);
   const backups = await listBackupEnds(deps.repos, archive);
@@ -43,7 +43,14 @@ export async function find(deps: FindDeps, options: FindOptions, ctx: Context): 
   const search = new Search({ archive, streamed, tracker, names, backups }, options, ctx);
   await search.run(window.segments);
   const result = search.result(window.segments[0]?.lsn ?? 0n);
-  return { ...result, notes: [...notes, ...result.notes] };
+  return { ...result, beginUs, notes: [...notes, ...result.notes] };
+}
+
+interface OpenedArchive {
+  readonly archive: WalArchive;
+  /** {@link SearchResult.beginUs} */
+  readonly beginUs: bigint | null;
+  readonly notes: readonly string[];
 }
 
 /** The archive of the newest cluster that has WAL from before the end of the time range. */
@@ -51,12 +58,19 @@ async function openArchive(
   repos: readonly Repository[],
   { fromUs, timeline, toUs, walDirectory }: FindOptions,
   ctx: Context,
-): Promise<{ readonly archive: WalArchive; readonly notes: readonly string[] }> {
+): Promise<OpenedArchive> {
+  const begin = (firstUs: bigint | null): Omit<OpenedArchive, "archive"> => ({
+    beginUs: firstUs !== null && firstUs > fromUs ? firstUs : null,
+    notes: [],
+  });
   const [present, ...former] = await listClusters(repos);
-  if (present === undefined || former.length === 0)
-    return { archive: await WalArchive.open(repos, { timeline, walDirectory }, ctx), notes: [] };
+  if (present === undefined || former.length === 0) {
+    const archive = await WalArchive.open(repos, { timeline, walDirectory }, ctx);
+    return { archive, ...begin(await findFirstTime(archive, ctx)) };
+  }
   const clusters = [present, ...former];
   let newest: WalArchive | BackupError | null = null;
+  let oldestUs: bigint | null = null;
   for (const [index, cluster] of clusters.entries()) {
     const opened: WalArchive | BackupError = await WalArchive.open(
       repos,
@@ -69,18 +83,15 @@ async function openArchive(
     // A previous cluster writes nothing more.
     if (index > 0) opened.isLocalThere = true;
     const firstUs = await findFirstTime(opened, ctx);
+    oldestUs = firstUs ?? oldestUs;
     if (firstUs !== null && firstUs >= toUs) continue;
     const before = clusters[index + 1];
-    const isCut = before !== undefined && firstUs !== null && firstUs > fromUs;
-    const from = `the WAL of PostgreSQL ${opened.version} begins at ${formatTime(firstUs ?? 0n)}`;
-    const notes = isCut
-      ? [
-          `${from}: --to='${formatTime(firstUs)}' searches that of PostgreSQL ${before.version}, from before stanza-upgrade`,
-        ]
-      : [];
-    return { archive: opened, notes };
+    if (before === undefined || firstUs === null || firstUs <= fromUs) return { archive: opened, ...begin(firstUs) };
+    const from = `the WAL of PostgreSQL ${opened.version} begins at ${formatTime(firstUs)}`;
+    const note = `${from}: --to='${formatTime(firstUs)}' searches that of PostgreSQL ${before.version}, from before stanza-upgrade`;
+    return { archive: opened, beginUs: null, notes: [note] };
   }
-  if (newest instanceof WalArchive) return { archive: newest, notes: [] };
+  if (newest instanceof WalArchive) return { archive: newest, ...begin(oldestUs) };
   throw newest ?? fail("fileMissing", "no repository has WAL");
 }
 

@@ -15,12 +15,14 @@ export function findText(result: SearchResult, form: TargetForm = "options"): st
   const lines = result.transactions.flatMap((transaction) => transactionLines(transaction, form));
   for (const span of result.unknown) lines.push(unknownLine(span));
   if (result.transactions.length === 0)
-    lines.push("no matching DROP, TRUNCATE, DELETE or UPDATE. Use an earlier --from to search further back.");
+    lines.push(
+      `no matching DROP, TRUNCATE, DELETE or UPDATE.${result.beginUs === null ? " Use an earlier --from to search further back." : ""}`,
+    );
   if (result.leftOut > 0)
     lines.push(
       `${result.leftOut} more that destroyed less. Use --table, --kind, --from and --to to narrow the search, or raise --limit.`,
     );
-  for (const note of [...sourceNotes(result), ...result.notes]) lines.push(`NOTE: ${note}`);
+  for (const note of [...sourceNotes(result), ...notesOf(result)]) lines.push(`NOTE: ${note}`);
   if (result.cut > 0)
     lines.push(
       `NOTE: ${result.cut} transactions began before the searched WAL, or may have: their earlier rows are not counted`,
@@ -30,6 +32,12 @@ export function findText(result: SearchResult, form: TargetForm = "options"): st
     `read WAL of timeline ${result.timeline} from ${formatLsn(result.fromLsn)} to ${formatLsn(result.toLsn)}: ${result.committed} transactions were committed in this time range${last}`,
   );
   return `${lines.join("\n")}\n`;
+}
+
+function notesOf({ beginUs, notes }: SearchResult): string[] {
+  return beginUs === null
+    ? [...notes]
+    : [`the archive's WAL begins at ${formatTime(beginUs)}: earlier commits are unknown`, ...notes];
 }
 
 const SOURCES: Readonly<Record<WalSource, string>> = {
@@ -145,7 +153,7 @@ export function findJson(result: SearchResult): JsonValue {
       after: timeOrNull(afterUs),
       before: timeOrNull(beforeUs),
     })),
-    notes: [...result.notes],
+    notes: notesOf(result),
   };
 }
 

@@ -73,6 +73,8 @@ export interface SearchResult {
   /** Where reading began. */
   readonly fromLsn: bigint;
   readonly toLsn: bigint;
+  /** The archive's first time if that is after `from`: earlier commits are unknown. Else null. */
+  readonly beginUs: bigint | null;
   readonly lastUs: bigint | null;
   readonly transactions: readonly MatchedTransaction[];
   /** Number of transactions beyond the limit. */
@@ -139,7 +141,7 @@ export class Search {
     await this.#tail(before);
   }
 
-  result(fromLsn: bigint): SearchResult {
+  result(fromLsn: bigint): Omit<SearchResult, "beginUs"> {
     this.#cut(this.#options.limit);
     const transactions = this.#kept
       .map(({ transaction }) => transaction)

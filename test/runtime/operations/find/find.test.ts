@@ -639,6 +639,29 @@ describe("subtransactions", () => {
 });
 
 describe("unknowns", () => {
+  // claim: docs/find.md: a range that begins before the archive's WAL is a note
+  it("a range that begins before the archive does is a note, and no earlier one is proposed", async () => {
+    const story = new Story().checkpoint(700, -60);
+    story.commit(700, 10);
+    story.next();
+    await archive(story, [2]);
+    const note = "the archive's WAL begins at 2025-11-21 08:49:00.000000+00: earlier commits are unknown";
+    const early = await look({ fromUs: FROM_US - 3600n * SECOND_US });
+    expect(findText(early)).toContain(`no matching DROP, TRUNCATE, DELETE or UPDATE.\nNOTE: ${note}\n`);
+    expect(findJson(early)).toMatchObject({ notes: [note, expect.any(String), expect.any(String)] });
+    const inside = await look();
+    expect(findText(inside)).toContain("UPDATE. Use an earlier --from to search further back.\n");
+    expect(findText(inside)).not.toContain("begins at");
+    // After a stanza-upgrade the oldest cluster's WAL counts, also if the range ends before it.
+    const systemId = CLUSTER.systemId + 1n;
+    await stanzaUpgrade(repos, { ...CONTROL, systemId }, ctx);
+    const present = new Story(6, 1, systemId).checkpoint(900, 7200).next();
+    for (const repo of repos) await storeUnder("15-2", repo, [walName(6), present.segment(6)]);
+    for (const toUs of [FROM_US, FROM_US - 1800n * SECOND_US])
+      expect(findText(await look({ fromUs: FROM_US - 3600n * SECOND_US, toUs }))).toContain(note);
+    expect(findText(await look())).not.toContain("begins at");
+  });
+
   // claim: docs/find.md: incomplete row counts are…
   it("unknown names are reported with the reason, also if they hide an incident", async () => {
     const story = new Story().checkpoint(700, -60);
