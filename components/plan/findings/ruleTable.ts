@@ -555,7 +555,11 @@ export const RULES = {
     "use the argument that decides it, or a name and value of docs/reference/options.md",
   ),
   PB171: warning("an option without effect", "only stock pgBackRest reads it", "leave it out"),
-  PB180: warning("a stale check without targets", "nobody is notified", "set `notify` or `notifySecret`"),
+  PB180: warning(
+    "a stale check without targets",
+    "nobody is notified",
+    "set `notify` or `notifySecret`, with a target that subscribes to `stale`",
+  ),
   PB181: warning("text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
   PB190: error("an argument that does not exist", "it would have no effect", "use a known name"),
   PB191: error("a value of another type", "it would become something else in the objects", "do what the message says"),

@@ -26,10 +26,23 @@ export function checkHostArguments(plan: HostPlan): Finding[] {
   );
 }
 
-function checkStale({ maintenance, notifies }: HostPlan): Finding[] {
-  if (notifies || !maintenance.some(({ name }) => name === "stale")) return [];
-  const fact = "it only logs to the journal what is too old";
-  return [finding("PB180", "maintenance.stale", fact, 'set notify, for instance { targets: [{ type: "ntfy", … }] }')];
+function checkStale({ maintenance, notices, notifies, stanza }: HostPlan): Finding[] {
+  if (!maintenance.some(({ name }) => name === "stale")) return [];
+  const unit = `pgbackstop-${stanza}-stale.service`;
+  const isTaken = notices.some(
+    ({ events, units }) => events.includes("stale") && (units.length === 0 || units.includes(unit)),
+  );
+  if (isTaken) return [];
+  const [fact, hint] = notifies
+    ? [
+        `no target of notify subscribes to stale of ${unit}: it only fails when something is too old`,
+        'add "stale" to the events of a target, and the unit to its units if it has some',
+      ]
+    : [
+        "it only logs to the journal what is too old",
+        'set notify, for instance { targets: [{ type: "ntfy", … }] }',
+      ];
+  return [finding("PB180", "maintenance.stale", fact, hint)];
 }
 
 function checkAgent(plan: HostPlan): Finding[] {

@@ -32,7 +32,8 @@ export const checkCommand: Command = async (proc) => {
     result.ok ? result.value.map((error) => repoErrorLine(result.repoIndex, error)) : [],
   );
   for (const line of lines) proc.ctx.log.warn(line);
-  await notifyStale(proc, lines);
+  // What is known of some repositories does not end an alert about others.
+  if (lines.length > 0 || results.every(({ ok }) => ok)) await notifyStale(proc, lines);
   const error = serverError ?? combinedError("check", results);
   if (error !== null) throw error;
   if (lines.length > 0) throw fail("backupSetInvalid", `backups, dumps or WAL are too old:\n${lines.join("\n")}`);

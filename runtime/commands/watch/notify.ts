@@ -8,7 +8,7 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Config } from "../../config/types";
 import { monitoredUnit, ownUnit, type UnitFacts } from "../../local/systemdUnit";
-import { deliver } from "../../notify/deliver";
+import { deliver, interested } from "../../notify/deliver";
 import { type Notification, notificationOf, type NotificationInput } from "../../notify/message";
 import { type NotifyTarget, parseTargets } from "../../notify/targets";
 import { loadLocalDrills } from "../../operations/drill/history";
@@ -59,9 +59,7 @@ async function send(
   throw fail(
     "command",
     `${failed.length} of ${deliveries.length} notification(s) were not delivered:\n${failed.join("\n")}`,
-    {
-      hint: "Test every target: pgbackstop notify --event=test",
-    },
+    { hint: "Test every target: pgbackstop notify --event=test" },
   );
 }
 
@@ -69,12 +67,14 @@ async function send(
  * `check --stale`: sends what is too old. Only Alertmanager gets the news that nothing is: it ends the alert. Without
  * targets nothing is sent.
  * @param lines `repo1: …`, empty when everything is recent
- * @throws command (104) if a target was not reached
+ * @throws command (104) if a target was not reached, or none subscribes to what is too old: the unit must then fail
  */
 export async function notifyStale(proc: Invocation & MachineAccess, lines: readonly string[]): Promise<void> {
   const { config, ctx, machine } = proc;
-  const targets = ((await findTargets(proc)) ?? []).filter(({ type }) => lines.length > 0 || type === "alertmanager");
-  if (targets.length === 0) return;
+  const all = await findTargets(proc);
+  if (all === null) return;
+  const targets = all.filter(({ type }) => lines.length > 0 || type === "alertmanager");
+  if (lines.length === 0 && targets.length === 0) return;
   const { JOB_NAME: job = "", JOB_NAMESPACE: namespace = "" } = machine.environment;
   const stanza = config.stanza ?? "";
   const notification = notificationOf({
@@ -89,6 +89,12 @@ export async function notifyStale(proc: Invocation & MachineAccess, lines: reado
     atMs: ctx.clock.nowMs(),
     ...(job === "" ? {} : { whereToLook: [`log: kubectl logs -n ${namespace} job/${job}`] }),
   });
+  if (lines.length > 0 && interested(targets, notification).length === 0) {
+    const of = notification.unit === "" ? "" : ` of ${notification.unit}`;
+    throw fail("command", `no target subscribes to '${notification.event}'${of}, so nobody was notified:\n${lines.join("\n")}`, {
+      hint: `Add "${notification.event}" to the events of a target, and the unit to its units if it has some.`,
+    });
+  }
   await send(proc, targets, notification);
 }
 

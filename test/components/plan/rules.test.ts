@@ -344,6 +344,29 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ],
   ["a stale check that tells nobody", { maintenance: { stale: {} } }, ["PB180 maintenance.stale"]],
   [
+    "a stale check that no target subscribes to",
+    {
+      maintenance: { stale: {} },
+      notify: {
+        targets: [
+          { type: "healthchecks" },
+          { type: "ntfy", events: ["failure"] },
+          { type: "webhook", units: ["pgbackstop-ledger-full.service"] },
+        ],
+      },
+    },
+    ["PB180 maintenance.stale"],
+  ],
+  [
+    "a stale check with a target of its own",
+    {
+      stanza: "ledger",
+      maintenance: { stale: {} },
+      notify: { targets: [{ type: "webhook", units: ["pgbackstop-ledger-stale.service"] }] },
+    },
+    [],
+  ],
+  [
     "a stale check that notifies",
     { maintenance: { stale: {} }, notify: { existingFile: "/run/secrets/notify.json" } },
     [],

@@ -116,12 +116,15 @@ test("a dump that is too old, lacks a file or does not exist is reported where o
 });
 
 /** `check --stale` with a webhook and an Alertmanager as targets. */
-async function check(expectBackupWithinS: number, argv = ["--no-archive-check"]): Promise<number> {
-  const file = join(folder, "notify.json");
-  const targets = [
+async function check(
+  expectBackupWithinS: number,
+  argv = ["--no-archive-check"],
+  targets: readonly object[] = [
     { type: "webhook", url: `${web.origin}/hook` },
     { type: "alertmanager", url: web.origin },
-  ];
+  ],
+): Promise<number> {
+  const file = join(folder, "notify.json");
   writeFileSync(file, JSON.stringify({ targets }));
   const options = ["--stale", `--notify-file=${file}`, "--unit=pgbackstop-main-stale.service", ...argv, "check"];
   const base = host({ argv: options, repos, ctx: testContext({ clock: systemClock }), folder });
@@ -158,6 +161,33 @@ test("when all are recent, only Alertmanager hears of it: its alert ends", async
   ]);
   const [alert] = JSON.parse(web.requests[0]?.body ?? "[]") as { readonly endsAt: string }[];
   expect(Date.parse(alert?.endsAt ?? "")).toBeLessThanOrEqual(systemClock.nowMs());
+});
+
+// claim: docs/notifications.md: a check that no target subscribes to fails with another exit code, so that the unit fails
+test("without a target for what is too old, the check fails with another code and names it", async () => {
+  await fill(FULL);
+  const url = `${web.origin}/hook`;
+  for (const targets of [
+    [],
+    [{ type: "webhook", url, events: ["failure"] }],
+    [{ type: "webhook", url, units: ["pgbackstop-main-full.service"] }],
+  ]) {
+    const failed = check(47 * HOUR_S, undefined, targets);
+    await expect(failed).rejects.toMatchObject({ exitCode: 104 });
+    await expect(failed).rejects.toThrow(
+      /'stale' of pgbackstop-main-stale\.service, so nobody was notified:\nrepo2: \[BackupSetInvalidError\] the newest/,
+    );
+    expect(await check(49 * HOUR_S, undefined, targets)).toBe(0);
+  }
+  expect(web.requests).toEqual([]);
+});
+
+// claim: docs/notifications.md: an alert ends only after every repository was read
+test("an unreadable repository ends no alert", async () => {
+  await fill(FULL);
+  storages[0]?.breakDown(fail("hostConnect", "unable to connect"));
+  await expect(check(49 * HOUR_S)).rejects.toThrow(/unable to connect/);
+  expect(web.requests).toEqual([]);
 });
 
 test("neither a dead server nor an unreadable repository hides what is too old", async () => {
