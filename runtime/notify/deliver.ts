@@ -7,7 +7,7 @@ import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Secret } from "../base/secret";
 import type { Notification } from "./message";
 import { plainText, requestOf } from "./requests";
-import { sendLetter } from "./smtp";
+import { letterAttempt } from "./smtp";
 import type { NotifyTarget } from "./targets";
 import { inAttempts, post } from "../web/post";
 
@@ -45,7 +45,7 @@ export function deliver(
     interested(targets, notification).map(async (target): Promise<Delivery> => {
       try {
         const ca = target.caFile === undefined ? null : await authorityOf(target.caFile, parts);
-        await inAttempts(ctx, (signal) => send(target, notification, ca, signal, ctx));
+        await inAttempts(ctx, attemptOf(target, notification, ca, ctx));
         return { target: target.name, error: null };
       } catch (error) {
         return { target: target.name, error: withoutSecrets(target, toBackupError(error)) };
@@ -60,17 +60,16 @@ async function authorityOf(path: string, { readFile }: DeliverParts): Promise<Ui
   return bytes;
 }
 
-function send(
+function attemptOf(
   target: NotifyTarget,
   notification: Notification,
   ca: Uint8Array | null,
-  signal: AbortSignal,
   ctx: Context,
-): Promise<unknown> {
-  if (target.type !== "email") return post(requestOf(target, notification), ca, signal);
+): (signal: AbortSignal) => Promise<unknown> {
+  if (target.type !== "email") return (signal) => post(requestOf(target, notification), ca, signal);
   const id = `${notification.atMs}-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`;
   const { atMs, host, title } = notification;
-  return sendLetter(target, { subject: title, text: plainText(notification), atMs, id, host }, ca, signal);
+  return letterAttempt(target, { subject: title, text: plainText(notification), atMs, id, host }, ca);
 }
 
 /** Without the cause, which may quote what was sent. */

@@ -9,7 +9,7 @@
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { textOf } from "../base/bytes";
-import { type BackupError, fail } from "../base/errors";
+import { type BackupError, fail, isError } from "../base/errors";
 import { usualAuthoritiesAnd } from "../web/ask";
 import type { EmailTarget } from "./targets";
 
@@ -30,14 +30,47 @@ interface Reply {
 
 const REPLY_CHARS_MAX = 64 * 1024;
 
-/** @throws hostConnect (49) without a connection, service (101) for a refusal, access (105) for a wrong password */
-export async function sendLetter(
+interface Refusal {
+  readonly address: string;
+  readonly error: BackupError;
+}
+
+/**
+ * One attempt to send the letter. Recipients are independent: it goes to those that the server takes, the next attempt
+ * only to those that it refused for now, and nobody gets it twice.
+ * @throws hostConnect (49) without a connection, service (101) for a refusal, access (105) for a wrong password; about
+ * refused recipients only after the others have the letter
+ */
+export function letterAttempt(
   target: EmailTarget,
   letter: Letter,
   ca: Uint8Array | null,
+): (signal: AbortSignal) => Promise<void> {
+  let left = target.to;
+  const forever: Refusal[] = [];
+  return async (signal) => {
+    const refusals = await sendLetter({ ...target, to: left }, messageText(target, letter), letter.host, ca, signal);
+    const forNow = refusals.filter(({ error }) => error.retryable);
+    forever.push(...refusals.filter(({ error }) => !error.retryable));
+    left = forNow.map(({ address }) => address);
+    const lacking = [...forever, ...forNow];
+    if (lacking[0] === undefined) return;
+    const reasons = lacking.map(({ address, error }) => `${address}: ${error.message}`).join("; ");
+    throw fail(lacking[0].error.kind, `${lacking.length} of ${target.to.length} recipients lack it: ${reasons}`, {
+      retryable: left.length > 0,
+    });
+  };
+}
+
+/** Sends to the recipients that the server takes; returns the others. */
+async function sendLetter(
+  target: EmailTarget,
+  message: string,
+  ownName: string,
+  ca: Uint8Array | null,
   signal: AbortSignal,
-): Promise<void> {
-  const name = /^[A-Za-z0-9.-]+$/.test(letter.host) ? letter.host : "localhost";
+): Promise<readonly Refusal[]> {
+  const name = /^[A-Za-z0-9.-]+$/.test(ownName) ? ownName : "localhost";
   let line = new Line(await open(target, ca, signal), signal);
   try {
     await line.expect(220);
@@ -51,11 +84,19 @@ export async function sendLetter(
     }
     if (target.user !== undefined) await authenticate(line, target, offers);
     await line.ask(`MAIL FROM:<${target.from}>`, 250);
-    for (const address of target.to) await line.ask(`RCPT TO:<${address}>`, 250, 251);
-    await line.ask("DATA", 354);
-    await line.ask(`${messageText(target, letter)}\r\n.`, 250);
+    const refusals: Refusal[] = [];
+    for (const address of target.to)
+      await line.ask(`RCPT TO:<${address}>`, 250, 251).catch((error: unknown) => {
+        if (!isError(error, "service", "access")) throw error;
+        refusals.push({ address, error });
+      });
+    if (refusals.length < target.to.length) {
+      await line.ask("DATA", 354);
+      await line.ask(`${message}\r\n.`, 250);
+    }
     // The server has accepted the message: an error after that does not matter.
     await line.ask("QUIT", 221).catch(() => {});
+    return refusals;
   } finally {
     line.close();
   }

@@ -73,7 +73,7 @@ export interface SmtpPlan {
   readonly certificates?: CertificateFiles;
   readonly auth?: "PLAIN" | "LOGIN" | "NTLM";
   readonly password?: string;
-  /** Replies that replace the usual one for a command, used one after the other: `["RCPT", "450 try later"]`. */
+  /** Replies that replace the usual one for a command's line that begins so, each once: `["RCPT", "450 try later"]`. */
   readonly refusals?: (readonly [command: string, reply: string])[];
   /** What a man in the middle would inject right after the reply to STARTTLS. */
   readonly behindStartTls?: string;
@@ -133,7 +133,7 @@ class SmtpDialogue {
     for (let line = await lines(); line !== null; line = await lines()) {
       this.#commands.push(line.split(" ")[0] ?? "");
       const verb = line.split(" ")[0]?.toUpperCase() ?? "";
-      const at = this.#plan.refusals?.findIndex(([command]) => command === verb) ?? -1;
+      const at = this.#plan.refusals?.findIndex(([command]) => line?.startsWith(command)) ?? -1;
       if (at >= 0) {
         send(this.#plan.refusals?.splice(at, 1)[0]?.[1] ?? "");
         continue;

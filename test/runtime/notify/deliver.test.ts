@@ -435,9 +435,42 @@ describe("email", () => {
   });
 
   test("a busy server gets the letter at the next attempt", async () => {
-    const { error, letters } = await mail({ security: "none", refusals: [["RCPT", "450 try later"]] });
+    const busy = ["RCPT", "450 try later"] as const;
+    const { error, letters } = await mail({ security: "none", refusals: [busy, busy] });
     expect(error).toBeNull();
     expect(letters).toHaveLength(1);
+  });
+
+  // claim: docs/notifications.md: each recipient of an e-mail gets it once, whichever others the server refuses
+  test("a refused recipient costs the others nothing, and is reported", async () => {
+    const gone = ["RCPT TO:<boss@", "550 5.1.1 no such user"] as const;
+    const { commands, error, letters } = await mail({ security: "none", refusals: [gone] });
+    expect(letters.map(({ to }) => to)).toEqual([["ops@example.org"]]);
+    expect(letters[0]?.headers.get("To")).toBe("<ops@example.org>, <boss@example.org>");
+    expect(error?.message).toMatch(
+      /: 1 of 2 recipients lack it: boss@example\.org: the server answered 550 5\.1\.1 no such user$/,
+    );
+    expect(commands.filter((command) => command === "EHLO")).toHaveLength(1);
+  });
+
+  // claim: docs/notifications.md: each recipient of…
+  test("one that is refused for now is asked again, alone", async () => {
+    const full = ["RCPT TO:<ops@", "452 4.2.2 mailbox full"] as const;
+    const to = ["ops@example.org", "boss@example.org", "gone@example.org"];
+    const gone = ["RCPT TO:<gone@", "550 5.1.1 no such user"] as const;
+    const mended = await mail({ security: "none", refusals: [full, gone] }, { to });
+    expect(mended.letters.map((letter) => letter.to)).toEqual([["boss@example.org"], ["ops@example.org"]]);
+    expect(mended.error?.message).toMatch(/: 1 of 3 recipients lack it: gone@/);
+    const lasting = await mail({ security: "none", refusals: [full, full, full] }, { to });
+    expect(lasting.letters.map((letter) => letter.to)).toEqual([["boss@example.org", "gone@example.org"]]);
+    expect(lasting.error?.message).toMatch(/: 1 of 3 recipients lack it: ops@.*452 4\.2\.2 mailbox full$/);
+  });
+
+  test("a letter that no recipient takes is not sent", async () => {
+    const refused = ["RCPT", "550 5.7.1 relaying denied"] as const;
+    const { commands, error } = await mail({ security: "none", refusals: [refused, refused] });
+    expect(error?.message).toContain("2 of 2 recipients lack it: ops@");
+    expect(commands).not.toContain("DATA");
   });
 
   test("an unsupported login is reported", async () => {
