@@ -225,12 +225,14 @@ function backupTable({ backups, key, windows }: ReportedRepo, title: string): st
 ${scrolled(`Backups in repo${key} of ${title}`, table("", heads, rows))}</details>`;
 }
 
-/** Complete as they stand. */
+/**
+ * Complete as they stand. Without a target recovery ends with the stored WAL: a window's last moment is when its last
+ * segment was stored, and PostgreSQL refuses a time after which nothing was committed.
+ */
 function commands({ repos, stanza }: ReportedDatabase): string {
   const program = `pgbackstop --stanza=${shellQuote(stanza)}`;
   const usable = repos.filter(({ windows }) => windows.length > 0);
   const best = usable.toSorted((left, right) => endOf(right) - endOf(left))[0];
-  const target = best === undefined ? "" : `${whenText(endOf(best))}+00`;
   const lines: readonly (readonly [string, string])[] = [
     ["What does it look like now?", `${program} status`],
     ["Is every file as it was stored?", `${program} verify`],
@@ -239,12 +241,12 @@ function commands({ repos, stanza }: ReportedDatabase): string {
       : ([
           ["Does a restore work, and how long does it take?", `${program} drill --repo=${best.key}`],
           [
-            "Look at the database as it was",
-            `${program} open --repo=${best.key} --type=time --target=${shellQuote(target)} --at=/mnt/past`,
+            "Look at the database at the end of its stored WAL (at an earlier time: --type=time --target)",
+            `${program} open --repo=${best.key} --at=/mnt/past`,
           ],
           [
-            "Take the server back to that moment",
-            `${program} recover --repo=${best.key} --type=time --target=${shellQuote(target)}`,
+            "Recover the server to the end of its stored WAL (to an earlier time: --type=time --target)",
+            `${program} recover --repo=${best.key}`,
           ],
         ] as const)),
   ];

@@ -76,13 +76,14 @@ describe("the page of a report", () => {
     ]);
   });
 
-  test("commands quote the stanza, and name a moment that the repository can restore", () => {
-    const page = renderReportPage({ databases: [database({ stanza: "a b" })] });
-    const target = new Date((NOW_S - 60) * 1000).toISOString().slice(0, 19).replace("T", " ");
-    const quoted = (text: string): string => `&#39;${text}&#39;`;
-    expect(page).toContain(
-      `pgbackstop --stanza=${quoted("a b")} recover --repo=1 --type=time --target=${quoted(`${target}+00`)}`,
-    );
+  // claim: docs/report.md: the commands recover to the end of the stored WAL, which every recovery reaches
+  test("commands quote the stanza, and name no target, which recovery may not reach", () => {
+    const repos = [repo({ windows: [{ fromS: NOW_S - DAY_S, toS: NOW_S - 60 }] }), repo({ key: 2 })];
+    const page = renderReportPage({ databases: [database({ stanza: "a b", repos })] });
+    const program = "<code>pgbackstop --stanza=&#39;a b&#39;";
+    for (const command of ["drill --repo=1", "open --repo=1 --at=/mnt/past", "recover --repo=1"])
+      expect(page).toContain(`${program} ${command}</code>`);
+    expect(page).not.toContain("--target=");
   });
 
   test("drills are drawn with their objective, and failures by another shape", () => {
