@@ -141,7 +141,7 @@ export const REPOSITORY: readonly MetricDefinition[] = metrics(REPO, {
   pgbackstop_repo_up: "1 when the last attempt to read the repository succeeded",
   pgbackstop_repo_backups: ["Backups that can be restored from the repository", REPO_TYPE],
   pgbackstop_repo_last_backup_timestamp_seconds: [
-    "End of the newest backup of this type or a larger one: a full counts as diff, both count as incr",
+    "End of the newest backup of this type or a larger one: a full counts as diff, both count as incr; after an upgrade only those of the new cluster count",
     REPO_TYPE,
   ],
   pgbackstop_repo_held_backups: "Backups under a hold, which no retention removes",
@@ -150,7 +150,7 @@ export const REPOSITORY: readonly MetricDefinition[] = metrics(REPO, {
   pgbackstop_recovery_window_start_timestamp_seconds:
     "End of the oldest backup that keeps the WAL after it: recovery to any point in time reaches back to it",
   pgbackstop_recovery_window_end_timestamp_seconds:
-    "When the newest WAL segment that follows the backups without a gap was stored: recovery reaches up to it",
+    "When the newest WAL segment that follows the backups without a gap was stored: recovery reaches up to it; no sample while segments are known to be missing",
   pgbackstop_repo_wal_last_archived_timestamp_seconds: "When the newest WAL segment was stored in the repository",
   pgbackstop_repo_wal_lag_segments: "WAL segments between the newest one here and the newest one in any repository",
   pgbackstop_repo_wal_lag_seconds:

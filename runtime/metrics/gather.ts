@@ -12,7 +12,7 @@ import { loadLocalDrills } from "../operations/drill/history";
 import { ATTACK } from "../operations/drill/record";
 import { type DumpSurvey, surveyDumps } from "../operations/dump/surveyDumps";
 import { trimmedLabels } from "../operations/expire/archivePlan";
-import { findNewestWal } from "../operations/info/destinations";
+import { currentBackupsOf, findNewestWal } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
 import { type OpenedBackup, openedOf } from "../operations/open/openLocation";
 import { listOpened } from "../operations/open/openedRecords";
@@ -54,7 +54,7 @@ export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new
       const repo = repos[index];
       if (error !== null || repo === undefined) {
         ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
-        return { ...known, backups: null, newestWal: null, survey: null, dumps: null };
+        return { ...known, backups: null, current: [], newestWal: null, survey: null, dumps: null };
       }
       const newestWal = await orNull(proc, key, "WAL", () => findNewestWal(repo));
       const survey = config.monitoring.walGaps
@@ -65,7 +65,9 @@ export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new
       const dumps = await surveys.dumps.of(key, () => orNull(proc, key, "dumps", () => surveyDumps(repo)));
       const trimmed =
         info === null ? undefined : trimmedLabels(info.backups, info.currentId, repo.retention, ctx.clock.nowMs());
-      return { ...known, backups, newestWal, survey, dumps, ...given({ trimmed }) };
+      const current = info === null ? [] : currentBackupsOf(info);
+      const found = given({ trimmed, gapCount: survey?.gapCount });
+      return { ...known, backups, current, newestWal, survey, dumps, ...found };
     }),
   );
   const slot = await loadSlot(config);

@@ -17,12 +17,16 @@ export interface RepoFacts {
   readonly key: number;
   /** Null when unreadable. */
   readonly backups: readonly BackupInfoEntry[] | null;
+  /** Those of the present cluster: after an upgrade, none of the previous cluster's can be continued. */
+  readonly current: readonly BackupInfoEntry[];
   /** Null if it does not exist or is unknown. */
   readonly newestWal: StoredWal | null;
   readonly missingWalCount: number;
   readonly conflictCount: number;
   /** Labels of backups that keep no WAL after them. */
   readonly trimmed?: ReadonlySet<string>;
+  /** Missing WAL segments and histories; absent if nobody counted them. */
+  readonly gapCount?: number;
 }
 
 /** The state of one repository's queue, from the process that serves WAL. */
@@ -76,14 +80,15 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
   );
   return repos.flatMap((repo): Sample[] => {
     const labels = { stanza, repo_key: String(repo.key) };
-    const { backups, conflictCount, missingWalCount, newestWal, trimmed } = repo;
+    const { backups, conflictCount, current, gapCount = 0, missingWalCount, newestWal } = repo;
     const wal = newestWal !== null &&
       newest !== null && {
         pgbackstop_repo_wal_last_archived_timestamp_seconds: newestWal.storedAtS,
         pgbackstop_repo_wal_lag_segments: segmentsBetween(newestWal.name, newest.name, walSegmentSizeBytes),
         pgbackstop_repo_wal_lag_seconds:
           newestWal.name === newest.name ? 0 : Math.max(0, newest.storedAtS - newestWal.storedAtS),
-        pgbackstop_recovery_window_end_timestamp_seconds: (backups ?? []).length === 0 ? null : newestWal.storedAtS,
+        pgbackstop_recovery_window_end_timestamp_seconds:
+          current.length === 0 || gapCount > 0 ? null : newestWal.storedAtS,
       };
     return [
       ...samples(labels, {
@@ -91,7 +96,7 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
         pgbackstop_repo_wal_missing_files: missingWalCount,
         pgbackstop_repo_wal_conflict_files: conflictCount,
       }),
-      ...(backups === null ? [] : backupSamples(labels, backups, trimmed)),
+      ...(backups === null ? [] : backupSamples(labels, backups, repo)),
       ...samples(labels, wal || {}),
     ];
   });
@@ -114,18 +119,18 @@ export function gapSamples(stanza: string, gaps: ReadonlyMap<number, number>): S
 function backupSamples(
   labels: Sample["labels"],
   backups: readonly BackupInfoEntry[],
-  trimmed: RepoFacts["trimmed"],
+  { current, trimmed }: Pick<RepoFacts, "current" | "trimmed">,
 ): Sample[] {
   const holds = backups.flatMap((entry) => holdOf(entry) ?? []);
   const holdEnds = holds.flatMap(({ untilS }) => untilS ?? []);
-  const ends = backups.flatMap(({ label, stoppedAtS }) => (trimmed?.has(label) === true ? [] : [stoppedAtS]));
+  const ends = current.flatMap(({ label, stoppedAtS }) => (trimmed?.has(label) === true ? [] : [stoppedAtS]));
   return [
     ...TYPES.flatMap((type) => {
       const count = backups.filter((entry) => entry.type === type).length;
       return samples({ ...labels, backup_type: type }, { pgbackstop_repo_backups: count });
     }),
     ...TYPES.flatMap((type, rank): Sample[] => {
-      const counted = backups.filter((entry) => TYPES.indexOf(entry.type) <= rank).map(({ stoppedAtS }) => stoppedAtS);
+      const counted = current.filter((entry) => TYPES.indexOf(entry.type) <= rank).map(({ stoppedAtS }) => stoppedAtS);
       const newest = counted.length === 0 ? null : largest(counted);
       return samples({ ...labels, backup_type: type }, { pgbackstop_repo_last_backup_timestamp_seconds: newest });
     }),

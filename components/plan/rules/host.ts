@@ -38,10 +38,7 @@ function checkStale({ maintenance, notices, notifies, stanza }: HostPlan): Findi
         `no target of notify subscribes to stale of ${unit}: it only fails when something is too old`,
         'add "stale" to the events of a target, and the unit to its units if it has some',
       ]
-    : [
-        "it only logs to the journal what is too old",
-        'set notify, for instance { targets: [{ type: "ntfy", … }] }',
-      ];
+    : ["it only logs to the journal what is too old", 'set notify, for instance { targets: [{ type: "ntfy", … }] }'];
   return [finding("PB180", "maintenance.stale", fact, hint)];
 }
 

@@ -5,28 +5,31 @@
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
+import { given } from "../../base/given";
 import type { WorkerStatus } from "../../operations/archivePush/pushQueue";
 import { silentLog } from "../../base/log";
 import { perRepo, type RepoResult } from "../../base/parallel";
-import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { BackupInfo } from "../../format/repository/backupInfo";
 import { DRILLS, DUMPS, REPOSITORY, SYNCHRONOUS } from "../../metrics/definitions";
 import {
   attackSamples,
   drillSamples,
   dumpSamples,
   gapSamples,
+  type RepoFacts,
   repositorySamples,
   streamSamples,
   synchronousSamples,
   workerSamples,
 } from "../../metrics/samples";
 import { trimmedLabels } from "../../operations/expire/archivePlan";
-import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
+import { currentBackupsOf, findNewestWal, type StoredWal } from "../../operations/info/destinations";
 import { loadDrillHistory } from "../../operations/drill/history";
 import { ATTACK, DRILL_KINDS, type DrillRecord } from "../../operations/drill/record";
 import { type DumpSurvey, surveyDumps } from "../../operations/dump/surveyDumps";
 import type { SynchronousReport } from "../../local/streamState";
 import { stateOf, type StreamStatus } from "../../operations/stream/streamStatus";
+import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
 import type { MetricSample } from "../grpc/messages";
@@ -56,7 +59,7 @@ const WAL_TURNS = 5;
 
 export class MetricSource {
   readonly #parts: MetricParts;
-  #backups: readonly RepoResult<readonly BackupInfoEntry[]>[] = [];
+  #infos: readonly RepoResult<BackupInfo>[] = [];
   #wal: readonly RepoResult<StoredWal | null>[] = [];
   #drills: readonly DrillRecord[] = [];
   #dumps: readonly RepoResult<DumpSurvey>[] = [];
@@ -88,7 +91,7 @@ export class MetricSource {
     const quiet = { ...ctx, log: silentLog };
     for (let turn = 0; !signal.aborted; turn++) {
       this.#walSegmentSizeBytes = await this.#parts.walSegmentSizeBytes().catch(() => WAL_SEGMENT_SIZE_BYTES);
-      this.#backups = await listBackups(this.#parts.repos).catch(unknown);
+      this.#infos = await perRepo(this.#parts.repos, loadBackupInfo).catch(unknown);
       this.#trimmed = this.#trimmedLabels(ctx.clock.nowMs());
       const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
       if (turn % WAL_TURNS === 0 || !isKnown)
@@ -105,10 +108,10 @@ export class MetricSource {
 
   #trimmedLabels(nowMs: number): ReadonlyMap<number, ReadonlySet<string>> {
     return new Map(
-      this.#backups.map((result): readonly [number, ReadonlySet<string>] => {
-        const backups = result.ok ? result.value : [];
+      this.#infos.map((result): readonly [number, ReadonlySet<string>] => {
+        const { backups, currentId } = result.ok ? result.value : { backups: [], currentId: 0 };
         const repo = this.#parts.repos.find(({ key }) => key === result.repoIndex);
-        return [result.repoIndex, trimmedLabels(backups, backups.at(-1)?.dbId ?? 0, repo?.retention, nowMs)];
+        return [result.repoIndex, trimmedLabels(backups, currentId, repo?.retention, nowMs)];
       }),
     );
   }
@@ -117,21 +120,24 @@ export class MetricSource {
   #samples(): MetricSample[] {
     const stanza = this.#parts.repos[0]?.stanza ?? "";
     const workers = this.#parts.workers();
-    const facts = this.#backups.map((result) => {
+    const gaps = this.#parts.gaps();
+    const facts = this.#infos.map((result): RepoFacts => {
       const wal = this.#wal.find(({ repoIndex }) => repoIndex === result.repoIndex);
       return {
         key: result.repoIndex,
-        backups: result.ok ? result.value : null,
+        backups: result.ok ? result.value.backups : null,
+        current: result.ok ? currentBackupsOf(result.value) : [],
         trimmed: this.#trimmed.get(result.repoIndex) ?? new Set<string>(),
         newestWal: result.ok && wal?.ok === true ? wal.value : null,
         missingWalCount: workers.find(({ repoIndex }) => repoIndex === result.repoIndex)?.missingWalCount ?? 0,
         conflictCount: workers.find(({ repoIndex }) => repoIndex === result.repoIndex)?.conflictCount ?? 0,
+        ...given({ gapCount: gaps.get(result.repoIndex) }),
       };
     });
     const samples = [
       ...workerSamples(stanza, workers),
       ...repositorySamples(stanza, facts, this.#walSegmentSizeBytes),
-      ...gapSamples(stanza, this.#parts.gaps()),
+      ...gapSamples(stanza, gaps),
       ...this.#parts.streams().flatMap((status) => {
         const state = stateOf(status);
         return state === null ? [] : streamSamples(stanza, state);

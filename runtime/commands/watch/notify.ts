@@ -91,9 +91,13 @@ export async function notifyStale(proc: Invocation & MachineAccess, lines: reado
   });
   if (lines.length > 0 && interested(targets, notification).length === 0) {
     const of = notification.unit === "" ? "" : ` of ${notification.unit}`;
-    throw fail("command", `no target subscribes to '${notification.event}'${of}, so nobody was notified:\n${lines.join("\n")}`, {
-      hint: `Add "${notification.event}" to the events of a target, and the unit to its units if it has some.`,
-    });
+    throw fail(
+      "command",
+      `no target subscribes to '${notification.event}'${of}, so nobody was notified:\n${lines.join("\n")}`,
+      {
+        hint: `Add "${notification.event}" to the events of a target, and the unit to its units if it has some.`,
+      },
+    );
   }
   await send(proc, targets, notification);
 }

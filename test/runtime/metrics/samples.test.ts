@@ -37,7 +37,7 @@ test("metrics count holds, and name the next end", () => {
   const held = (label: string, untilS: number | null) =>
     backupEntry(label, { annotations: holdNotes({ reason: "audit", untilS }) });
   const valuesOf = (backups: readonly ReturnType<typeof backupEntry>[]): (number | undefined)[] => {
-    const facts = { key: 1, backups, newestWal: null, missingWalCount: 0, conflictCount: 0 };
+    const facts = { key: 1, backups, current: backups, newestWal: null, missingWalCount: 0, conflictCount: 0 };
     const all = repositorySamples("main", [facts], 16 * 1024 * 1024);
     return ["held_backups", "hold_end_timestamp_seconds"].map(
       (name) => all.find((sample) => sample.name === `pgbackstop_repo_${name}`)?.value,

@@ -76,6 +76,41 @@ test("report the last drill, from the histories", async () => {
   await refreshing;
 });
 
+test("report no recent backup and no recovery window of a former cluster, and no window's end behind a gap", async () => {
+  const ctx = testContext({ clock: new HeldClock() });
+  const repos = [1, 2, 3].map((key) => repository(key));
+  const former = { label: "20261118-064059F", wal: RANGE, stoppedAtS: 1_795_000_000 };
+  const present = { ...former, label: "20261119-064059F", dbId: 2, stoppedAtS: 1_795_080_000 };
+  const wal = { "18-2": RANGE };
+  for (const [index, backups] of [[former], [former, present], [former, present]].entries())
+    await makeStanza(repos[index] as Repository, { versions: ["17", "18"], backups, wal });
+  const source = new MetricSource({
+    repos,
+    workers: () => [],
+    gaps: () =>
+      new Map([
+        [2, 0],
+        [3, 1],
+      ]),
+    synchronous: () => null,
+    streams: () => [],
+    dumpExpectedS: () => null,
+    walSegmentSizeBytes: async () => 16 * 1024 * 1024,
+  });
+  const ending = new AbortController();
+  const refreshing = source.refreshForever(ctx, ending.signal);
+  await ctx.clock.advance(1);
+  const values = await collected(source);
+  const all = (name: string, type = ""): unknown[] =>
+    [1, 2, 3].map((key) => values[`pgbackstop_${name}_timestamp_seconds demo,${key}${type}`]);
+  expect(all("repo_last_backup", ",full")).toEqual([undefined, present.stoppedAtS, present.stoppedAtS]);
+  expect(all("recovery_window_start")).toEqual([undefined, present.stoppedAtS, present.stoppedAtS]);
+  expect(all("recovery_window_end")).toEqual([undefined, expect.any(Number), undefined]);
+  expect(values["pgbackstop_repo_backups demo,1,full"]).toBe(1);
+  ending.abort();
+  await refreshing;
+});
+
 // claim: docs/kubernetes/plugin.md: retention by time; the…
 test("report for each repository how far back and how far forward it can recover", async () => {
   const ctx = testContext({ clock: new HeldClock() });

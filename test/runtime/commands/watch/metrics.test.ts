@@ -94,6 +94,28 @@ describe("each repository", () => {
       [of("repo_backup_bytes", 1)]: entryOf(FULL).repoSizeDeltaBytes + entryOf(INCR).repoSizeDeltaBytes,
     });
     expect(values[of("recovery_window_end_timestamp_seconds", 1)]).toBeGreaterThan(0);
+    // No restore passes the gap.
+    expect(values[of("recovery_window_end_timestamp_seconds", 2)]).toBeUndefined();
+  });
+
+  // claim: docs/reference/metrics.md: after an upgrade only the new cluster's backups are recent, and only they open a
+  //   recovery window
+  test("after an upgrade counts the former cluster's backups, which are not recent any more", async () => {
+    const wal = { "17-1": [3, 4].map(segment), "18-2": [3, 4].map(segment) };
+    const fresh = { ...FULL, label: "20261119-030000F", stoppedAtS: INCR.stoppedAtS, dbId: 2 };
+    repos = [repository(1), repository(2)];
+    const [first, other] = repos as [Repository, Repository];
+    await makeStanza(first, { versions: ["17", "18"], backups: [FULL], wal });
+    await makeStanza(other, { versions: ["17", "18"], backups: [FULL, fresh], wal });
+    const { values } = await scrape();
+    const ofWindow = ["repo_last_backup", "recovery_window_start", "recovery_window_end"] as const;
+    const times = (key: number): unknown[] =>
+      ofWindow.map(
+        (name) => values[of(`${name}_timestamp_seconds`, key, name.startsWith("repo") ? "full" : undefined)],
+      );
+    expect([1, 2].map((key) => values[of("repo_backups", key, "full")])).toEqual([1, 2]);
+    expect(times(1)).toEqual([undefined, undefined, undefined]);
+    expect(times(2)).toEqual([INCR.stoppedAtS, INCR.stoppedAtS, expect.any(Number)]);
   });
 
   // claim: docs/commands.md: `metrics` reports each repository…
