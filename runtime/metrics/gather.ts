@@ -27,8 +27,7 @@ import { findDataDirectory } from "../operations/info/knownDirectory";
 
 export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new Surveys(1)): Promise<Sample[]> {
   const { config, ctx } = proc;
-  const stanza = config.stanza ?? "";
-  const [pg] = config.pgs;
+  const { pgs, stanza = "" } = config;
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
   const walSegmentSizeBytes = await proc
     .loadControl()
@@ -65,13 +64,12 @@ export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new
       const dumps = await surveys.dumps.of(key, () => orNull(proc, key, "dumps", () => surveyDumps(repo)));
       const trimmed =
         info === null ? undefined : trimmedLabels(info.backups, info.currentId, repo.retention, ctx.clock.nowMs());
-      const current = info === null ? [] : currentBackupsOf(info);
-      const found = given({ trimmed, gapCount: survey?.gapCount });
-      return { ...known, backups, current, newestWal, survey, dumps, ...found };
+      const read = { backups, current: info === null ? [] : currentBackupsOf(info), newestWal, survey, dumps };
+      return { ...known, ...read, ...given({ trimmed, gapCount: survey?.gapCount }) };
     }),
   );
   const slot = await loadSlot(config);
-  const dataDirectory = pg === undefined ? null : findDataDirectory(proc);
+  const dataDirectory = pgs[0] === undefined ? null : findDataDirectory(proc);
   const streams = await loadStreams(config, async (path) => (await proc.readFile(path)) !== null);
   return [
     ...exporterSamples({ report, backrestVersion: BACKREST_VERSION, nowS }),

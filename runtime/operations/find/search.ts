@@ -191,7 +191,7 @@ export class Search {
   async #tail(last: Segment | null): Promise<void> {
     const { archive, streamed } = this.#parts;
     if (last === null || this.#isPast) return;
-    // Listed before the reading: what the server writes meanwhile makes no gap of a segment that was read unfinished.
+    // Listed before the reading: what the server writes during it makes no gap of a segment that was read unfinished.
     const known = [...streamed.segments, ...(await archive.listLocalAfter(last))];
     let segment = last;
     for (let count = 0; count < TAIL_SEGMENTS_MAX && !this.#isPast; count++) {

@@ -163,7 +163,8 @@ test("when all are recent, only Alertmanager hears of it: its alert ends", async
   expect(Date.parse(alert?.endsAt ?? "")).toBeLessThanOrEqual(systemClock.nowMs());
 });
 
-// claim: docs/notifications.md: a check that no target subscribes to fails with another exit code, so that the unit fails
+// claim: docs/notifications.md: a check that no target subscribes to fails with another exit code, so that the
+//   unit fails
 test("without a target for what is too old, the check fails with another code and names it", async () => {
   await fill(FULL);
   const url = `${web.origin}/hook`;
