@@ -155,7 +155,7 @@ function targetOf(
   credentials: S3Credentials | undefined,
 ): RepositoryTarget {
   const { immutableDays, keyType, lockMode, managed, undeleteDays } = plan;
-  const isNamedLate = isDeferredInput(bucket.create?.name ?? bucket.existing?.name);
+  const isDeferredName = isDeferredInput(bucket.create?.name ?? bucket.existing?.name);
   const locked = immutableDays === undefined || immutableDays === 0 ? {} : { immutableDays, lockMode };
   return {
     name,
@@ -165,7 +165,7 @@ function targetOf(
       bucket: bucketName,
       endpoint,
       region,
-      uriStyle: isNamedLate ? bucketName.apply(uriStyleOf) : plan.uriStyle,
+      uriStyle: isDeferredName ? bucketName.apply(uriStyleOf) : plan.uriStyle,
       quirks: "aws",
       keyType,
       ...given({ credentials, existingSecret }),

@@ -23,7 +23,7 @@ export interface HeldLock {
   readonly pid: number | null;
 }
 
-/** Of work that `stop` forbids, and of stock's restores. */
+/** Locks of work that `stop` forbids, and of stock's restores. */
 const LOCK_FILE = /^(.+)-(archive|backup|dump|heal|restore)(?:-(\d+))?\.lock$/;
 
 /** True when the process of this number wrote a lock file at that time. */

@@ -25,7 +25,7 @@ import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from
 import { newSubPass, type Repository } from "../../repository/repository";
 import { checkArchive, checkBackup } from "../shared/identity";
 
-/** Of a stanza's first cluster. */
+/** History id of a stanza's first cluster. */
 const FIRST_ID = 1;
 
 export type StanzaCreated = "created" | "valid";

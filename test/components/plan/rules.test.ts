@@ -345,27 +345,10 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a stale check that tells nobody", { maintenance: { stale: {} } }, ["PB180 maintenance.stale"]],
   [
     "a stale check that no target subscribes to",
-    {
-      maintenance: { stale: {} },
-      notify: {
-        targets: [
-          { type: "healthchecks" },
-          { type: "ntfy", events: ["failure"] },
-          { type: "webhook", units: ["pgbackstop-ledger-full.service"] },
-        ],
-      },
-    },
+    staleTo({ type: "ntfy", events: ["failure"] }, { type: "webhook", units: ["pgbackstop-ledger-full.service"] }),
     ["PB180 maintenance.stale"],
   ],
-  [
-    "a stale check with a target of its own",
-    {
-      stanza: "ledger",
-      maintenance: { stale: {} },
-      notify: { targets: [{ type: "webhook", units: ["pgbackstop-ledger-stale.service"] }] },
-    },
-    [],
-  ],
+  ["a stale check with its own target", staleTo({ type: "webhook", units: ["pgbackstop-ledger-stale.service"] }), []],
   [
     "a stale check that notifies",
     { maintenance: { stale: {} }, notify: { existingFile: "/run/secrets/notify.json" } },
@@ -1007,4 +990,8 @@ function inHostName(endpoint: string): typeof BUCKET {
       s3: { ...s3, endpoint, region: "eu-central-1", quirks: undefined, uriStyle: "host" },
     },
   };
+}
+
+function staleTo(...targets: NonNullable<HostSettings["notify"]>["targets"] & object): Partial<HostSettings> {
+  return { stanza: "ledger", maintenance: { stale: {} }, notify: { targets } };
 }
