@@ -30,7 +30,14 @@ import {
   settingNow,
   writeSettings,
 } from "./postgresSettings";
-import { destinationText, lackingFull, renderDestinations, withoutMoved, withoutNew } from "./hostDestinations";
+import {
+  destinationText,
+  lackingFull,
+  renderDestinations,
+  withoutCertain,
+  withoutMoved,
+  withoutNew,
+} from "./hostDestinations";
 import {
   destinationLines,
   detectionOf,
@@ -215,6 +222,13 @@ export async function convergeHost(
   });
 }
 
+/** Only another update proves the host. One that failed has left `ready` false, and what it knows of locations. */
+function afterKilled(known: HostOutcome): HostOutcome {
+  if (!known.ready) return known;
+  const { locations } = known;
+  return { ...known, ready: false, ...(locations === undefined ? {} : { locations: withoutCertain(locations) }) };
+}
+
 /** The last known state, if it is that of this machine; not ready if a killed update has changed it since. */
 async function beforeOn(
   connection: Connection,
@@ -227,7 +241,7 @@ async function beforeOn(
   const { formerOwner, formerOwnersPath, owner } = desired;
   const ours = { ownersPaths: [ownersPath(desired), formerOwnersPath], owners: [owner, formerOwner] };
   if (!(await isOtherMachine(connection, { ...ours, ...given({ machineId: known.machineId }) }, machineId)))
-    return isUnfinished(answers.get("record"), [owner, formerOwner]) ? { ...known, ready: false } : known;
+    return isUnfinished(answers.get("record"), [owner, formerOwner]) ? afterKilled(known) : known;
   log(
     `${connection.name} is another machine than at the last update: it is set up from the start, and the former machine keeps what it has`,
   );
@@ -328,7 +342,7 @@ export async function readHost(
   const isKilled = isUnfinished(facts.answers.get("record"), [identity.owner]);
   // A repository that it added may still lack the backup after its gap.
   const destinations = isKilled ? withoutNew(detected.destinations, before.destinations) : detected.destinations;
-  return { ...structuredClone(before), ...detected, destinations, serverVersion, ready: before.ready && !isKilled };
+  return { ...structuredClone(isKilled ? afterKilled(before) : before), ...detected, destinations, serverVersion };
 }
 
 function lookedAt(

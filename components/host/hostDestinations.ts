@@ -82,6 +82,11 @@ export function withoutMoved(
   );
 }
 
+/** Locations after an update that was killed: it may have sent WAL elsewhere. */
+export function withoutCertain(known: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.keys(known).map((name) => [name, ""]));
+}
+
 /** False for one whose location is not known: an earlier version recorded none. */
 export function isMoved(
   name: string,

@@ -134,6 +134,12 @@ const DALIBO_CORRECTIONS: readonly Correction[] = [
     undefined,
     "PB079: WAL was thrown away for both buckets",
   ],
+  [
+    REPOSITORIES.map((name) => `${name} spec.repoConfiguration.archive.async`),
+    true,
+    false,
+    "its sidecar can write no spool, so no WAL was archived",
+  ],
   [EACH_REPOSITORY.map((where) => `${where}.verifyTLS`), undefined, true, "PB088: certificates are checked"],
   [
     EACH_REPOSITORY.map((where) => `${where}.uriStyle`),
@@ -242,7 +248,7 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
     repoConfiguration: {
       // Named after the cluster. No pushQueueMax, beyond which WAL is dropped for both buckets (PB079).
       stanza: "postgres18-immich",
-      archive: { async: true },
+      archive: { async: false },
       s3Repositories: [
         { ...b2, ...mended, secretRef: secretRef("b2") },
         { ...r2, ...mended, endpoint: `${SETTINGS.accountId}.r2.cloudflarestorage.com`, secretRef: secretRef("r2") },

@@ -121,6 +121,9 @@ function readAt(descriptor: number, target: Uint8Array, offset: number, length: 
   return part.length;
 }
 
+/** The host's own clock stamps its files. */
+const TMPFS_TYPE = 0x01021994;
+
 /** `node:fs` with the files in memory. */
 export function overFiles(real: typeof fs): object {
   const mine = {
@@ -139,6 +142,7 @@ export function overFiles(real: typeof fs): object {
         ? appendTo(descriptor, bytes.subarray(rest[0] ?? 0))
         : real.writeSync(descriptor, bytes, ...rest),
     readdirSync: (path: string) => (isOurs(path) ? namesIn(path) : real.readdirSync(path)),
+    statfsSync: (path: string) => (isOurs(path) ? { type: TMPFS_TYPE } : real.statfsSync(path)),
     closeSync: (descriptor: number) =>
       descriptor > FIRST_DESCRIPTOR ? void opened.delete(descriptor) : real.closeSync(descriptor),
   };

@@ -75,7 +75,7 @@ export const RULES = {
     "PostgreSQL must know when it may remove a segment",
     "`all`, `any`, or `named` with names of repositories",
   ),
-  PB018: warning("a run at a time that clocks skip", "its next one is a day or more away", "another hour, or UTC"),
+  PB018: warning("a run at a time that clocks skip", "that run is left out", "another hour, or UTC"),
   PB019: error(
     "a repository in the data directory",
     "it is lost with the data, and backups would include it",

@@ -9,6 +9,6 @@ export function checkRemovedTime(schedule: Pick<RunTime, "cron" | "timeZone">, p
   if (run === null) return [];
   const two = (value: number): string => String(value).padStart(2, "0");
   const date = `${run.year}-${two(run.month)}-${two(run.day)}`;
-  const fact = `clocks in ${schedule.timeZone} skip ${two(run.hour)}:${two(run.minute)}, for instance on ${date}, so the run of that day is left out`;
+  const fact = `clocks in ${schedule.timeZone} skip ${two(run.hour)}:${two(run.minute)}, for instance on ${date}, so that run is left out`;
   return [finding("PB018", `${path}.cron`, fact, "choose another hour, or UTC")];
 }

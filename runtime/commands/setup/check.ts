@@ -33,8 +33,10 @@ export const checkCommand: Command = async (proc) => {
   );
   for (const line of lines) proc.ctx.log.warn(line);
   // What is known of some repositories does not end an alert about others.
-  if (lines.length > 0 || results.every(({ ok }) => ok)) await notifyStale(proc, lines);
-  const error = serverError ?? combinedError("check", results);
+  const knows = lines.length > 0 || results.every(({ ok }) => ok);
+  const noticeError = knows ? await notifyStale(proc, lines).then(() => null, toBackupError) : null;
+  const error = serverError ?? combinedError("check", results) ?? noticeError;
+  if (noticeError !== null && noticeError !== error) proc.ctx.log.warn(noticeError.message);
   if (error !== null) throw error;
   if (lines.length > 0) throw fail("backupSetInvalid", `backups, dumps or WAL are too old:\n${lines.join("\n")}`);
   proc.ctx.log.info("the newest backups, dumps and WAL are as recent as expected");

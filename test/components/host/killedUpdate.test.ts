@@ -1,13 +1,16 @@
 /** Updates that are killed, on a host in a folder. test/hosts/converge.test.ts has a real one. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
-import { PartlyApplied } from "../../../components/host/converge";
+import { type DesiredHost, PartlyApplied } from "../../../components/host/converge";
+import type { DesiredFile } from "../../../components/host/desiredFiles";
 import type { HostOutcome } from "../../../components/host/hostIdentity";
 import { ConvergedHost, OWNER } from "../../harness/hosts/convergedHost";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 let host: ConvergedHost;
 afterEach(() => host.remove());
+
+const more = (): DesiredFile => ({ path: host.path("etc", "more"), mode: "0600", owner: "admin", content: "x" });
 
 /** The state that the engine keeps if the program dies. */
 const converged = async (): Promise<HostOutcome> => {
@@ -97,11 +100,23 @@ test("an update that ends before it writes anything has not created the stanza o
   host = new ConvergedHost();
   const known = await converged();
   expect(known.stanzaMade).toBe(true);
-  const next = host.desired({}, [{ path: host.path("etc", "more"), mode: "0600", owner: "admin", content: "x" }]);
+  const next = host.desired({}, [more()]);
   // Once before the lock, once behind it.
   const failure = await host.converge(next, known, "admin record", 2).catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(PartlyApplied);
   expect((failure as PartlyApplied).outcome).toMatchObject({ ready: false, stanzaMade: false });
+});
+
+test("the next update takes a backup into a repository whose key the killed one may have led elsewhere", async () => {
+  host = new ConvergedHost();
+  const at = (digest: string): DesiredHost => host.desired({ locations: { repo1: digest } });
+  const known = await host.converge(at("nas"));
+  const moved = { ...at("bucket"), files: host.desired({}, [more()]).files };
+  await expect(host.converge(moved, known, "stanza-create")).rejects.toThrow("killed");
+  host.verbs();
+  const refreshed = await host.refresh(at("nas"), known);
+  expect(await host.converge(at("nas"), refreshed)).toMatchObject({ ready: true, locations: { repo1: "nas" } });
+  expect(host.verbs()).toContain("backup --type=incr");
 });
 
 test.runIf(NIGHTLY)(

@@ -110,7 +110,8 @@ test("two components of one run that use the same are judged together; another r
   expect(await declare("copy", "orders", "second")).toBe("none");
   // Each would write on in the archive of the cluster that is gone.
   const recovery = { stanza: "orders", repositories: given.repositories, continueArchive: true, postgresVersion: 18 };
-  const replacement = { bootstrap: { recovery }, postgresVersion: 18 };
+  const annotations = { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" };
+  const replacement = { bootstrap: { recovery }, annotations, postgresVersion: 18 };
   expect(await declare("replacement", "orders", "second", replacement)).toBe("none");
   expect(await declare("another", "orders", "second", replacement)).toContain(
     "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster replacement",

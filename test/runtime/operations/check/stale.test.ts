@@ -199,4 +199,6 @@ test("neither a dead server nor an unreadable repository hides what is too old",
   // The session of this host has no server behind it.
   await expect(check(47 * HOUR_S, [])).rejects.toThrow(/facts/);
   expect(web.requests).toHaveLength(4);
+  // Nor does a notice that nobody gets hide the server's error.
+  await expect(check(47 * HOUR_S, [], [])).rejects.toThrow(/facts/);
 });
