@@ -130,11 +130,11 @@ describe("stanza-create", () => {
         // PostgreSQL archives meanwhile, for which archive.info is enough.
         const archives = memory.paths().length > 0;
         if (archives) await store(repo, 1);
-        const pass = archives ? (await loadArchiveInfo(repo)).cipherPass : undefined;
+        const kept = archives ? (await loadArchiveInfo(repo)).cipherPass : undefined;
         const [answer] = await stanzaCreate([repo], CONTROL, ctx);
         expect(answer, `cut off after ${writes} writes`).toMatchObject({ ok: true });
         expect(memory.paths().filter((path) => path.endsWith(".info") || path.endsWith(".copy"))).toEqual(INFOS);
-        if (archives) expect((await loadArchiveInfo(repo)).cipherPass).toBe(pass);
+        if (archives) expect((await loadArchiveInfo(repo)).cipherPass).toBe(kept);
         await store(repo, 2);
         expect((await loadBackupInfo(repo)).history).toHaveLength(1);
         if (!storage.crashed) break;
