@@ -75,7 +75,7 @@ export const RULES = {
     "PostgreSQL must know when it may remove a segment",
     "`all`, `any`, or `named` with names of repositories",
   ),
-  PB018: warning("a run at a time that clocks skip", "that run is left out", "another hour, or UTC"),
+  PB018: warning("a run in an hour that clocks skip", "the run does not start", "another hour, or UTC"),
   PB019: error(
     "a repository in the data directory",
     "it is lost with the data, and backups would include it",

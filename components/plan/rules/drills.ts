@@ -16,7 +16,7 @@ import type { DatabasePlan, DrillPlan, DrillStatement } from "../model/plan";
 import { withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron } from "../schedule/schedule";
 import { abstaining, eachOf } from "../findings/abstain";
-import { checkRemovedTime } from "./removedTimes";
+import { checkRemovedTime } from "../schedule/removedTimes";
 
 export function checkDrills(plan: DatabasePlan): Finding[] {
   return abstaining(

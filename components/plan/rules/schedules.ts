@@ -15,7 +15,7 @@ import {
 import { abstaining, eachOf } from "../findings/abstain";
 import { findEngine } from "../engines/engines";
 import { isLine } from "./drills";
-import { checkRemovedTime } from "./removedTimes";
+import { checkRemovedTime } from "../schedule/removedTimes";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 

@@ -3,11 +3,13 @@
  * run at such a time waits for its next day. Pure.
  */
 import { isTimeZone } from "../../../runtime/config/timeZone";
+import { type Finding, finding } from "../findings/findings";
 import {
   type CalendarMinute,
   type Cron,
   formatOf,
   matches,
+  minuteOf,
   nextRun,
   offsetMs,
   parseCron,
@@ -31,25 +33,35 @@ const knownZones = new Map<string, readonly RemovedTime[]>();
 
 /**
  * The first run that the clocks skip in one of the years from 2027 to 2038, unless another run follows within the time
- * that is skipped. Null if there is none; invalid schedules and zones are another rule's.
+ * that is skipped. Null if they skip no run; other rules judge invalid schedules and zones.
  */
 export function findRemovedRun({ cron, timeZone }: Pick<RunTime, "cron" | "timeZone">): CalendarMinute | null {
   const parsed = parseCron(cron);
   if (!parsed.ok || !isTimeZone(timeZone)) return null;
   for (const removed of removedTimesOf(timeZone)) {
     const run = firstIn(removed, parsed.cron);
-    if (run !== null && !isMadeUpFor(run, removed, parsed.cron)) return calendarOf(run);
+    if (run !== null && !isMadeUpFor(run, removed, parsed.cron)) return minuteOf(run);
   }
   return null;
 }
 
+/** @param path of the argument with cron and time zone */
+export function checkRemovedTime(schedule: Pick<RunTime, "cron" | "timeZone">, path: string): Finding[] {
+  const run = findRemovedRun(schedule);
+  if (run === null) return [];
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const date = `${run.year}-${two(run.month)}-${two(run.day)}`;
+  const fact = `clocks in ${schedule.timeZone} skip ${two(run.hour)}:${two(run.minute)}, for instance on ${date}, and the run does not start`;
+  return [finding("PB018", `${path}.cron`, fact, "choose another hour, or UTC")];
+}
+
 function firstIn({ fromMs, untilMs }: RemovedTime, cron: Cron): number | null {
-  for (let wallMs = fromMs; wallMs < untilMs; wallMs += MINUTE_MS) if (matches(cron, calendarOf(wallMs))) return wallMs;
+  for (let wallMs = fromMs; wallMs < untilMs; wallMs += MINUTE_MS) if (matches(cron, minuteOf(wallMs))) return wallMs;
   return null;
 }
 
 function isMadeUpFor(runMs: number, { fromMs, untilMs }: RemovedTime, cron: Cron): boolean {
-  const next = nextRun(cron, calendarOf(untilMs));
+  const next = nextRun(cron, minuteOf(untilMs));
   if (next === null) return false;
   const nextMs = Date.UTC(next.year, next.month - 1, next.day, next.hour, next.minute);
   return nextMs - runMs <= untilMs - fromMs;
@@ -77,15 +89,4 @@ function findRemovedTimes(timeZone: string): RemovedTime[] {
     removed.push({ fromMs: high + before, untilMs: high + after });
   }
   return removed;
-}
-
-function calendarOf(wallMs: number): CalendarMinute {
-  const date = new Date(wallMs);
-  return {
-    year: date.getUTCFullYear(),
-    month: date.getUTCMonth() + 1,
-    day: date.getUTCDate(),
-    hour: date.getUTCHours(),
-    minute: date.getUTCMinutes(),
-  };
 }

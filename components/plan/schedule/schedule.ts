@@ -176,14 +176,19 @@ function zoneConverter(from: string, to: string): (at: CalendarMinute) => Calend
   return (at) => {
     const wall = Date.UTC(at.year, at.month - 1, at.day, at.hour, at.minute);
     const timeMs = wall - offsetMs(wall, fromFormat);
-    const shown = new Date(timeMs + offsetMs(timeMs, toFormat));
-    return {
-      year: shown.getUTCFullYear(),
-      month: shown.getUTCMonth() + 1,
-      day: shown.getUTCDate(),
-      hour: shown.getUTCHours(),
-      minute: shown.getUTCMinutes(),
-    };
+    return minuteOf(timeMs + offsetMs(timeMs, toFormat));
+  };
+}
+
+/** @param wallMs wall time as if it were UTC */
+export function minuteOf(wallMs: number): CalendarMinute {
+  const shown = new Date(wallMs);
+  return {
+    year: shown.getUTCFullYear(),
+    month: shown.getUTCMonth() + 1,
+    day: shown.getUTCDate(),
+    hour: shown.getUTCHours(),
+    minute: shown.getUTCMinutes(),
   };
 }
 

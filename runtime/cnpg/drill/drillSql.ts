@@ -8,6 +8,7 @@ import { fail, toBackupError } from "../../base/errors";
 import { formatLsn, historyName } from "../../format/wal/walSegment";
 import { endOfHistory, type Outcome } from "../../operations/drill/checks";
 import type { Replayed } from "../../operations/drill/measure";
+import { DATABASES } from "../../operations/drill/production";
 import type { Session } from "../../postgres/session";
 
 /** Own schema for extensions that a drill needs. */
@@ -213,11 +214,7 @@ async function inEachDatabase(
   const first = await server.connect();
   let names: { datname: string }[];
   try {
-    names = (
-      await first.query(
-        "select datname from pg_database where datallowconn and datconnlimit <> -2 and not datistemplate order by datname",
-      )
-    ).rows;
+    names = (await first.query(DATABASES)).rows;
   } finally {
     await first.close();
   }

@@ -28,8 +28,7 @@ import type { Session } from "../../postgres/session";
 import type { SideServer } from "../../postgres/sideServer";
 import { parseControlData } from "./neutral";
 import type { Picked } from "./drillPlan";
-import type { ClusterCounts } from "./production";
-import { countCluster } from "./production";
+import { type ClusterCounts, countCluster, DATABASES } from "./production";
 import type { DrillCheck } from "./record";
 
 export type DrillLevel = DrillLevelName;
@@ -287,9 +286,7 @@ async function checkIndexes(input: CheckInput, ctx: Context): Promise<Outcome> {
 
 async function checkDump(input: CheckInput, ctx: Context): Promise<Outcome> {
   if (!(await input.programs.has("pg_dump"))) return skipped("pg_dump is not installed");
-  const { rows } = await input.session.query(
-    "select datname from pg_database where datallowconn and datconnlimit <> -2 and not datistemplate order by datname",
-  );
+  const { rows } = await input.session.query(DATABASES);
   const databases = rows.map(({ datname }) => String(datname));
   for (const database of databases) {
     const name = `dbname='${database.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;

@@ -51,17 +51,16 @@ export async function askProduction(
   }
 }
 
-/**
- * Tables and indexes of every database, without temporary ones and PostgreSQL's own. A database whose DROP DATABASE was
- * interrupted (limit -2) takes no connection.
- */
+/** Those that take connections: one whose DROP DATABASE was interrupted has the limit -2. */
+export const DATABASES =
+  "select datname from pg_database where datallowconn and datconnlimit <> -2 and not datistemplate order by datname";
+
+/** Tables and indexes of every database, without temporary ones and PostgreSQL's own. */
 export async function countCluster(
   session: Session,
   open: (database: string) => Promise<Session>,
 ): Promise<ClusterCounts> {
-  const { rows } = await session.query(
-    "select datname from pg_database where datallowconn and datconnlimit <> -2 and not datistemplate order by datname",
-  );
+  const { rows } = await session.query(DATABASES);
   const counts = new Map<string, { tables: number; indexes: number }>();
   for (const { datname } of rows as { datname: string }[]) {
     const own = await open(datname);

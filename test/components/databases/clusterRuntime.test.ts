@@ -163,7 +163,7 @@ describe("a cluster's runtime", () => {
   });
 });
 
-test("Dalibo's plugin has one replica unless it is asked for, and refuses more", async () => {
+test("Dalibo's plugin has one replica by default, and refuses more", async () => {
   const objects = await objectsOf(() => void new CnpgPlugin("stock", { engine: "pgbackrest" }));
   expect(at(find(objects, "Deployment", /^cnpg-pgbackrest$/), "spec", "replicas")).toBe(1);
   expect(() => new CnpgPlugin("stock", { engine: "pgbackrest", replicas: 2 })).toThrow("PB044 replicas");

@@ -14,7 +14,7 @@ test.each([
   ["an hour before another zone's", "30 3 * * 0", "Europe/Athens", "2027-3-28 3:30"],
   ["a night that begins at one", "30 0 * * *", "America/Santiago", "2027-9-5 0:30"],
   ["half an hour", "15 2 * * *", "Australia/Lord_Howe", "2027-10-3 2:15"],
-])("%s is left out", (_what, cron, timeZone, expected) => {
+])("%s does not start", (_what, cron, timeZone, expected) => {
   expect(at(cron, timeZone)).toBe(expected);
 });
 
@@ -30,6 +30,6 @@ test.each([
   ["half an hour that the minute is not in", "45 2 * * *", "Australia/Lord_Howe"],
   ["an invalid schedule", "30 2", "Europe/Berlin"],
   ["an invalid zone", "30 2 * * 0", "+02:00"],
-])("%s is not", (_what, cron, timeZone) => {
+])("%s starts", (_what, cron, timeZone) => {
   expect(at(cron, timeZone)).toBeNull();
 });

@@ -55,15 +55,7 @@ test("report the last drill, from the histories", async () => {
   await saveDrill(repos, temporaryFolder(), record, ctx);
   const attack: DrillRecord = { ...RECORD, id: "20261121-051348Z-1a2b3c4d", pick: "attack", ok: false };
   await saveDrill(repos, temporaryFolder(), attack, ctx);
-  const source = new MetricSource({
-    repos,
-    workers: () => [],
-    gaps: () => new Map(),
-    synchronous: () => null,
-    streams: () => [],
-    dumpExpectedS: () => null,
-    walSegmentSizeBytes: async () => 16 * 1024 * 1024,
-  });
+  const source = sourceOf(repos);
   const ending = new AbortController();
   const refreshing = source.refreshForever(ctx, ending.signal);
   await ctx.clock.advance(1);
@@ -84,19 +76,11 @@ test("report no recent backup and no recovery window of a former cluster, and no
   const wal = { "18-2": RANGE };
   for (const [index, backups] of [[former], [former, present], [former, present]].entries())
     await makeStanza(repos[index] as Repository, { versions: ["17", "18"], backups, wal });
-  const source = new MetricSource({
-    repos,
-    workers: () => [],
-    gaps: () =>
-      new Map([
-        [2, 0],
-        [3, 1],
-      ]),
-    synchronous: () => null,
-    streams: () => [],
-    dumpExpectedS: () => null,
-    walSegmentSizeBytes: async () => 16 * 1024 * 1024,
-  });
+  const gaps = new Map([
+    [2, 0],
+    [3, 1],
+  ]);
+  const source = sourceOf(repos, gaps);
   const ending = new AbortController();
   const refreshing = source.refreshForever(ctx, ending.signal);
   await ctx.clock.advance(1);
@@ -169,3 +153,15 @@ test("report for each repository how far back and how far forward it can recover
   ending.abort();
   await refreshing;
 });
+
+function sourceOf(repos: readonly Repository[], gaps: ReadonlyMap<number, number> = new Map()): MetricSource {
+  return new MetricSource({
+    repos,
+    workers: () => [],
+    gaps: () => gaps,
+    synchronous: () => null,
+    streams: () => [],
+    dumpExpectedS: () => null,
+    walSegmentSizeBytes: async () => 16 * 1024 * 1024,
+  });
+}
