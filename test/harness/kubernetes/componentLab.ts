@@ -51,8 +51,8 @@ export interface ComponentLab {
   segmentsOf(server: S3Server, path: string): readonly string[];
   /** Ends the current segment in a writable pod. Returns its name, which gets archived no matter who ended it. */
   endSegment(pod: string, database?: string): Promise<string>;
-  /** Waits until both buckets hold a segment. */
-  awaitSegment(path: string, name: string): Promise<void>;
+  /** Waits until both buckets hold a segment. @param timeoutMs for each; default: 180 seconds */
+  awaitSegment(path: string, name: string, timeoutMs?: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -110,8 +110,7 @@ export async function startComponentLab(
     firstBackup: (cluster) => endedBackup(lab, cluster),
     segmentsOf,
     endSegment: (pod, database) => endSegment(lab, pod, database),
-    awaitSegment: async (path, segment) => {
-      const timeout = ARCHIVE_LIMIT_SECONDS * 1000;
+    awaitSegment: async (path, segment, timeout = ARCHIVE_LIMIT_SECONDS * 1000) => {
       for (const server of [first, second])
         await expect.poll(() => segmentsOf(server, path), { timeout }).toContain(segment);
     },
