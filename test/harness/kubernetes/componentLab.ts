@@ -110,9 +110,9 @@ export async function startComponentLab(
     firstBackup: (cluster) => endedBackup(lab, cluster),
     segmentsOf,
     endSegment: (pod, database) => endSegment(lab, pod, database),
-    awaitSegment: async (path, segment, timeout = ARCHIVE_LIMIT_SECONDS * 1000) => {
+    awaitSegment: async (path, segment, timeoutMs = ARCHIVE_LIMIT_SECONDS * 1000) => {
       for (const server of [first, second])
-        await expect.poll(() => segmentsOf(server, path), { timeout }).toContain(segment);
+        await expect.poll(() => segmentsOf(server, path), { timeout: timeoutMs }).toContain(segment);
     },
     stop: async () => {
       await lab.stop();

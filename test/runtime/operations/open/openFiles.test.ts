@@ -463,6 +463,8 @@ const FILES = fc.oneof({ arbitrary: fc.constant(1), weight: 2 }, { arbitrary: fc
 const PAGE_NUMBERS = fc.oneof({ arbitrary: fc.nat(1), weight: 2 }, { arbitrary: fc.nat(6), weight: 1 });
 const STEP = fc.tuple(KINDS, FILES, PAGE_NUMBERS, fc.nat(PAGE_BYTES - 1), fc.nat(20_000));
 const NAMES = ["base/0", "base/1", "base/2", "base/3"];
+/** More than a file gets here. */
+const PAGES_MAX = 20;
 
 /** What a plain directory would hold. */
 interface Modelled {
@@ -599,13 +601,13 @@ async function change(
     modelled.content = content;
     if (sizeBytes < modelled.endBytes) {
       modelled.endBytes = sizeBytes;
-      for (let at = Math.ceil(sizeBytes / PAGE_BYTES); at < 20; at++) modelled.durable.add(at);
+      for (let at = Math.ceil(sizeBytes / PAGE_BYTES); at < PAGES_MAX; at++) modelled.durable.add(at);
     }
   } else if (kind === "fsync") {
     await made.ask({ kind: "fsync" }, made.nodeOf(name));
     for (const each of modelled.fresh) modelled.durable.add(each);
     modelled.fresh.clear();
-    for (let at = 0; at < 20; at++) if (isHere(made, name, at)) modelled.stored.add(at);
+    for (let at = 0; at < PAGES_MAX; at++) if (isHere(made, name, at)) modelled.stored.add(at);
   } else if (kind === "unlink") {
     await made.ask({ kind: "unlink", name: name.slice(5) }, directory);
     model.delete(name);
