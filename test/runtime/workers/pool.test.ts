@@ -271,8 +271,8 @@ describe("worker threads", () => {
     collectGarbage();
     const before = newSpaceBytes();
     const kept = Array.from({ length: 1_000_000 }, (_, no) => ({ no }));
-    // A collection uses its other half.
-    expect(newSpaceBytes()).toBeLessThanOrEqual(2 * before);
+    // A collection uses its other half, and may add pages beyond it. With the thread's flag it grows to 32 MiB.
+    expect(newSpaceBytes()).toBeLessThanOrEqual(8 * before);
     expect(kept).toHaveLength(1_000_000);
     controller.abort(fail("term", "done"));
     await first;
