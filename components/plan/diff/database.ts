@@ -322,7 +322,8 @@ function diffDumps(to: Collector, [old, before]: Dumped, [now, after]: Dumped): 
     to.plain("dumps.repositories", namesText(old.repositories), namesText(now.repositories), () => "");
   else diffKeys(to, "dumps.repositories", "logical dumps", [named(old), before], [named(now), after]);
   const [was, is] = [namesText(old.databases), namesText(now.databases)];
-  const rankOf = (value: Value): number => (value === was ? 1 : covers(now, old) ? 2 : 0);
+  const rankOf = (value: Value): number =>
+    value === was || (covers(now, old) && covers(old, now)) ? 1 : covers(now, old) ? 2 : 0;
   to.rank("dumps.databases", was, is, rankOf, (value) => `databases that are dumped: ${valueText(value)}`);
   // Days and count together keep what either keeps.
   for (const name of ["keepDays", "keepCount"] as const)

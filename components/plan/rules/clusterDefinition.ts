@@ -420,6 +420,9 @@ function checkVersion({ database, definition }: ClusterPlan): Finding[] {
   return [finding("PB114", "postgresVersion", fact, LIKE_HINT)];
 }
 
+const TIME_WITH_ZONE = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$/;
+const TIME_HINT = 'write for instance "2026-11-20T06:40:59Z"';
+
 /** A repository as it was at a time: only where something keeps old content. */
 function checkPast({ replica }: ClusterDefinition, recovery: RecoverySettings, source: SourcePlan | null): Finding[] {
   if (source === null || readOr(() => recovery.repositoryTargetTime === undefined, false)) return [];
@@ -440,9 +443,7 @@ function checkPast({ replica }: ClusterDefinition, recovery: RecoverySettings, s
   const refusal = withoutVersions(only);
   if (refusal !== null) return wrong(refusal, "restore from another repository");
   const time = recovery.repositoryTargetTime ?? "";
-  if (!/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$/.test(time))
-    return wrong(`"${time}" is not a time with a zone`, 'write for instance "2026-11-20T06:40:59Z"');
-  return [];
+  return TIME_WITH_ZONE.test(time) ? [] : wrong(`"${time}" is not a time with a zone`, TIME_HINT);
 }
 
 /**
@@ -453,16 +454,20 @@ function checkOverwrite({ database: plan, definition, source }: ClusterPlan, rec
   const sources = source?.database.stanza === plan.stanza ? source.database.repositories : [];
   const isShared = (repository: RepositoryPlan): boolean =>
     sources.some((other) => addressOf(other) === addressOf(repository));
+  const isRefused = (): boolean =>
+    engineOf(plan.engine).format === "Barman Cloud" && definition.annotations[SKIP_ANNOTATION] !== "enabled";
   if (recovery.continueArchive !== true) {
     return eachOf(plan.repositories, (repository) => {
       if (!isShared(repository)) return [];
       const fact = `${typeOf(repository).location(repository)} with stanza "${plan.stanza}" is the archive that the cluster is restored from`;
-      const hint =
-        "choose another path or stanza to keep the old cluster's backups; set continueArchive only if that cluster is gone for good";
+      const other = "choose another path or stanza to keep the old cluster's backups";
+      const hint = readOr(isRefused, false)
+        ? other
+        : `${other}; set continueArchive only if that cluster is gone for good`;
       return [finding("PB114", `repositories.${repository.name}`, fact, hint)];
     });
   }
-  if (engineOf(plan.engine).format === "Barman Cloud" && definition.annotations[SKIP_ANNOTATION] !== "enabled") {
+  if (isRefused()) {
     const fact = 'Barman\'s plugin restores beside an empty archive only, and fails with "Expected empty archive"';
     const hint = `choose another path or stanza and leave it out, use engine "runtime", or set annotations: { "${SKIP_ANNOTATION}": "enabled" }`;
     return [finding("PB044", "bootstrap.recovery.continueArchive", fact, hint)];
@@ -554,8 +559,8 @@ function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Fin
     },
     () => {
       const { time } = target;
-      if (time === undefined || /(Z|[+-]\d{2}(:?\d{2})?)$/.test(time)) return [];
-      return [finding("PB114", `${path}.time`, `"${time}" names no time zone`, `write "${time}Z" if it is UTC`)];
+      if (time === undefined || TIME_WITH_ZONE.test(time)) return [];
+      return [finding("PB114", `${path}.time`, `"${time}" is not a time with a zone`, TIME_HINT)];
     },
   );
 }

@@ -62,7 +62,7 @@ export interface EngineParts {
 export interface RecoverySource {
   readonly plugin: PluginEntry;
   readonly objects: readonly RenderedObject[];
-  /** The time of a recovery's end as the engine and the operator both read it. Without it, as it was declared. */
+  /** The time of a recovery's end as the engine and the operator both read it. Without it, as the operator does. */
   readonly writeTime?: (time: string) => string;
 }
 

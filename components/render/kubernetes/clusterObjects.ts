@@ -333,10 +333,15 @@ function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null)
   });
 }
 
-/** With the time as the source's engine reads it. */
+/** The operator reads the minutes of an offset only after a colon, and after a T wants them. */
+function withMinutes(time: string): string {
+  return time.replace(/([+-]\d{2})(\d{2})$/, "$1:$2").replace(/T.*[+-]\d{2}$/, "$&:00");
+}
+
+/** With the time as the source's engine and the operator read it. */
 function asRead(target: RecoveryTargetSettings, source: RecoverySource | null): RecoveryTargetSettings {
-  const write = source?.writeTime;
-  if (write === undefined || !isGiven(() => target.time)) return target;
+  const write = source?.writeTime ?? withMinutes;
+  if (!isGiven(() => target.time)) return target;
   return merged(target, fields({ time: () => (target.time === undefined ? undefined : write(target.time)) }));
 }
 

@@ -304,6 +304,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB114 bootstrap.recovery.target.time"],
   ],
   [
+    "a day as a time",
+    { bootstrap: { recovery: { ...RECOVERY, target: { time: "2026-11-20" } } } },
+    ["PB114 bootstrap.recovery.target.time"],
+  ],
+  [
     "a restore point without a backup",
     { bootstrap: { recovery: { ...RECOVERY, target: { restorePoint: "before" } } } },
     ["PB114 bootstrap.recovery.target.restorePoint"],
@@ -659,6 +664,18 @@ test("each major version has one image by its digest, and its tag names the vers
     majorOf("pg:latest"),
     majorOf("host:5000/pg:16.3@sha256:ab"),
   ]).toEqual([17, null, null, 16]);
+});
+
+test("a restore into its own archive hears of continueArchive only where the engine takes it", () => {
+  const hintOf = (over: Partial<DeclaredCluster>, repository: RepositorySettings): string => {
+    const recovery = { stanza: "orders", repositories: { repo1: repository } };
+    const findings = checkClusterPlan(resolved({ ...over, bootstrap: { recovery } }), false);
+    return findings.find(({ code }) => code === "PB114")?.hint ?? "";
+  };
+  expect(hintOf({}, R2)).toContain("set continueArchive only if");
+  const barman = hintOf(OF_BARMAN, UNENCRYPTED);
+  expect(barman).toContain("choose another path or stanza");
+  expect(barman).not.toContain("continueArchive");
 });
 
 test("an objective that only streaming meets is missed by a replica cluster, which has declared it", () => {

@@ -239,6 +239,12 @@ describe("weakened, and strengthened in the other direction", () => {
       ],
     ],
     [
+      "dumps of the same databases in another order",
+      { dumps: { ...DAILY, databases: ["shop", "crm"] } },
+      { dumps: { ...DAILY, databases: ["crm", "shop"] } },
+      ["neutral dumps.databases: shop, crm → crm, shop"],
+    ],
+    [
       "a drill with fewer checks",
       {
         drillChecks: {

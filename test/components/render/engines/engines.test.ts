@@ -235,14 +235,19 @@ test.each([
 });
 
 test.each([
-  [TIME, "2026-11-20 06:40:59+00"],
-  ["2026-11-20T06:40:59.123456Z", "2026-11-20 06:40:59.123456+00"],
-  ["2026-11-20T06:40:59.5+02:00", "2026-11-20 06:40:59.5+02:00"],
-  ["2026-11-20T06:40:59-0330", "2026-11-20 06:40:59-03:30"],
-  ["2026-11-20T06:40:59+01", "2026-11-20 06:40:59+01"],
-  ["2026-11-20 06:40:59+00", "2026-11-20 06:40:59+00"],
-])("stock and the operator both read the time %s as %s", (time, targetTime) => {
-  const recovery = { stanza: "old", engine: "pgbackrest", repositories: { repo1: BUCKET } };
+  ["pgbackrest", TIME, "2026-11-20 06:40:59+00"],
+  ["pgbackrest", "2026-11-20T06:40:59.123456Z", "2026-11-20 06:40:59.123456+00"],
+  ["pgbackrest", "2026-11-20T06:40:59.5+02:00", "2026-11-20 06:40:59.5+02:00"],
+  ["pgbackrest", "2026-11-20T06:40:59-0330", "2026-11-20 06:40:59-03:30"],
+  ["pgbackrest", "2026-11-20T06:40:59+01", "2026-11-20 06:40:59+01"],
+  ["pgbackrest", "2026-11-20 06:40:59+00", "2026-11-20 06:40:59+00"],
+  ["runtime", TIME, TIME],
+  ["runtime", "2026-11-20T06:40:59.5+02:00", "2026-11-20T06:40:59.5+02:00"],
+  ["runtime", "2026-11-20T06:40:59-0330", "2026-11-20T06:40:59-03:30"],
+  ["runtime", "2026-11-20T06:40:59+01", "2026-11-20T06:40:59+01:00"],
+  ["runtime", "2026-11-20 06:40:59+00", "2026-11-20 06:40:59+00"],
+])("engine %s and the operator both read the time %s as %s", (engine, time, targetTime) => {
+  const recovery = { stanza: "old", engine, repositories: { repo1: BUCKET } };
   const targetOf = (target: object): unknown => {
     const over = { bootstrap: { recovery: { ...recovery, target } } };
     const { source } = resolved(over);
