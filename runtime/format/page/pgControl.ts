@@ -26,6 +26,8 @@ export interface PgControl {
   readonly dataChecksums: boolean;
 }
 
+/** The others are off, and from PostgreSQL 19 on two states in which a page may have none (`ChecksumStateType`). */
+const CHECKSUMS_ON = 1;
 export const PG_CONTROL_READ_BYTES = 512;
 export const PG_CONTROL_FILE_BYTES = 8192;
 /** The checkpoint in a restored pg_control: PostgreSQL cannot start from it without backup_label. */
@@ -104,7 +106,7 @@ export function parsePgControl(first512: Uint8Array): PgControl {
     timeline: view.getUint32(layout.timelineOffset, true),
     pageSizeBytes,
     walSegmentSizeBytes,
-    dataChecksums: view.getUint32(layout.checksumsOffset, true) !== 0,
+    dataChecksums: view.getUint32(layout.checksumsOffset, true) === CHECKSUMS_ON,
   };
 }
 
@@ -121,7 +123,7 @@ export function renderPgControl(control: PgControl): Uint8Array {
   view.setUint32(layout.timelineOffset, control.timeline, true);
   view.setUint32(layout.pageSizeOffset, control.pageSizeBytes, true);
   view.setUint32(layout.segmentSizeOffset, control.walSegmentSizeBytes, true);
-  view.setUint32(layout.checksumsOffset, control.dataChecksums ? 1 : 0, true);
+  view.setUint32(layout.checksumsOffset, control.dataChecksums ? CHECKSUMS_ON : 0, true);
   view.setUint32(layout.crcOffset, crc32c(bytes.subarray(0, layout.crcOffset)), true);
   return bytes;
 }

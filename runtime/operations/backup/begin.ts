@@ -202,7 +202,7 @@ interface Compared {
 
 /** Compares the scan with the repository's prior backup, then releases the prior. */
 function compareWithPrior(repo: Repository, begin: Begin, one: One, ctx: Context): Compared {
-  const { scan, begun, options, times } = begin;
+  const { scan, begun, times } = begin;
   const prior = begin.priors.get(repo.key) ?? null;
   begin.priors.delete(repo.key);
   const type = prior === null ? "full" : one.type;
@@ -217,13 +217,7 @@ function compareWithPrior(repo: Repository, begin: Begin, one: One, ctx: Context
         });
   if (reason !== null) ctx.log.warn(`${repo.name}: ${reason}, enabling delta checksum`);
   const delta = one.delta || reason !== null;
-  const checkPages = checksPages(
-    repo,
-    prior,
-    type,
-    options.checksumPage ?? (begun !== null && begin.control.dataChecksums),
-    ctx,
-  );
+  const checkPages = checksPages(repo, prior, type, begin, ctx);
   const files = chooseFiles({ files: scan.files, prior, delta, bundle: repo.bundle !== null, checkPages });
   return {
     prior: prior === null ? null : { ...prior, files: [] },
@@ -418,14 +412,23 @@ function blockSpecOf(repo: Repository, prior: Manifest | null): BlockSpec | null
   return { settings: repo.block, prior: { manifest: { ...prior, files: [] }, rows } };
 }
 
+/** Without data checksums each page would count as damaged, also after `pg_checksums --disable`. */
 function checksPages(
   repo: Repository,
   prior: Manifest | null,
   type: BackupType,
-  wanted: boolean,
+  { begun, control, options }: Begin,
   ctx: Context,
 ): boolean {
   const held = prior?.options.checksumPage;
+  if (!control.dataChecksums) {
+    if (options.checksumPage === true || held === true)
+      ctx.log.warn(
+        `${repo.name}: checksum-page option set to true but checksums are not enabled on the cluster, resetting to false`,
+      );
+    return false;
+  }
+  const wanted = options.checksumPage ?? begun !== null;
   if (held === undefined || held === wanted) return wanted;
   ctx.log.warn(
     `${repo.name}: ${type} backup cannot alter 'checksum-page' option to '${wanted}', reset to '${held}' from ${prior?.label}`,

@@ -66,11 +66,15 @@ describe("pg_control", () => {
     for (const other of [202605130, 202701011]) await errorOf("versionNotSupported", () => parsePgControl(of(other)));
   });
 
-  it("of PostgreSQL 19 has no page checksums after pg_checksums disabled them", () => {
+  it.each([
+    ["while they are disabled", 0],
+    ["while a running server disables them", 2],
+    ["while it enables them", 3],
+  ])("of PostgreSQL 19 has no page checksums %s", (_, state) => {
     const bytes = Buffer.from(PG19);
     expect([bytes.readUInt32LE(264), bytes.readUInt32LE(268)]).toEqual([1, 1]);
     // The state at initdb stays at 264.
-    bytes.writeUInt32LE(0, 268);
+    bytes.writeUInt32LE(state, 268);
     bytes.writeUInt32LE(crc32c(bytes.subarray(0, 308)), 308);
     expect(parsePgControl(bytes).dataChecksums).toBe(false);
   });

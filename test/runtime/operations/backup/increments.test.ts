@@ -14,6 +14,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { BLOCK_DEFAULTS } from "../../../../runtime/format/repository/blockSize";
+import { imageOf, renderPgControl } from "../../../../runtime/format/page/pgControl";
 import { loadBlockHash } from "../../../../runtime/format/codec/xxh3";
 import type { Manifest } from "../../../../runtime/format/repository/manifest";
 import type { BackupOptions, BackupOutcome } from "../../../../runtime/operations/backup/backup";
@@ -179,6 +180,32 @@ describe("an increment", () => {
       ),
     );
     await requireWhole(repos[0]);
+  });
+
+  it("checks no page of a cluster without data checksums, whatever is asked and the backup before had", async () => {
+    const unchecked = Buffer.alloc(4 * 8192, 7);
+    for (let no = 0; no < 4; no++) unchecked.writeUInt16LE(0, no * 8192 + 8);
+    await run("full", { checksumPage: true });
+    writeFileSync(join(data, "global/pg_control"), imageOf(renderPgControl({ ...CONTROL, dataChecksums: false })));
+    writeFileSync(join(data, "base/5/16384"), unchecked);
+    for (const checksumPage of [true, undefined]) {
+      const from = warnings().length;
+      const { manifests } = await run("incr", { checksumPage });
+      expect(manifests.map(({ options }) => options.checksumPage)).toEqual([false, false]);
+      for (const { files } of manifests)
+        expect([...files].find(({ name }) => name === "pg_data/base/5/16384")?.checksumPage).toBe(undefined);
+      const held = checksumPage === true ? ["repo1: ", "repo2: "] : [];
+      expect(
+        warnings()
+          .slice(from)
+          .filter((text) => text.includes("checksum-page")),
+      ).toEqual(
+        held.map(
+          (name) =>
+            `${name}checksum-page option set to true but checksums are not enabled on the cluster, resetting to false`,
+        ),
+      );
+    }
   });
 
   it("compares everything after untrusted times", async () => {
