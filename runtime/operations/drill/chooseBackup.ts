@@ -59,7 +59,7 @@ export async function choose(
   // Without a backup the greatest end is -Infinity.
   journal.newestAgeS = Math.max(0, journal.beganAtMs / 1000 - Math.max(...ended));
   const newest = (await findNewestWal(repo))?.name ?? null;
-  const walSegmentSizeBytes = segmentSizeOf(info.backups) ?? WAL_SEGMENT_SIZE_BYTES;
+  const walSegmentSizeBytes = segmentSizeOf(currentBackupsOf(info)) ?? WAL_SEGMENT_SIZE_BYTES;
   const draw = (): number => Buffer.from(ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
   const random = [draw(), draw()] as const;
   const picked = pickBackup({

@@ -9,7 +9,7 @@ import { perRepo } from "../../base/parallel";
 import type { Manifest } from "../../format/repository/manifest";
 import { parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
-import { isSegment, listWal } from "../../repository/walStore";
+import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { findNewestWal } from "../info/destinations";
 import { type ChooseOptions, openSources } from "../restore/openSources";
@@ -17,6 +17,7 @@ import { loadTimelines } from "../restore/timelines";
 import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repository/infoStore";
 import type { Doubt } from "../archiveGet/archiveGet";
 import { type ReplayPath, replayPath } from "./replayPath";
+import { archivedSegmentSize } from "../verify/archivedSize";
 import type { TimelinePath } from "../verify/path";
 
 export interface RecoverSource {
@@ -91,6 +92,7 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
 export interface ListedPath {
   readonly path: ReplayPath;
   readonly followed: TimelinePath | null;
+  readonly segmentSizeBytes: number;
   /** Repositories whose WAL could not be listed. */
   readonly unlisted: readonly Doubt[];
 }
@@ -102,14 +104,23 @@ export async function findReplayPath(
   options: ChooseOptions,
   ctx: Context,
 ): Promise<ListedPath> {
-  const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
+  const { id, systemId, version: pgVersion } = manifest.pg;
+  const entry = { id, systemId, pgVersion };
+  const archiveId = archiveIdOf(entry);
   const first = manifest.archiveStart ?? "";
   const stored = new Map<string, number>();
+  // A backup that begins in the first segment of 4 GiB fits several sizes; a segment tells.
+  const shownSize = segmentSizeOf([manifest]);
   const listings = await perRepo(repos, async (repo) => {
-    await loadArchiveInfo(repo);
-    for await (const wal of listWal(repo, archiveId))
-      if (isSegment(wal.name) && parseWalName(wal.name)?.kind === "segment") stored.set(wal.name, wal.sizeRepoBytes);
+    const { cipherPass = null } = await loadArchiveInfo(repo);
+    const segments: StoredWal[] = [];
+    for await (const wal of listWal(repo, archiveId)) {
+      if (!isSegment(wal.name) || parseWalName(wal.name)?.kind !== "segment") continue;
+      stored.set(wal.name, wal.sizeRepoBytes);
+      if (shownSize === null) segments.push(wal);
+    }
     await requirePresent(repo);
+    return archivedSegmentSize(repo, entry, segments, cipherPass);
   });
   const unlisted = listings.flatMap((result) => (result.ok ? [] : [result]));
   for (const { error, repoIndex } of unlisted) ctx.log.warn(`repo${repoIndex}: unable to list WAL: ${error.message}`);
@@ -118,6 +129,8 @@ export async function findReplayPath(
   const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
   const ancestors = timeline?.ancestors ?? null;
   const followed = timeline === undefined || ancestors === null ? null : { timeline: timeline.timeline, ancestors };
-  const path = replayPath(first, stored, followed, segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES);
-  return { path, followed, unlisted };
+  const storedSizes = listings.flatMap((result) => (result.ok && result.value !== null ? [result.value] : []));
+  const segmentSizeBytes = shownSize ?? storedSizes[0] ?? WAL_SEGMENT_SIZE_BYTES;
+  const path = replayPath(first, stored, followed, segmentSizeBytes);
+  return { path, followed, segmentSizeBytes, unlisted };
 }

@@ -11,15 +11,7 @@ import { mapParallel, perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { Manifest } from "../../format/repository/manifest";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
-import {
-  nextSegment,
-  parseLsn,
-  segmentOfLsn,
-  segmentSizeOf,
-  historyName,
-  timelineOf,
-} from "../../format/wal/walSegment";
-import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
+import { nextSegment, parseLsn, segmentOfLsn, historyName, timelineOf } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
 import type { Repository } from "../../repository/repository";
 import { loadArchiveInfo } from "../../repository/infoStore";
@@ -58,8 +50,7 @@ export async function bringWal(
 ): Promise<void> {
   if (manifest.archiveStart === undefined) return;
   const { recovery, timeoutMs, walDirectory } = options;
-  const segmentSizeBytes = segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES;
-  const { followed, histories, path } = await decided(
+  const { followed, histories, path, segmentSizeBytes } = await decided(
     () => inTime(() => listWalOf(repos, manifest, options, ctx), timeoutMs, ctx),
     () => listWalOf(repos, manifest, { ...options, mayLack: true }, ctx),
     options,
@@ -161,11 +152,10 @@ async function listWalOf(
 async function provenBeyond(
   repos: readonly Repository[],
   manifest: Manifest,
-  { followed, path }: Pick<ListedPath, "followed" | "path">,
+  { followed, path, segmentSizeBytes }: Omit<ListedPath, "unlisted">,
   histories: readonly string[],
 ): Promise<number[]> {
   if (path.last === null) return [];
-  const segmentSizeBytes = segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES;
   const cluster = { version: manifest.pg.version, systemId: manifest.pg.systemId };
   const newest = Math.max(timelineOf(path.last), ...histories.map(timelineOf));
   const onPath = [...replayNames({ ...path, segmentCount: path.segmentCount + 1 }, followed, segmentSizeBytes)];

@@ -2,15 +2,16 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
+import { sha1Hex } from "../../../../runtime/base/hash";
 import type { AcknowledgePolicy } from "../../../../runtime/config/types";
 import { bringWal } from "../../../../runtime/operations/restore/bringWal";
 import { loadManifest } from "../../../../runtime/repository/backupStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { type MadeBackup, makeStanza } from "../../../harness/madeRepository";
+import { type MadeBackup, makeStanza, SYSTEM_ID } from "../../../harness/madeRepository";
 import { FaultyStorage } from "../../../harness/network/faults";
-import { repository, temporaryFolder, walName } from "../../repository/support";
+import { repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 import { restoreOptions } from "./support";
 
 const synced = vi.hoisted((): string[] => []);
@@ -95,6 +96,22 @@ it("brings the WAL of all repositories up to the target, and the histories of al
 it("brings the segment after that of a target, which may end in it", async () => {
   await make(segments(2, 3), segments(4));
   expect(await brought(ANY, { type: "lsn", target: "0/2FFFFF8" })).toEqual(segments(2, 3));
+});
+
+// A backup that begins in the first segment of 4 GiB fits several sizes.
+it.each([
+  ["less", 8, 512, [0xff, 0x100, 0x101]],
+  ["more", 64, 17 * 1024 * 1024, [0, 1]],
+])("asks a stored segment for a size of %s than 16 MiB", async (_, sizeMib, contentBytes, numbers) => {
+  const wal = segments(...numbers);
+  const backups = [{ label: LABEL, wal: [wal[0] ?? "", wal[0] ?? ""] as const }];
+  for (const repo of repos) await makeStanza(repo, { versions: ["15"], backups, wal: {} });
+  const content = Buffer.alloc(contentBytes);
+  content.set(walBytes(0, SYSTEM_ID).subarray(0, 512));
+  content.writeUInt32LE(sizeMib * 1024 * 1024, 32);
+  for (const name of wal)
+    await second.put(`archive/demo/15-1/${name.slice(0, 16)}/${name}-${sha1Hex(content)}`, content);
+  expect(await brought()).toEqual(wal);
 });
 
 it("stops at a gap that no repository fills", async () => {
