@@ -481,11 +481,11 @@ function end(code: number): void {
   });
 }
 
-function listDirectory(path: string): string[] {
+function listDirectory(path: string): string[] | null {
   try {
     return readdirSync(path).sort();
   } catch (error) {
-    if (isMissing(error)) return [];
+    if (isMissing(error)) return null;
     throw fail("pathOpen", `unable to list '${path}': ${toBackupError(error).message}`, { path, cause: error });
   }
 }

@@ -54,6 +54,8 @@ export interface CommandRow {
   readonly lenient?: true;
   /** WAL or a restore depends on it: a field of `pgbackstop.json` that it cannot use only warns. */
   readonly anySettings?: true;
+  /** Its pod's arguments name the include directory, which is mounted only if the configuration has secrets. */
+  readonly optionalInclude?: true;
   /** The main thread is mostly idle during jobs, so that it takes jobs too. */
   readonly idleMain?: true;
   /** It moves backups or old WAL, which the repositories' `limitRate` holds back. */
@@ -125,7 +127,7 @@ const ROWS = {
   "cnpg-instance": row(
     "serve the plugin of CloudNativePG alongside an instance: WAL, backups and metrics",
     ["repositories", "cluster", "session", "copy", "write", "archive", "push", "kubernetes"],
-    ["own", "serves", "anySettings"],
+    ["own", "serves", "anySettings", "optionalInclude"],
   ),
   "cnpg-job": row(
     "print a Job of Kubernetes in which extract-table and find run, for the Cluster on standard input",
@@ -145,7 +147,7 @@ const ROWS = {
   "cnpg-restore": row(
     "serve the plugin of CloudNativePG alongside a recovery: the data directory and WAL",
     ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],
-    ["own", "serves", "anySettings"],
+    ["own", "serves", "anySettings", "optionalInclude"],
   ),
   diff: row(
     "compare a table of a past moment with that of another one, or with production",

@@ -1,11 +1,11 @@
 /**
  * Chooses configuration files and reads their sections for one stanza and command. Rules of pgBackRest 2.60
- * "config/parse": `--config` alone omits the include directory; `--config-path` moves both; the default file may
- * be missing, a named one may not.
+ * "config/parse": `--config` alone omits the include directory; `--config-path` moves both; the default file and
+ * include directory may be missing, named ones may not.
  */
 import { posix } from "node:path";
 import { fail } from "../base/errors";
-import type { CommandName } from "./commands";
+import { COMMAND_TABLE, type CommandName } from "./commands";
 import { type Entries, entryId, isMultiple } from "./entry";
 import { type IniEntry, parseIni } from "./ini";
 import { findOption, type NamedOption, optionName, rowOf } from "./optionName";
@@ -19,8 +19,8 @@ const GLOBAL = "global";
 export interface FileAccess {
   /** Null when the file is missing. */
   readonly readFile: (path: string) => string | null;
-  /** Names in a directory; empty when it is missing. */
-  readonly listDirectory: (path: string) => readonly string[];
+  /** Names in a directory; null when it is missing. */
+  readonly listDirectory: (path: string) => readonly string[] | null;
 }
 
 export interface ConfigFiles {
@@ -29,8 +29,11 @@ export interface ConfigFiles {
   readonly directory: string | undefined;
 }
 
-/** Reads the files that `entries` ask for. @throws fileMissing, format, optionInvalidValue */
-export function readConfigFiles(entries: Entries, files: FileAccess): ConfigFiles {
+/**
+ * Reads the files that `entries` ask for. Removes a named include directory from them that is missing and may be.
+ * @throws fileMissing, pathMissing, format, optionInvalidValue
+ */
+export function readConfigFiles(entries: Entries, command: CommandName, files: FileAccess): ConfigFiles {
   const config = givenText(entries, "config");
   const configPath = givenText(entries, "config-path");
   const includePath = givenText(entries, "config-include-path");
@@ -44,7 +47,9 @@ export function readConfigFiles(entries: Entries, files: FileAccess): ConfigFile
   const asked = configPath !== undefined || includePath !== undefined;
   if (asked || (config === undefined && !noConfig)) {
     const directory = includePath ?? `${base}/conf.d`;
-    for (const name of [...files.listDirectory(directory)].sort()) {
+    const names = files.listDirectory(directory);
+    if (names === null && includePath !== undefined) leaveOutInclude(entries, command, directory);
+    for (const name of [...(names ?? [])].sort()) {
       if (!/.\.conf$/s.test(name)) continue;
       const path = `${directory}/${name}`;
       const text = files.readFile(path);
@@ -72,6 +77,18 @@ function readMain(
     });
   }
   return undefined;
+}
+
+/** What the directory holds may be a repository or a key: a command that continues without it archives less. */
+function leaveOutInclude(entries: Entries, command: CommandName, directory: string): void {
+  if (COMMAND_TABLE[command].optionalInclude !== true) {
+    throw fail("pathMissing", `unable to list file info for missing path '${directory}'`, {
+      path: directory,
+      hint: "The option config-include-path names this directory.",
+    });
+  }
+  // The commands that it starts get its options, and may not name a missing one.
+  entries.delete(entryId(rowOf("config-include-path"), undefined));
 }
 
 /** The checked value of a string or path option from the command line or environment. */

@@ -47,7 +47,7 @@ const DB_TIMEOUT_MARGIN_MS = 30_000;
 
 /**
  * @throws BackupError: config, format, commandRequired, commandInvalid, optionInvalid, optionInvalidValue,
- * optionRequired, paramInvalid, fileMissing, featureNotSupported.
+ * optionRequired, paramInvalid, fileMissing, pathMissing, featureNotSupported.
  */
 export function loadConfig(input: LoadInput): Loaded {
   const warnings: string[] = [];
@@ -58,7 +58,7 @@ export function loadConfig(input: LoadInput): Loaded {
   let settingsFile: SettingsText | null = null;
   if (command !== "help" && command !== "version") {
     addEnvironment(entries, input.env, command, warn);
-    const files = readConfigFiles(entries, input);
+    const files = readConfigFiles(entries, command, input);
     const stanza = givenText(entries, "stanza");
     if (stanza !== undefined) checkStanza(stanza);
     addFiles(entries, files.entries, stanza, command, warn);

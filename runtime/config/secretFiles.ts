@@ -46,7 +46,7 @@ export function withSecretFiles(env: Environment, access: FileAccess): Environme
 function fromSecret(directory: string | undefined, access: FileAccess): Record<string, string> {
   if (directory === undefined || directory === "") return {};
   const variables: Record<string, string> = {};
-  for (const repo of access.listDirectory(directory).filter((name) => /^repo\d+$/.test(name))) {
+  for (const repo of (access.listDirectory(directory) ?? []).filter((name) => /^repo\d+$/.test(name))) {
     for (const [file, option] of Object.entries(OPTIONS)) {
       const text = access.readFile(`${directory}/${repo}/${file}`)?.replace(/\r?\n$/, "");
       if (text !== undefined && text !== "") variables[`PGBACKREST_${repo.toUpperCase()}_${option}`] = text;
@@ -57,7 +57,7 @@ function fromSecret(directory: string | undefined, access: FileAccess): Record<s
 
 function fromCredentials(directory: string | undefined, access: FileAccess): Record<string, string> {
   if (directory === undefined || directory === "") return {};
-  const names = access.listDirectory(directory);
+  const names = access.listDirectory(directory) ?? [];
   const variables: Record<string, string> = {};
   for (const name of names) {
     const repo = ENV_FILE.exec(name)?.[1];

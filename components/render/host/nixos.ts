@@ -15,7 +15,7 @@ import type { HostPlan } from "../../plan/model/plan";
 import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./systemdCredentials";
 import { OTLP_FILE, type RenderedFile, REPORT_PASSWORD } from "./renderedFile";
 import { hostParts } from "./hostParts";
-import { hostPaths, ownDirectories } from "../../plan/host/hostCommand";
+import { hostPaths, ownDirectories, secretsDirectory as secretsPath } from "../../plan/host/hostCommand";
 import { hardening } from "../units/hardening";
 import { madeUnit, type Unit, UNIT_HEAD, unitName, unitText } from "../units/unit";
 
@@ -173,7 +173,9 @@ function directoriesOf(plan: HostPlan): string[] {
     .filter(({ kind, requireMount }) => kind === "posix" && !requireMount)
     .map(({ path }) => path);
   const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
-  return [...ownDirectories(plan.directories), ...drilled, ...(plan.restoreOnly ? [] : repositories)];
+  // Commands name it, also when no file is in it.
+  const secrets = plan.agent ? [] : [secretsPath(plan)];
+  return [...ownDirectories(plan.directories), ...secrets, ...drilled, ...(plan.restoreOnly ? [] : repositories)];
 }
 
 /** An argument of tmpfiles.d(5), where `%` begins a specifier. */

@@ -89,7 +89,7 @@ export function clusterPod({ name, object, parameters }: WorkedCluster, work: Po
   const unpack = container(object, "program", parameters.image, program);
   const main = container(object, work.name, work.image, volumes);
   const [uid, gid] = ["postgresUID", "postgresGID"].map((field) => at(object, "spec", field) ?? POSTGRES_ID);
-  const launcher = launcherOf(name, parameters.stanza, [...work.options, ...libraryOption(extensions)]);
+  const launcher = launcherOf(name, parameters, [...work.options, ...libraryOption(extensions)]);
   return {
     restartPolicy: "Never",
     automountServiceAccountToken: false,
@@ -116,11 +116,11 @@ export function clusterPod({ name, object, parameters }: WorkedCluster, work: Po
   };
 }
 
-function launcherOf(cluster: string, stanza: string, options: readonly string[]): string {
+function launcherOf(cluster: string, { secretConf, stanza }: PluginParameters, options: readonly string[]): string {
   const program = [`${PATHS.run}/node`, `${PATHS.run}/runtime.cjs`];
   return launcherText(program, [
     `--config=${PATHS.config}/pgbackrest.conf`,
-    `--config-include-path=${PATHS.include}`,
+    ...(secretConf === undefined ? [] : [`--config-include-path=${PATHS.include}`]),
     `--stanza=${stanza}`,
     `--lock-path=${PATHS.run}/lock`,
     `--drill-cluster=${cluster}`,

@@ -5,14 +5,12 @@ import { existsSync } from "../../local/nodeFiles";
 import type { Owner } from "../../operations/recover/hostFacts";
 import type { RecoverTools } from "../../operations/recover/recover";
 import type { ClusterAccess, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
-import { archiveGetLine } from "./restore";
+import { archiveGetLine, LENT_ARG } from "./restore";
 
 /** Exists on a machine with SELinux ("selinux(8)"). */
 export const SELINUX = "/sys/fs/selinux/enforce";
 /** Arguments that a launcher adds. */
 const LAUNCHER_ARGS = /^--(no-)?(config|config-path|config-include-path|settings|stanza)(=|$)/;
-/** Keys that systemd gave to this process. PostgreSQL's account cannot read them; the launcher lends it its own. */
-const LENT_ARG = /^--config-include-path=\/run\/credentials\//;
 const LAUNCHER = "/usr/local/bin/pgbackstop";
 const LOG_ARGS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
 

@@ -51,6 +51,12 @@ function recoveryOptionsOf({ config }: Invocation): Readonly<Record<string, stri
   return Object.fromEntries(Object.entries(recoveryOptions).filter(([name]) => !/^restore[-_]command$/.test(name)));
 }
 
+/**
+ * Keys that systemd gave to this process. PostgreSQL's account cannot read them, nor anybody once the unit has ended;
+ * the launcher lends it its own.
+ */
+export const LENT_ARG = /^--config-include-path=\/run\/credentials\//;
+
 export function ownArchiveGet({ ownCommand }: ProgramAccess, options: readonly string[]): string {
   return guardedArchiveGet(`${ownCommand.map(shellQuote).join(" ")} ${archiveGetArgs(options)}`);
 }
@@ -63,7 +69,7 @@ function archiveGetArgs(options: readonly string[]): string {
 export function archiveGetLine(proc: Invocation & ClusterAccess & ProgramAccess): string {
   const { config } = proc;
   const options = new Set([
-    ...config.carriedOptions,
+    ...config.carriedOptions.filter((arg) => !LENT_ARG.test(arg)),
     `--pg1-path=${proc.container?.view.dataDirectory ?? proc.dataDirectory}`,
     ...(config.repoIndex === undefined ? [] : [`--repo=${config.repoIndex}`]),
     `--stanza=${config.stanza ?? ""}`,

@@ -3,7 +3,7 @@ import { parseCommandLine } from "../../../runtime/config/cli";
 import { addFiles, isGlobalSection, readConfigFiles, sectionsOf } from "../../../runtime/config/files";
 import { parseIni } from "../../../runtime/config/ini";
 import type { CommandName } from "../../../runtime/config/commands";
-import { failure } from "./support";
+import { failure, load, namesIn } from "./support";
 
 const FILES: Readonly<Record<string, string>> = {
   "/etc/pgbackrest/pgbackrest.conf": "[a]\nk=default",
@@ -23,10 +23,9 @@ function read(
   files: Readonly<Record<string, string>> = FILES,
 ): [readonly string[], string | undefined] {
   const { entries } = parseCommandLine(["check", ...argv]);
-  const result = readConfigFiles(entries, {
+  const result = readConfigFiles(entries, "check", {
     readFile: (path) => files[path] ?? null,
-    listDirectory: (path) =>
-      Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])),
+    listDirectory: (path) => namesIn(files, path),
   });
   return [result.entries.map((entry) => entry.value), result.directory];
 }
@@ -58,6 +57,27 @@ describe("which files are read", () => {
     expect(failure(() => read(["--config-path=c"]))).toBe(
       "optionInvalidValue: 'c' must begin with / for 'config-path' option",
     );
+  });
+
+  // What it holds may be a second repository: WAL would be acknowledged that only the first one has.
+  test.each([
+    { argv: ["--config-include-path=/mnt/keys/conf.d"] },
+    { argv: ["--config=/one.conf", "--config-include-path=/mnt/keys/conf.d"] },
+    { env: { PGBACKREST_CONFIG_INCLUDE_PATH: "/mnt/keys/conf.d" } },
+  ])("a named include directory must exist: %j", ({ argv = [], env = {} }) => {
+    const push = ["archive-push", "--stanza=main", "--pg1-path=/d", ...argv, "/d/pg_wal/000000010000000000000001"];
+    expect(failure(() => load({ argv: push, env, files: FILES }))).toBe(
+      "pathMissing: unable to list file info for missing path '/mnt/keys/conf.d'\n" +
+        "HINT: The option config-include-path names this directory.",
+    );
+  });
+
+  test.each(["cnpg-instance", "cnpg-restore"])("%s starts without it, and so do its own commands", (command) => {
+    const argv = ["--config=/one.conf", "--config-include-path=/mnt/keys/conf.d", "--stanza=main", "--pg1-path=/d"];
+    const { config } = load({ argv: [...argv, command], files: FILES });
+    expect(config.carriedOptions).toEqual(["--config=/one.conf", "--pg1-path=/d"]);
+    const mounted = { ...FILES, "/mnt/keys/conf.d/a.conf": "[global]\nrepo2-path=/two" };
+    expect(load({ argv: [...argv, command], files: mounted }).config.repos.map(({ key }) => key)).toEqual([2]);
   });
 });
 

@@ -17,12 +17,15 @@ export function load(machine: Machine): Loaded {
     argv: machine.argv ?? [],
     env: machine.env ?? {},
     readFile: (path) => files[path] ?? null,
-    listDirectory: (path) =>
-      Object.keys(files)
-        .filter((name) => name.startsWith(`${path}/`))
-        .map((name) => name.slice(path.length + 1)),
+    listDirectory: (path) => namesIn(files, path),
     ...(machine.providers === undefined ? {} : { providers: machine.providers }),
   });
+}
+
+/** Null without a file below the directory. */
+export function namesIn(files: Readonly<Record<string, string>>, path: string): readonly string[] | null {
+  const below = Object.keys(files).filter((name) => name.startsWith(`${path}/`));
+  return below.length === 0 ? null : below.map((name) => name.slice(path.length + 1));
 }
 
 /** The error as `kind: message`, and one line per hint. */

@@ -52,6 +52,13 @@ test("the password of the report and the file of a receiver are in the directory
   for (const id of ["report-password", "otlp.env"]) expect(text).toContain(`#   /run/secrets/pgbackstop/${id}`);
 });
 
+test("a host that only restores has the directory that its commands name", () => {
+  const settings = { secretsDirectory: "/run/secrets/pg", installNode: false };
+  const rule = '"d /etc/pgbackstop/conf.d 0750 postgres postgres -"';
+  expect(renderNixos(plan({ restoreOnly: true, schedules: {} }), settings)).toContain(rule);
+  expect(renderNixos(plan(), settings)).not.toContain(rule);
+});
+
 test("includes all units of the plan", () => {
   const made = plan();
   const text = renderNixos(made, { secretsDirectory: "/run/secrets/pg", installNode: false });

@@ -48,6 +48,21 @@ describe("the Job that extracts tables", () => {
     });
   });
 
+  // Verbs refuse an include directory that is missing.
+  test.each([
+    [{ secretConf: "orders-conf" }, true],
+    [{}, false],
+  ])("its launcher names the include directory with %j: %s", (secretConf, named) => {
+    const parameters = { ...PARAMETERS, ...secretConf };
+    const [main] = listAt(
+      podOf(tableJob(production({ plugins: [{ name: "pgbackstop", parameters }] }), REQUEST)),
+      "containers",
+    );
+    const mounts = listAt(main, "volumeMounts").map((mount) => textAt(mount, "mountPath"));
+    expect(mounts.includes("/pgbackstop/conf.d")).toBe(named);
+    expect(JSON.stringify(at(main, "command")).includes("PGBACKREST_CONFIG_INCLUDE_PATH=")).toBe(named);
+  });
+
   test("brings program and Node.js from the sidecar's image, which alone knows where they are", () => {
     const url = "http://pgbackstop.cnpg-system.svc:9091";
     const parameters = { configMap: "c", image: "node:24", runtime: "a".repeat(64), runtimeUrl: url };

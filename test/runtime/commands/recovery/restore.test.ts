@@ -1,0 +1,16 @@
+import { expect, test } from "vitest";
+import { archiveGetLine } from "../../../../runtime/commands/recovery/restore";
+import { testContext } from "../../../harness/context";
+import { temporaryFolder } from "../../repository/support";
+import { host } from "../support";
+
+// PostgreSQL runs it after the unit has ended, and a named include directory must exist.
+test("restore_command names no keys that systemd lent to the restore", () => {
+  const lineWith = (path: string): string => {
+    const own = host({ folder: temporaryFolder(), repos: [], ctx: testContext(), argv: ["restore"] });
+    const carriedOptions = ["--config=/etc/pgbackrest.conf", `--config-include-path=${path}`];
+    return archiveGetLine({ ...own, config: { ...own.config, carriedOptions } });
+  };
+  expect(lineWith("/run/credentials/pgbackstop-main-run-7.service")).not.toContain("config-include-path");
+  expect(lineWith("/etc/pgbackstop/conf.d")).toContain("--config-include-path=/etc/pgbackstop/conf.d");
+});
