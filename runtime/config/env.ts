@@ -1,6 +1,7 @@
 /**
  * Options from the environment: `PGBACKREST_REPO1_S3_KEY` is `repo1-s3-key`. Lists and hashes are split at `:`. Unknown
- * names only warn, as in stock. Messages never contain a variable's value.
+ * names only warn, and options that the command does not use are skipped, as in stock. Messages never contain a
+ * variable's value.
  */
 import { fail } from "../base/errors";
 import { type Entries, entryId, isMultiple } from "./entry";
@@ -27,7 +28,11 @@ export function addEnvironment(
       warn(`environment contains invalid ${kind}option '${name}'`);
       continue;
     }
-    ifUnused(command, option.row, warn, () => addVariable(entries, option, variable, name, value));
+    // As stock. Kubernetes sets variables for each Service: PGBACKREST_PORT for one that is named pgbackrest.
+    if (!option.row.commands.includes(command)) continue;
+    ifUnused({ command, source: "environment", warn }, option.row, () =>
+      addVariable(entries, option, variable, name, value),
+    );
   }
 }
 

@@ -150,7 +150,7 @@ function addFileOption(reading: Reading, key: string, lines: readonly IniEntry[]
   if (option.reset) return warn(`configuration file contains reset option '${key}'`);
   const { row } = option;
   if (row.section === "command-line") return warn(`configuration file contains command-line only option '${key}'`);
-  ifUnused(command, row, warn, () => addKnown(reading, key, lines, option));
+  ifUnused({ command, source: "file", warn }, row, () => addKnown(reading, key, lines, option));
 }
 
 function addKnown(

@@ -1,8 +1,8 @@
 /**
  * Resolves entries, which already have precedence: settles dependencies, defaults, required options, ranges and the
- * keys of the two groups, as pgBackRest 2.60 "config/parse" does. One deliberate difference: a wrong value fails even
- * when the command does not use the option, so that a mistake shows on the first run and not in the night of the first
- * backup. Lenient commands warn instead.
+ * keys of the two groups, as pgBackRest 2.60 "config/parse" does. One deliberate difference: a wrong value of a file
+ * fails even when the command does not use the option, so that a mistake shows on the first run and not in the night of
+ * the first backup. Lenient commands warn instead.
  */
 import { type BackupError, fail } from "../base/errors";
 import type { CommandName } from "./commands";
@@ -81,9 +81,11 @@ function usedKeys(resolver: Resolver, group: "repo" | "pg"): readonly number[] {
 
 /** Reports a value that no command could accept. */
 function checkUnused(command: CommandName, entry: Entry, name: string, warn: (text: string) => void): void {
-  const { origin, row, texts } = entry;
+  const { origin, row, source, texts } = entry;
   if (texts.length === 0 || (row.type === "enum" && row.allowed === undefined)) return;
-  withoutUse(command, warn, () => parseValue({ name, row, rule: widestRule(row), origin }, texts, () => undefined));
+  withoutUse({ command, source, warn }, () =>
+    parseValue({ name, row, rule: widestRule(row), origin }, texts, () => undefined),
+  );
 }
 
 /** The row's own rule, or the widest of those that depend on another option. */
@@ -169,7 +171,7 @@ class Resolver {
         value = parseValue({ name, row, rule, rangeReason, origin }, texts, this.#warn);
       };
       if (source === "command-line") parse();
-      else ifUnused(this.#command, row, this.#warn, parse);
+      else ifUnused({ command: this.#command, source, warn: this.#warn }, row, parse);
       if (value !== undefined) {
         this.#refuse(row, name, value, origin);
         return { ...unset, value, source, entry };
