@@ -6,6 +6,7 @@
  * own status. Bytes as in pgBackRest 2.60 "command/archive/common", so that a host can move from stock to this program
  * and back in the middle of a queue.
  */
+import { utf8 } from "../base/bytes";
 import { copyFile, mkdir, readdir, rename, rm, stat } from "./nodeFiles";
 import { TEMP_SUFFIX } from "../base/temporaryName";
 import { atomicWrite, DIRECTORY_MODE } from "./atomicWrite";
@@ -117,7 +118,7 @@ export class Spool {
   }
 
   async #write(name: string, text: string): Promise<void> {
-    await atomicWrite(`${this.path}/${name}`, Buffer.from(text, "utf8"));
+    await atomicWrite(`${this.path}/${name}`, utf8(text));
   }
 }
 

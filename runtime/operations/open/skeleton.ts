@@ -18,6 +18,7 @@ import {
   writeFileSync,
 } from "../../local/nodeFiles";
 import { dirname } from "node:path";
+import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { syncDirectory } from "../../local/atomicWrite";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
@@ -107,7 +108,7 @@ async function settle(paths: readonly string[]): Promise<void> {
 }
 
 function settingText(value: string): string {
-  return Buffer.from(value, "utf8").toString("latin1").replaceAll("'", "''");
+  return Buffer.from(utf8(value)).toString("latin1").replaceAll("'", "''");
 }
 
 function makeDirectory(path: string, mode: number): void {

@@ -9,6 +9,7 @@
  * nothing later, and is promoted at the end.
  */
 import { chown, readFile, rm, stat } from "../../local/nodeFiles";
+import { utf8 } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";
@@ -80,6 +81,6 @@ async function writeSettings(dataDirectory: string, change: (text: string) => st
   const text = (await nullIfMissing(readFile(path, "utf8"))) ?? "";
   const changed = change(withoutNewTimeline(text));
   if (changed === text) return;
-  await atomicWrite(path, Buffer.from(changed), { mode: 0o600 });
+  await atomicWrite(path, utf8(changed), { mode: 0o600 });
   await chown(path, account.uid, account.gid);
 }
