@@ -44,9 +44,12 @@ export async function closeGapsForever(parts: GapCloserParts, ctx: Context, sign
         `taking a backup into ${keys.map((key) => `repo${key}`).join(", ")}: WAL was dropped, and recovery cannot pass the gap`,
       );
       const exitCode = await parts.backup(keys, signal);
-      pauseMs = exitCode === 0 ? 0 : nextPauseMs(pauseMs);
-      if (exitCode !== 0 && !signal.aborted)
-        ctx.log.warn(`the backup that closes the WAL gap failed with exit code ${exitCode}: retrying`);
+      const isClosed = exitCode === 0 && !(await openRepoIndexes(parts, starts)).some((key) => keys.includes(key));
+      pauseMs = isClosed ? 0 : nextPauseMs(pauseMs);
+      if (isClosed || signal.aborted) continue;
+      // A standby's begins at its last restartpoint, which may still be before the gap.
+      const why = exitCode === 0 ? "began before its end" : `failed with exit code ${exitCode}`;
+      ctx.log.warn(`the backup that closes the WAL gap ${why}: retrying`);
     } catch (error) {
       pauseMs = nextPauseMs(pauseMs);
       ctx.log.warn(`unable to close a WAL gap yet: ${toBackupError(error).message}`);

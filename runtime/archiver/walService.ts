@@ -21,6 +21,7 @@ import type { ClusterIdentity } from "../operations/shared/identity";
 import { type WorkerStatus, type PushAnswer, PushQueue, type WorkLock } from "../operations/archivePush/pushQueue";
 import type { PackWalJob } from "../operations/archivePush/walFile";
 import { wakeCheckpointers } from "./checkpointer";
+import { standbyOptions } from "./gapBackup";
 import { closeGapsForever } from "./gapCloser";
 import { ArchiveLock } from "./archiveLock";
 import { underLimit } from "../repository/repository";
@@ -268,7 +269,9 @@ export class WalService {
       present: () =>
         this.#present === null ? null : { cluster: this.#present.cluster, status: this.#present.queue.status() },
       backup: async (repoIndexes: readonly number[], signal: AbortSignal): Promise<number> => {
-        const args = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "backup", "--type=incr"];
+        const standby = await standbyOptions(() => this.#proc.newSession(), config.archive.timeoutMs);
+        const stanza = `--stanza=${config.stanza ?? ""}`;
+        const args = [...config.carriedOptions, stanza, "backup", "--type=incr", ...standby];
         // All of them in one run, otherwise one after the other.
         if (repoIndexes.length === repos.length) return this.#proc.runSelf(args, signal);
         let worst = 0;

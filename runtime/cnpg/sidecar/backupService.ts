@@ -8,6 +8,7 @@
  * process ends when no request waits for it. While another pod backs up into a repository it retries, for six hours at
  * most.
  */
+import { STANDBY_MARGIN_S } from "../../archiver/gapBackup";
 import { untilAborted } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { ERRORS, fail, stockErrorName, toBackupError } from "../../base/errors";
@@ -225,7 +226,6 @@ function standbyTimeoutS({ cluster_definition }: BackupRequest, archiveTimeoutMs
 
 /** Units of time in PostgreSQL's configuration. */
 const UNITS_S: Readonly<Record<string, number>> = { ms: 0.001, s: 1, min: 60, h: 3600, d: 86_400 };
-const STANDBY_MARGIN_S = 60;
 
 type Backups = RepoResult<readonly BackupInfoEntry[]>;
 

@@ -92,3 +92,19 @@ test("goes on when the server's container, and with it the directory, was gone f
   await ctx.clock.advance(60_000);
   await expect.poll(() => own.missingWal().list(2)).toEqual([]);
 });
+
+// A standby alone takes no backup with backup-standby=n, and cannot make the primary switch WAL.
+test.each([
+  ["a primary", { isStandby: false, timeoutS: 300 }, []],
+  ["a standby", { isStandby: true, timeoutS: 300 }, ["--backup-standby=y", "--archive-timeout=360"]],
+])("closes a gap by a backup from %s", async (_what, row, options) => {
+  const ran: (readonly string[])[] = [];
+  const session = { query: async () => ({ rows: [row] }), close: async () => {} };
+  const server = { newSession: async () => session, runSelf: async (args: readonly string[]) => (ran.push(args), 0) };
+  own.missingWal().addDropped(1, walName(1), CLUSTER);
+  service = new WalService(Object.assign(own, server), ctx);
+  await ctx.clock.advance(10_000);
+  await expect.poll(() => ran.length).toBeGreaterThan(0);
+  const [args = []] = ran;
+  expect(args.slice(args.indexOf("backup"))).toEqual(["backup", "--type=incr", ...options, "--repo=1"]);
+});
