@@ -109,6 +109,34 @@ export function sectionsOf(stanza: string | undefined, command: CommandName): re
   return [...(stanza === undefined ? [] : [`${stanza}:${command}`, stanza]), `${GLOBAL}:${command}`, GLOBAL];
 }
 
+/** What servers do for PostgreSQL in the place of these commands, with their own options. */
+export const SERVED: readonly CommandName[] = ["archive-push", "archive-get"];
+
+/** A server reads no section of a command that it serves: says which of its options would have an effect here. */
+function warnOfServed(
+  ini: readonly IniEntry[],
+  stanza: string | undefined,
+  command: CommandName,
+  warn: (text: string) => void,
+): void {
+  if (COMMAND_TABLE[command].serves !== true) return;
+  for (const level of [...(stanza === undefined ? [] : [stanza]), GLOBAL]) {
+    const own = `${level}:${command}`;
+    const linesOf = (section: string): IniEntry[] => ini.filter((entry) => entry.section === section);
+    const known = linesOf(own).map(({ key }) => key);
+    for (const served of SERVED) {
+      const section = `${level}:${served}`;
+      const lacking = linesOf(section).filter(({ key }) => !known.includes(key));
+      if (lacking.length === 0) continue;
+      const names = [...new Set(lacking.map((line) => shownKey(line.key, [line])))].join(", ");
+      warn(
+        `section [${section}] has no effect on ${command}: ${names}\n` +
+          `HINT: ${command} serves ${served}; write these options in [${own}].`,
+      );
+    }
+  }
+}
+
 /** True for `global` and `global:backup`. */
 export function isGlobalSection(section: string): boolean {
   return section === GLOBAL || section.startsWith(`${GLOBAL}:`);
@@ -130,6 +158,7 @@ export function addFiles(
     const reading = { entries, names, section, command, warn };
     for (const [key, lines] of byKey) addFileOption(reading, key, lines);
   }
+  warnOfServed(ini, stanza, command, warn);
 }
 
 /** One section as a command reads it. */

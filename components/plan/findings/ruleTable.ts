@@ -554,7 +554,11 @@ export const RULES = {
     "it is unknown, has a bad value, is a secret, or contradicts what the components set",
     "use the argument that decides it, or a name and value of docs/reference/options.md",
   ),
-  PB171: warning("an option without effect", "only stock pgBackRest reads it", "leave it out"),
+  PB171: warning(
+    "an option without effect",
+    "only stock pgBackRest reads it, or a command that an agent or sidecar serves",
+    "leave it out, or give it to that server: `agent:process-max`",
+  ),
   PB180: warning(
     "a stale check without targets",
     "nobody is notified",

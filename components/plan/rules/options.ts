@@ -2,6 +2,7 @@
  * Options of pgBackRest that users pass on: known ones, at their level, with values in range, and none that an argument
  * decides. Pure.
  */
+import { SERVED } from "../../../runtime/config/files";
 import { findOption, optionName, similarNames } from "../../../runtime/config/optionName";
 import type { OptionRow } from "../../../runtime/config/options";
 import { renderConf } from "../../../runtime/config/render";
@@ -114,6 +115,7 @@ function checkDatabaseOption(plan: HostPlan | ClusterDatabasePlan, key: string):
     () => checkValue(row, name, plan.options[key], path),
     () => checkEffect(plan, row, path, name),
     () => checkQueue(plan, row, key, path),
+    () => checkServed(plan, command, path, name),
   );
 }
 
@@ -220,6 +222,20 @@ function checkEffect({ engine }: DatabasePlan, row: OptionRow, path: string, nam
   if (!engineOf(engine).own || row.acted || row.secret === true || row.section === "command-line") return [];
   if (row.refused !== undefined) return [wrong(path, `the runtime does not support ${name}`, row.refused)];
   return [finding("PB171", path, `the runtime has no use for ${name}: only stock pgBackRest reads it`, "leave it out")];
+}
+
+/** PostgreSQL's commands are served: by the agent of a host, or the sidecar of a cluster. */
+function checkServed(
+  plan: HostPlan | ClusterDatabasePlan,
+  command: string | null,
+  path: string,
+  name: string,
+): Finding[] {
+  if (!engineOf(plan.engine).own || (plan.kind === "host" && !plan.agent)) return [];
+  if (!SERVED.some((served) => served === command)) return [];
+  const [server, title] = plan.kind === "host" ? ["agent", "the agent"] : ["cnpg-instance", "the sidecar"];
+  const fact = `${title} serves ${command ?? ""}, and reads no options of that command`;
+  return [finding("PB171", path, fact, `write "${server}:${name}"`)];
 }
 
 /** The argument that decides an option; null if none does. */

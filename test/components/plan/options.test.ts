@@ -81,6 +81,20 @@ describe("options of a database", () => {
     expect(stock.join("\n")).toContain("beyond 64GiB, WAL for all repositories, even if only one is down, is dropped");
   });
 
+  test.each<[string, string[]]>([
+    ["archive-push:process-max", ["PB171 options.archive-push:process-max"]],
+    ["archive-get:archive-get-queue-max", ["PB171 options.archive-get:archive-get-queue-max"]],
+    ["agent:process-max", []],
+    ["backup:process-max", []],
+  ])("%s with an agent", (key, codes) => {
+    const value = key.endsWith("-queue-max") ? "1GiB" : "8";
+    const codesOf = (findings: readonly string[]): string[] => findings.map((text) => text.replace(/: .*/s, ""));
+    expect(codesOf(ofDatabase({ [key]: value }))).toEqual(codes);
+    expect(codesOf(ofDatabase({ [key]: value }, { engine: "pgbackrest", agent: false, schedules: {} }))).not.toEqual(
+      expect.arrayContaining([expect.stringContaining("PB171")]),
+    );
+  });
+
   test("what only stock reads is a warning with the runtime, and works with stock", () => {
     expect(ofDatabase({ "tcp-keep-alive-count": "3" }).map((text) => text.split(":")[0])).toEqual([
       "PB171 options.tcp-keep-alive-count",

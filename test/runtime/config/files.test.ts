@@ -99,6 +99,17 @@ describe("sections", () => {
     expect(["global", "global:x", "globals", "main"].map(isGlobalSection)).toEqual([true, true, false, false]);
   });
 
+  test("a server says which sections of the commands that it serves have no effect", () => {
+    const text =
+      "[global:archive-push]\narchive-push-queue-max=20GiB\nprocess-max=8\n[main:archive-get]\nprocess-max=4\n[global:agent]\nprocess-max=2";
+    expect(added(text, "agent").warnings).toEqual([
+      "section [main:archive-get] has no effect on agent: 'process-max'\nHINT: agent serves archive-get; write these options in [main:agent].",
+      "section [global:archive-push] has no effect on agent: 'archive-push-queue-max'\nHINT: agent serves archive-push; write these options in [global:agent].",
+    ]);
+    expect(added(text, "archive-push").warnings).toEqual([]);
+    expect(added(text, "backup").warnings).toEqual([]);
+  });
+
   test("lists accumulate within a section over files, and do not mix between sections", () => {
     expect(added("[main]\nexclude=a\n[global]\nexclude=z\n[main]\nexclude=b\n[other]\nexclude=o").values).toEqual({
       "io-timeout#0": ["7"],
