@@ -111,7 +111,7 @@ function openDirectory(
     if (clock.monotonicMs() - lookedUpMs < MOUNTS_LOOKED_UP_MS) return chosen;
     lookedUpMs = clock.monotonicMs();
     if (requireMount && !isOnMount(served.root, processes?.mounts)) {
-      chosen = unmounted(key, served.root);
+      chosen = unmounted(key, direct);
       return chosen;
     }
     const mount = processes === undefined ? null : findHangingMount(served.root, processes.mounts);
@@ -127,21 +127,29 @@ function openDirectory(
   return new Proxy<Storage>(direct, {
     get: (_, name: keyof Storage) => {
       if (name === "close") return closeAll;
-      const storage = choose();
-      const member = storage[name];
-      return typeof member === "function" ? member.bind(storage) : member;
+      const asked = choose();
+      const member: unknown = asked[name];
+      if (typeof member !== "function") return member;
+      // A caller may keep the method: each call goes to the storage of its moment.
+      return (...args: unknown[]): unknown => {
+        const storage = choose();
+        const current: unknown = storage[name];
+        return typeof current === "function" ? current.apply(storage, args) : member.apply(asked, args);
+      };
     },
   });
 }
 
-function unmounted(repoIndex: number, root: string): Storage {
+/** It can do what the directory can: otherwise a check for a lost mount would take it for a store without mounts. */
+function unmounted(repoIndex: number, direct: Storage): Storage {
+  const root = direct.name;
   const error = fail("pathMissing", `nothing is mounted at or above '${root}'`, {
     hint: `Mount it. Only for a repository on this machine's own disk: remove requireMount of repo${repoIndex} from the settings file.`,
     repoIndex,
     path: root,
     retryable: true,
   });
-  return unusableStorage(root, error);
+  return unusableStorage(root, error, direct);
 }
 
 /** 30 s of a file server that takes a megabyte a second: less than the usual `io-timeout`. */

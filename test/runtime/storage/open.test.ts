@@ -202,6 +202,34 @@ test("a directory with requireMount is unusable until something is mounted there
   expect(await stanzaCreate([repo], CONTROL, ctx)).toMatchObject([{ ok: true }]);
 });
 
+test.each([true, false])("a limit reaches what is there now, not at the opening (mounted: %s)", async (isMounted) => {
+  const root = temporaryFolder();
+  const none = "27 1 254:0 / / rw - ext4 /dev/vda rw";
+  const mounted = `${none}\n30 27 8:1 / ${root} rw - ext4 /dev/sda1 rw`;
+  let table = isMounted ? mounted : none;
+  const ctx = testContext();
+  const { start, version } = new StorageProcesses((served) => openServed(served, ctx));
+  const limitRate = limitRateOf("64KiB");
+  const [repo] = openRepositories("demo", [posixRepo(root, { requireMount: true, limitRate })], 1000, ctx, {
+    processes: { start, version, mounts: { readTable: () => table, readLink: () => null } },
+    rates: { 1: newRateState() },
+    clock: ctx.clock,
+  });
+  const create = async (name: string): Promise<boolean | undefined> =>
+    repo?.storage.create?.(name, new Uint8Array(64 * 1024));
+  const mount = (isThere: boolean): void => {
+    table = isThere ? mounted : none;
+    ctx.clock.advance(6000);
+  };
+  mount(true);
+  const startMs = ctx.clock.nowMs();
+  expect([await create("a"), await create("a")]).toEqual([true, false]);
+  expect(ctx.clock.nowMs() - startMs).toBeGreaterThan(1000);
+  mount(false);
+  await expect(create("b")).rejects.toMatchObject({ kind: "pathMissing" });
+  expect(readdirSync(root)).toEqual(["a"]);
+});
+
 test("a repository with a limit is opened under it, in a server beside it, and without its state not at all", async () => {
   const limitRate = limitRateOf({ "06:00-07:00": "64KiB" });
   const bytes = new Uint8Array(64 * 1024);

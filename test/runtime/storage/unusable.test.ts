@@ -22,3 +22,16 @@ it("fails every use with the reason, and closes", async () => {
   for (const use of uses) await expect(use).rejects.toBe(reason);
   await storage.close();
 });
+
+it("shows the abilities that the storage has when it is usable, and refuses them too", async () => {
+  const reason = fail("pathMissing", "nothing is mounted");
+  const features = { directories: true, symlinks: true };
+  const storage = unusableStorage("/nas", reason, {
+    features,
+    create: async () => true,
+    removeDirectory: async () => undefined,
+  });
+  expect([storage.features, storage.replace, storage.hardLink]).toEqual([features, undefined, undefined]);
+  await expect(storage.create?.("a", new Uint8Array(0))).rejects.toBe(reason);
+  await expect(storage.removeDirectory?.("a")).rejects.toBe(reason);
+});

@@ -1,4 +1,4 @@
-import { readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -13,10 +13,14 @@ import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate
 import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { listWal } from "../../../../runtime/repository/walStore";
+import { openServed, openStorage } from "../../../../runtime/storage/open";
 import { PosixStorage } from "../../../../runtime/storage/posix";
+import type { Storage } from "../../../../runtime/storage/storage";
 import { type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
+import { StorageProcesses } from "../../../harness/doubles/storageProcesses";
 import { ForgetfulStorage, MemoryStorage } from "../../../harness/doubles/storages";
+import { posixRepo } from "../../../harness/repositories";
 import { vectorText } from "../../format/vectors";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 import { emptyWal, labelText, pathOf, readable, store } from "../archive";
@@ -97,6 +101,16 @@ function changed(no: number): Uint8Array {
   const bytes = Buffer.from(walBytes(no));
   bytes.write("other rows", 700);
   return bytes;
+}
+
+/** The storage with another method. */
+function replaced<K extends keyof Storage>(storage: Storage, name: K, method: Storage[K]): Storage {
+  return new Proxy(storage, {
+    get: (_, wanted: keyof Storage) => {
+      const member = wanted === name ? method : storage[wanted];
+      return typeof member === "function" && wanted !== name ? member.bind(storage) : member;
+    },
+  });
 }
 
 /** Problems of files whose names carry no checksum. */
@@ -350,6 +364,44 @@ describe("heal", () => {
     const parts = { missingWal, local: null, claims: null };
     expect(await copyMissingWal(repos[1], repos, CLUSTER, parts, ctx)).toMatchObject({ settled: 1, unhealed: [] });
     expect(missingWal.list(2)).toEqual([]);
+  });
+
+  // claim: docs/agent.md: an empty directory counts as an answer only while `archive.info` is there
+  it("keeps the record of a segment whose repository lost its required mount meanwhile", async () => {
+    const root = temporaryFolder();
+    const none = "27 1 254:0 / / rw - ext4 /dev/vda rw";
+    let table = `${none}\n30 27 8:1 / ${root} rw - ext4 /dev/sda1 rw`;
+    const { start, version } = new StorageProcesses((served) => openServed(served, ctx));
+    const nas = openStorage(posixRepo(root, { requireMount: true }), {
+      ...ctx,
+      ioTimeoutMs: 1000,
+      readFile: () => new Uint8Array(),
+      processes: { start, version, mounts: { readTable: () => table, readLink: () => null } },
+    });
+    /** Between the look at archive.info and the listing. */
+    const unmounting = replaced(nas, "list", (path, options) => {
+      for (const name of readdirSync(root)) rmSync(join(root, name), { recursive: true });
+      table = none;
+      return nas.list(path, options);
+    });
+    const source = repository(1, { storage: unmounting });
+    await stanzaCreate([repository(1, { storage: nas })], CONTROL, ctx);
+    await store(source, 1);
+    /** With directories too, and so slow that the table is read again after it. */
+    const slow = replaced(storages[1], "stat", (path) => {
+      ctx.clock.advance(6000);
+      return storages[1].stat(path);
+    });
+    const target = { ...repos[1], storage: replaced(slow, "features", nas.features) };
+    missingWal.add(2, walName(1), CLUSTER);
+    await needFrom(repos[1], 3);
+    const parts = { missingWal, local: null, claims: null };
+    await expect(copyMissingWal(target, [source, target], CLUSTER, parts, ctx)).rejects.toMatchObject({
+      kind: "pathMissing",
+      message: `nothing is mounted at or above '${root}'`,
+      retryable: true,
+    });
+    expect(missingWal.list(2)).toEqual([walName(1)]);
   });
 
   it("never stores a damaged copy, or a file that PostgreSQL recycled, as the segment", async () => {
