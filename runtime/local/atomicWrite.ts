@@ -40,8 +40,18 @@ export const FILE_MODE = 0o640;
 export const DIRECTORY_MODE = 0o750;
 /** To read a file, without waiting for the other end of a pipe in its place. */
 export const OPEN_READ = constants.O_RDONLY | constants.O_NONBLOCK;
-/** Errors of a file system without hard links, or without more of them for this file. */
-export const NO_MORE_NAMES: ReadonlySet<string> = new Set(["EMLINK", "ENOTSUP", "EOPNOTSUPP", "EPERM", "EXDEV"]);
+/**
+ * Errors of a file system without hard links, or without more of them for this file. ENOSYS is what libfuse answers for
+ * a program that does not make any.
+ */
+export const NO_MORE_NAMES: ReadonlySet<string> = new Set([
+  "EMLINK",
+  "ENOSYS",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "EPERM",
+  "EXDEV",
+]);
 
 export interface WriteOptions {
   /** Exact mode of the file; absent is 0640 less the umask. */

@@ -12,7 +12,8 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { open } from "node:fs/promises";
+import promised, { open } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -231,6 +232,25 @@ test("creates over nothing, not even over a dangling link", async () => {
   expect(await atomicCreate(join(root, "f"), utf8("x"), { random: systemRandom })).toBe(false);
   expect(readdirSync(root)).toEqual(["f"]);
 });
+
+test.each(["EMLINK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EPERM", "EXDEV"])(
+  "creates a file by an exclusive open where a hard link fails with %s",
+  async (code) => {
+    const spy = vi.spyOn(promised, "link").mockRejectedValue(Object.assign(new Error(code), { code }));
+    syncBuiltinESMExports();
+    try {
+      const create = (text: string): Promise<boolean> =>
+        atomicCreate(join(root, "f"), utf8(text), { random: systemRandom });
+      expect([await create("first"), await create("second")]).toEqual([true, false]);
+      expect(spy).toHaveBeenCalledTimes(2);
+    } finally {
+      spy.mockRestore();
+      syncBuiltinESMExports();
+    }
+    expect(readFileSync(join(root, "f"), "utf8")).toBe("first");
+    expect(readdirSync(root)).toEqual(["f"]);
+  },
+);
 
 describe("a file that is shorter after its sync than what was written is refused", () => {
   /** The file loses its end like one on a file system that drops it. */
