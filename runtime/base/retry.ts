@@ -11,8 +11,8 @@ export interface RetryPolicy {
   /** Varies each pause from half to one and a half of it. */
   readonly random?: Random;
   /**
-   * All attempts and pauses together. After a longer suspension of the process or machine nothing is repeated: another
-   * process may have taken over, and the caller must look again first.
+   * All attempts and pauses together, from the start or from {@link Retries.extend}. After a longer suspension of the
+   * process or machine nothing is repeated: another process may have taken over, and the caller must look again first.
    */
   readonly limitMs?: number;
   /** The last error says how many attempts there were. */
@@ -61,20 +61,33 @@ export class Retries {
   }
 
   /**
+   * A piece of a body got through, so that a slow line does not use up the time. Once the time is used up it stays so:
+   * the process was suspended. Failures stay counted.
+   */
+  extend(): void {
+    if (!this.#isOver()) this.#startedAt = momentOf(this.#clock);
+  }
+
+  /**
    * Waits before the next attempt, at least `pauseMsMin`.
    * @throws the error when it is not retryable, or when attempts or time are used up; term
    */
   async pause(error: BackupError, pauseMsMin = 0): Promise<void> {
-    const { attempts, pausesMs, random, limitMs = Number.POSITIVE_INFINITY } = this.#policy;
+    const { attempts, pausesMs, random } = this.#policy;
     if (this.#signal.aborted)
       throw error.kind === "term" ? error : fail("term", "terminated while waiting for a connection", { cause: error });
     this.#failures++;
     const wholeMs = pausesMs[Math.min(this.#failures, pausesMs.length) - 1] ?? 0;
     const jitter = random === undefined ? 1 : 0.5 + (random.bytes(1)[0] ?? 0) / 256;
     const pauseMs = Math.max(wholeMs * jitter, pauseMsMin);
-    const usedMs = elapsedMs(this.#startedAt, momentOf(this.#clock));
-    if (!error.retryable || this.#failures >= attempts || usedMs + pauseMs >= limitMs) throw this.#final(error);
+    if (!error.retryable || this.#failures >= attempts || this.#isOver(pauseMs)) throw this.#final(error);
     await this.#clock.sleep(pauseMs, this.#signal);
+    if (this.#isOver()) throw this.#final(error);
+  }
+
+  #isOver(moreMs = 0): boolean {
+    const { limitMs = Number.POSITIVE_INFINITY } = this.#policy;
+    return elapsedMs(this.#startedAt, momentOf(this.#clock)) + moreMs >= limitMs;
   }
 
   #final(error: BackupError): BackupError {

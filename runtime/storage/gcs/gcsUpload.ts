@@ -186,7 +186,7 @@ class UploadSession {
     for (;;) {
       let hasPaused = false;
       const part = { body: restOf(body, fromBytes - startBytes), fromBytes, endBytes, last, md5: body.md5 };
-      const state = await this.#send(part, signal).catch(async (error: unknown) => {
+      const state = await this.#send(part, signal, () => retries.extend()).catch(async (error: unknown) => {
         if (!isError(error)) throw error;
         await retries.pause(error);
         hasPaused = true;
@@ -235,7 +235,7 @@ class UploadSession {
   }
 
   /** Sends what is left of a part, in one attempt; without a body it asks what the service has. */
-  #send(part: SessionPart, signal: AbortSignal): Promise<SessionState> {
+  #send(part: SessionPart, signal: AbortSignal, onPiece?: () => void): Promise<SessionState> {
     const { http, key, name, path } = this.#target;
     const { body, endBytes, fromBytes, last, md5 } = part;
     const hasBytes = body !== null && body.sizeBytes > 0;
@@ -249,6 +249,7 @@ class UploadSession {
       body: body ?? objectBody(new Uint8Array(0)),
       signal,
       ...(body === null ? {} : { attempts: 1 }),
+      ...(onPiece === undefined ? {} : { onPiece }),
       expected: [RESUME, ...GONE],
       doing: `put '${name}'`,
     };

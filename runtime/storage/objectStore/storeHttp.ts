@@ -53,6 +53,8 @@ export interface StoreRequest {
   readonly signal?: AbortSignal;
   /** Default: the usual number. */
   readonly attempts?: number;
+  /** Called when the connection has taken a piece of the body and wants the next one. */
+  onPiece?(): void;
 }
 
 export interface StoreAnswer {
@@ -136,8 +138,12 @@ export class StoreHttp<F extends RequestFacts> {
   async exchange<T>(request: StoreRequest, consume: (answer: StoreAnswer) => Promise<T>): Promise<T> {
     const signal = request.signal ?? this.#options.signal;
     const retries = this.requestRetries(signal, request.attempts);
+    const onPiece = (): void => {
+      retries.extend();
+      request.onPiece?.();
+    };
     for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#attempt(request, consume, attempt, signal);
+      const outcome = await this.#attempt({ ...request, onPiece }, consume, attempt, signal);
       if (outcome.ok) return outcome.value;
       if (signal.aborted) throw terminated(request);
       await retries.pause(outcome.error, outcome.retryAfterMs);
@@ -228,7 +234,7 @@ export class StoreHttp<F extends RequestFacts> {
       // By default the client closes the connection after every HEAD, for servers that send a body with it: no object
       // store does.
       reset: false,
-      body: body === undefined ? null : bodyToSend(body),
+      body: body === undefined ? null : bodyToSend(body, request.onPiece),
     });
     // The client observes the signal only once it is connected: a silent host must not block the caller.
     const response = await orAborted(sent, signal);
@@ -358,18 +364,20 @@ function connectorOf(build: typeof buildConnector, options: ConnectionOptions): 
   };
 }
 
-function bodyToSend(body: StoreBody): Buffer | Readable {
+function bodyToSend(body: StoreBody, onPiece: StoreRequest["onPiece"]): Buffer | Readable {
   if (body.sizeBytes <= SEND_SIZE_BYTES) {
     const bytes = concatBytes(body.chunks);
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   }
-  return Readable.from(pieces(body.chunks), { objectMode: true, highWaterMark: 1 });
+  return Readable.from(pieces(body.chunks, onPiece), { objectMode: true, highWaterMark: 1 });
 }
 
-function* pieces(chunks: readonly Uint8Array[]): Iterable<Uint8Array> {
+function* pieces(chunks: readonly Uint8Array[], onPiece?: () => void): Iterable<Uint8Array> {
   for (const chunk of chunks) {
-    for (let offset = 0; offset < chunk.length; offset += SEND_SIZE_BYTES)
+    for (let offset = 0; offset < chunk.length; offset += SEND_SIZE_BYTES) {
       yield chunk.subarray(offset, offset + SEND_SIZE_BYTES);
+      onPiece?.();
+    }
   }
 }
 

@@ -34,6 +34,8 @@ export interface DoubleAnswer {
 
 export class S3Double {
   readonly requests: DoubleRequest[] = [];
+  /** Called for each piece of a body that arrives. */
+  receiving: ((pieceBytes: number) => void) | undefined;
   readonly #server: Server;
   #answer: (request: DoubleRequest, index: number) => DoubleAnswer = () => ({ status: 500 });
 
@@ -41,7 +43,10 @@ export class S3Double {
     this.#server = createServer((incoming, outgoing) => {
       const parts: Buffer[] = [];
       incoming.on("error", () => undefined);
-      incoming.on("data", (part: Buffer) => parts.push(part));
+      incoming.on("data", (part: Buffer) => {
+        parts.push(part);
+        this.receiving?.(part.length);
+      });
       incoming.on("end", () => {
         const request = {
           method: incoming.method ?? "",
@@ -71,6 +76,7 @@ export class S3Double {
   /** Forgets past requests and answers the next ones with `answer`. */
   answering(answer: (request: DoubleRequest, index: number) => DoubleAnswer): void {
     this.requests.length = 0;
+    this.receiving = undefined;
     this.#answer = answer;
   }
 

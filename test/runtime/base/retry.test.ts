@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { retry } from "../../../runtime/base/retry";
+import { Retries, retry } from "../../../runtime/base/retry";
 import { HeldClock, testContext } from "../../harness/context";
 
 const POLICY = { attempts: 5, pausesMs: [100, 200, 300] };
@@ -76,4 +76,43 @@ describe("retry", () => {
     context.abort();
     await expect(run).rejects.toMatchObject({ kind: "term" });
   });
+});
+
+describe("a body that advances", () => {
+  const busy = fail("service", "busy", { retryable: true });
+  const policy = { ...POLICY, limitMs: 1000 };
+
+  it("gives each piece the whole time, and its failures stay counted", async () => {
+    const { clock, signal } = testContext();
+    const retries = new Retries({ ...policy, attempts: 3 }, clock, signal);
+    for (let failures = 0; failures < 2; failures++) {
+      for (let pieces = 0; pieces < 5; pieces++) {
+        clock.advance(700);
+        retries.extend();
+      }
+      await retries.pause(busy);
+    }
+    await expect(retries.pause(busy)).rejects.toBe(busy);
+    expect(clock.sleeps).toEqual([100, 200]);
+  });
+
+  it("is not repeated after a longer suspension between two pieces", async () => {
+    const { clock, signal } = testContext();
+    const retries = new Retries(policy, clock, signal);
+    clock.advance(1000);
+    for (let pieces = 0; pieces < 5; pieces++) retries.extend();
+    await expect(retries.pause(busy)).rejects.toBe(busy);
+    expect(clock.sleeps).toEqual([]);
+  });
+});
+
+it("repeats nothing after a suspension during the pause", async () => {
+  const { clock, signal } = testContext();
+  const suspended = {
+    monotonicMs: () => clock.monotonicMs(),
+    nowMs: () => clock.nowMs(),
+    sleep: async () => clock.advance(3_600_000),
+  };
+  const retries = new Retries({ ...POLICY, limitMs: 60_000 }, suspended, signal);
+  await expect(retries.pause(fail("service", "busy", { retryable: true }))).rejects.toMatchObject({ kind: "service" });
 });
