@@ -12,8 +12,8 @@
 import {
   closeSync,
   constants,
-  type Dirent,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -79,9 +79,9 @@ export function openMissingWal(spoolPath: string, stanza: string): MissingWalSto
     list: missingWal.list,
     clusters: missingWal.clusters,
     repoIndexes: () =>
-      readEntries(`${base}/missing`)
-        .filter((entry) => /^repo\d+$/.test(entry.name))
-        .map((entry) => Number(entry.name.slice("repo".length)))
+      namesIn(`${base}/missing`)
+        .filter((name) => /^repo\d+$/.test(name))
+        .map((name) => Number(name.slice("repo".length)))
         .filter((repoIndex) => missingWal.list(repoIndex).length > 0)
         .sort((left, right) => left - right),
     sha1Of: (...file) => missingWal.sha1Of(...file) ?? conflicts.sha1Of(...file),
@@ -104,9 +104,11 @@ function openNames(spoolPath: string, root: string): NameStore {
   const clusterPath = (repoIndex: number, { version, systemId }: MissingWalCluster): string =>
     `${repoPath(repoIndex)}/${version}-${systemId}`;
   const clusters = (repoIndex: number): MissingWalCluster[] =>
-    readEntries(repoPath(repoIndex)).flatMap((entry) => {
-      const match = CLUSTER_NAME.exec(entry.name);
-      return entry.isDirectory() && match !== null
+    namesIn(repoPath(repoIndex)).flatMap((name) => {
+      const match = CLUSTER_NAME.exec(name);
+      const isDirectory = (): boolean =>
+        lstatSync(`${repoPath(repoIndex)}/${name}`, { throwIfNoEntry: false })?.isDirectory() === true;
+      return match !== null && isDirectory()
         ? [{ version: match[1] as string, systemId: BigInt(match[2] as string) }]
         : [];
     });
@@ -131,7 +133,7 @@ function openNames(spoolPath: string, root: string): NameStore {
     },
     list(repoIndex, cluster) {
       const of = cluster === undefined ? clusters(repoIndex) : [cluster];
-      const names = of.flatMap((each) => readEntries(clusterPath(repoIndex, each)).map((entry) => entry.name));
+      const names = of.flatMap((each) => namesIn(clusterPath(repoIndex, each)));
       return names.sort();
     },
     sha1Of(repoIndex, walName, cluster) {
@@ -174,9 +176,10 @@ function writeRecord(directory: string, expected: string, name: string, text: st
   }
 }
 
-function readEntries(directory: string): Dirent[] {
+/** Not their types: where the file system tells none, Node fails when another process removes a record. */
+function namesIn(directory: string): string[] {
   try {
-    return readdirSync(directory, { withFileTypes: true });
+    return readdirSync(directory);
   } catch (error) {
     if (isMissing(error)) return [];
     throw systemError("pathOpen", `list '${directory}'`, directory, error);

@@ -6,9 +6,10 @@
  */
 import * as sync from "node:fs";
 import * as promised from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { hasStrayBytes, textOf, utf8 } from "../base/bytes";
 import { fail } from "../base/errors";
+import { mapParallel } from "../base/parallel";
 
 export {
   type BigIntStats,
@@ -92,15 +93,40 @@ export const readdirSync: typeof sync.readdirSync = ((path: string, options?: ob
     ? sync.readdirSync(nativeName(path), "latin1").map(textOfLatin1)
     : sync.readdirSync(nativeName(path), options)) as never;
 
+/** Node has four threads for files. */
+const LOOKED_UP_AT_ONCE = 8;
+
+interface Entry {
+  readonly name: string;
+  readonly type: "file" | "directory" | "link";
+}
+
 /** Names in a directory with their types, without a call for each where the file system tells the type. */
-export async function readEntries(
-  path: string,
-): Promise<{ readonly name: string; readonly type: "file" | "directory" | "link" }[]> {
-  const entries = await promised.readdir(nativeName(path), { withFileTypes: true, encoding: "buffer" });
-  return entries.map((entry) => ({
-    name: textOf(entry.name),
-    type: entry.isDirectory() ? "directory" : entry.isSymbolicLink() ? "link" : "file",
-  }));
+export async function readEntries(path: string): Promise<Entry[]> {
+  try {
+    const entries = await promised.readdir(nativeName(path), { withFileTypes: true, encoding: "buffer" });
+    return entries.map((entry) => ({ name: textOf(entry.name), type: typeOf(entry) }));
+  } catch (error) {
+    // Where it does not, Node looks at each name, and fails as for a missing directory when one has vanished.
+    if (!isAbsent(error)) throw error;
+  }
+  const entries = await mapParallel(await readdir(path), LOOKED_UP_AT_ONCE, async (name): Promise<Entry | null> => {
+    try {
+      return { name, type: typeOf(await lstat(join(path, name))) };
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+      return null;
+    }
+  });
+  return entries.filter((entry) => entry !== null);
+}
+
+function isAbsent(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ENOENT";
+}
+
+function typeOf(entry: Pick<sync.Dirent, "isDirectory" | "isSymbolicLink">): Entry["type"] {
+  return entry.isDirectory() ? "directory" : entry.isSymbolicLink() ? "link" : "file";
 }
 
 export async function readlink(path: string): Promise<string> {
@@ -265,7 +291,7 @@ function pinned(path: string, flags: Flags): { readonly fd: number; readonly pat
     const fd = isFlag(flags, /x/, sync.constants.O_EXCL) ? null : pinnedEntry(path);
     if (fd !== null) return { fd, path: `/proc/self/fd/${fd}` };
   } catch (error) {
-    const isNew = isFlag(flags, /^[aw]/, sync.constants.O_CREAT) && (error as NodeJS.ErrnoException).code === "ENOENT";
+    const isNew = isFlag(flags, /^[aw]/, sync.constants.O_CREAT) && isAbsent(error);
     if (!isNew) throw error;
   }
   const fd = pinnedEntry(dirname(path));

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, realpathSync, symlinkSync } from "node:fs";
+import node, { existsSync, mkdirSync, readFileSync, realpathSync, symlinkSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { openMissingWal } from "../../../runtime/local/missingWal";
@@ -31,6 +32,28 @@ it("keeps a conflict for the next process until the repository holds the server'
   missingWal.add(2, walName(1), CLUSTER, SHA1);
   missingWal.remove(2, walName(1), CLUSTER);
   expect([missingWal.list(2), missingWal.listConflicts(2)]).toEqual([[], []]);
+});
+
+it("shows its records also where the file system tells no types, and one is removed meanwhile", () => {
+  const missingWal = openMissingWal(temporaryFolder(), "demo");
+  missingWal.add(2, walName(1), CLUSTER);
+  const { lstatSync, readdirSync } = node;
+  // Fails as Node does then.
+  node.readdirSync = ((path: string, options?: object) =>
+    typeof options === "object" && "withFileTypes" in options
+      ? lstatSync(join(path, "removed"))
+      : readdirSync(path, options)) as never;
+  syncBuiltinESMExports();
+  try {
+    expect([missingWal.list(2), missingWal.repoIndexes(), missingWal.clusters(2)]).toEqual([
+      [walName(1)],
+      [2],
+      [CLUSTER],
+    ]);
+  } finally {
+    node.readdirSync = readdirSync;
+    syncBuiltinESMExports();
+  }
 });
 
 it("stays readable for versions that know empty records only", () => {
