@@ -8,6 +8,7 @@ import { attackStore } from "../objectStore/attack";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
 import { pathPages, type VersionPage } from "../objectStore/objectVersions";
 import { PastStorage } from "../objectStore/past";
+import { uploadAgain } from "../objectStore/partUpload";
 import { holdsBytes } from "../objectStore/rangedRead";
 import { headerOf, readText, type StoreRequest } from "../objectStore/storeHttp";
 import { checkPath } from "../paths";
@@ -32,8 +33,6 @@ const CONFLICT = 409;
 const PRECONDITION_FAILED = 412;
 /** Answers to a write whose condition the blob does not meet ("Specify conditional headers"). */
 const UNMET = new Set(["BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "BlobNotFound"]);
-/** A first upload, and another one after one of another writer. */
-const UPLOADS_MAX = 2;
 
 export class BlobStorage extends ObjectStorage<BlobPage> implements AttackedStorage {
   protected readonly http: AzureHttp;
@@ -95,9 +94,11 @@ export class BlobStorage extends ObjectStorage<BlobPage> implements AttackedStor
   async putStream(path: string, open: () => ByteStream): Promise<void> {
     checkPath(path);
     const target = this.#target(path);
-    for (let count = 0; count < UPLOADS_MAX; count++) if (await uploadBlob(target, open())) return;
     const text = `unable to put '${target.name}': uploads of others discard its blocks`;
-    throw fail("service", text, { path, repoIndex: this.#options.repoIndex, retryable: true });
+    await uploadAgain(
+      () => uploadBlob(target, open()),
+      () => fail("service", text, { path, repoIndex: this.#options.repoIndex, retryable: true }),
+    );
   }
 
   create(path: string, bytes: Uint8Array): Promise<boolean> {

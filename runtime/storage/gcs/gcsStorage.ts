@@ -11,6 +11,7 @@ import { attackStore } from "../objectStore/attack";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
 import { pathPages, type VersionPage } from "../objectStore/objectVersions";
 import { PastStorage } from "../objectStore/past";
+import { lostUpload, uploadAgain } from "../objectStore/partUpload";
 import { holdsBytes } from "../objectStore/rangedRead";
 import { readText, type StoreAnswer, type StoreRequest } from "../objectStore/storeHttp";
 import { checkPath } from "../paths";
@@ -23,7 +24,7 @@ import { explanationOf, gcsError, type GcsFacts } from "./gcsFailure";
 import { GcsHttp } from "./gcsHttp";
 import { probeGcs } from "./gcsProbe";
 import { GCS_VERSIONS, versionPagesOf } from "./generations";
-import { lostSession, type ObjectTarget, type ObjectUpload } from "./gcsUpload";
+import type { ObjectTarget, ObjectUpload } from "./gcsUpload";
 import { objectBody, putObject, putObjectForm, requireStoredObject, uploadObject } from "./gcsUpload";
 
 export interface GcsOptions extends ObjectStorageOptions, GcsLocation {
@@ -39,8 +40,6 @@ const PRECONDITION_FAILED = 412;
 const UNMET = "conditionNotMet";
 /** A generation that means: no object. */
 const NONE = "0";
-/** A first upload, and another one after a lost session. */
-const UPLOADS_MAX = 2;
 
 export class GcsStorage extends ObjectStorage<ObjectPage> implements AttackedStorage {
   protected readonly http: GcsHttp;
@@ -106,8 +105,10 @@ export class GcsStorage extends ObjectStorage<ObjectPage> implements AttackedSto
   async putStream(path: string, open: () => ByteStream): Promise<void> {
     checkPath(path);
     const target = this.#target(path);
-    for (let count = 0; count < UPLOADS_MAX; count++) if (await uploadObject(target, open())) return;
-    throw lostSession(target);
+    await uploadAgain(
+      () => uploadObject(target, open()),
+      () => lostUpload(target),
+    );
   }
 
   create(path: string, bytes: Uint8Array): Promise<boolean> {

@@ -9,7 +9,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { type ByteStream, utf8 } from "../../base/bytes";
 import { type BackupError, fail, isError } from "../../base/errors";
-import { type PartUpload, type UploadLocation, uploadParts } from "../objectStore/partUpload";
+import { lostUpload, type PartUpload, type UploadLocation, uploadParts } from "../objectStore/partUpload";
 import { BodyHash, hashed, headerOf, readText } from "../objectStore/storeHttp";
 import type { StoreAnswer, StoreBody, StoreRequest } from "../objectStore/storeHttp";
 import { ANSWER_FIELDS, type GcsObject, parseObject } from "./gcsAnswer";
@@ -131,7 +131,7 @@ export async function uploadObject(target: ObjectTarget, source: ByteStream): Pr
     },
     putPart: async (_number, body, stop, last) => {
       if ((await session?.put(body, last, stop)) === true) return;
-      lost = lostSession(target);
+      lost = lostUpload(target);
       throw lost;
     },
     complete: async () => undefined,
@@ -144,12 +144,6 @@ export async function uploadObject(target: ObjectTarget, source: ByteStream): Pr
     if (error === lost) return false;
     throw error;
   }
-}
-
-/** The service has lost a session, or never had it. */
-export function lostSession({ name, path, repoIndex }: Pick<ObjectTarget, "name" | "path" | "repoIndex">): BackupError {
-  const text = `unable to put '${name}': the service has lost the upload`;
-  return fail("service", text, { path, repoIndex, retryable: true });
 }
 
 async function beginSession({ http, key, name, path, repoIndex }: ObjectTarget): Promise<string> {

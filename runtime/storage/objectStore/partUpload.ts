@@ -6,7 +6,7 @@
  * from memory.
  */
 import type { ByteStream } from "../../base/bytes";
-import { assert, fail, isError } from "../../base/errors";
+import { assert, type BackupError, fail, isError } from "../../base/errors";
 import type { BodyHash, StoreBody } from "./storeHttp";
 
 /** Where an upload goes. */
@@ -47,6 +47,28 @@ interface Part {
 }
 
 const PARTS_IN_FLIGHT_MAX = 2;
+/** A first upload, and another one after a lost one. */
+const UPLOADS_MAX = 2;
+
+/**
+ * Calls `upload`, which returns false if the service has lost it, and then once more. An object that may be there
+ * already gets the same bytes again, as after the lost answer of a put.
+ * @throws `lost` after the second one
+ */
+export async function uploadAgain(upload: () => Promise<boolean>, lost: () => BackupError): Promise<void> {
+  for (let count = 0; count < UPLOADS_MAX; count++) if (await upload()) return;
+  throw lost();
+}
+
+/** The service has lost an upload, or never had it. */
+export function lostUpload({
+  name,
+  path,
+  repoIndex,
+}: Pick<UploadLocation, "name" | "path" | "repoIndex">): BackupError {
+  const text = `unable to put '${name}': the service has lost the upload`;
+  return fail("service", text, { path, repoIndex, retryable: true });
+}
 
 /** Uploads all of `source`. The object changes atomically at the end. */
 export async function uploadParts<T>(upload: PartUpload<T>, source: ByteStream): Promise<void> {

@@ -7,6 +7,7 @@ import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from
 import { PastStorage } from "../objectStore/past";
 import { pathPages, type VersionPage } from "../objectStore/objectVersions";
 import { eachPage } from "../objectStore/pages";
+import { lostUpload, uploadAgain } from "../objectStore/partUpload";
 import { holdsBytes } from "../objectStore/rangedRead";
 import { checkPath } from "../paths";
 import type { Attacked, AttackedStorage, ObjectInfo, StorageFact } from "../storage";
@@ -129,7 +130,11 @@ export class S3Storage extends ObjectStorage<ListedPage> implements AttackedStor
     checkPath(path);
     const { http } = this;
     const { quirks } = this.#options;
-    await upload({ ...this.#proofOf(path), ...this.locationOf(path), http, quirks }, open());
+    const target = { ...this.#proofOf(path), ...this.locationOf(path), http, quirks };
+    await uploadAgain(
+      () => upload(target, open()),
+      () => lostUpload(target),
+    );
   }
 
   async probe(scratch: string): Promise<StorageFact[]> {

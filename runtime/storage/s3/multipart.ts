@@ -21,10 +21,14 @@ export interface UploadTarget extends Proof, UploadLocation {
 /** For aborting an upload: short, because the caller already waits for a failure or the end of the process. */
 const ABORT_TIMEOUT_MS = 5_000;
 
-/** Uploads all of `source` under the target's key, which changes atomically at the end. */
-export async function upload(target: UploadTarget, source: ByteStream): Promise<void> {
+/**
+ * Uploads all of `source` under the target's key, which changes atomically at the end. False if the service has ended
+ * the upload, and nothing proves that the object is ours.
+ */
+export async function upload(target: UploadTarget, source: ByteStream): Promise<boolean> {
   const { http, key, name, path, quirks } = target;
   let uploadId = "";
+  let isStored = true;
   const requests: PartUpload<string> = {
     location: target,
     partCountMax: quirks.partCountMax,
@@ -37,10 +41,13 @@ export async function upload(target: UploadTarget, source: ByteStream): Promise<
       uploadId = await beginUpload(target);
     },
     putPart: (number, body, stop) => putPart(target, uploadId, number, body, stop),
-    complete: (etags, sizeBytes) => completeUpload(target, uploadId, etags, sizeBytes),
+    complete: async (etags, sizeBytes) => {
+      isStored = await completeUpload(target, uploadId, etags, sizeBytes);
+    },
     abort: () => (uploadId === "" ? Promise.resolve() : abortUpload(target, uploadId)),
   };
   await uploadParts(requests, source);
+  return isStored;
 }
 
 async function beginUpload({ http, key, path, name }: UploadTarget): Promise<string> {
@@ -61,12 +68,13 @@ function putPart(
   return http.exchange(put, (answer) => requireStored(http, put, answer, target, true));
 }
 
+/** False if an earlier attempt may have succeeded, or the upload is lost: which one cannot be known. */
 async function completeUpload(
   target: UploadTarget,
   uploadId: string,
   etags: readonly string[],
   sizeBytes: number,
-): Promise<void> {
+): Promise<boolean> {
   const { http, key, path, name } = target;
   const parts = etags
     .map((etag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`)
@@ -82,18 +90,19 @@ async function completeUpload(
     doing: `complete upload of '${name}'`,
   };
   const whole = etagOfParts(etags);
-  await http.exchange(request, async (answer) => {
+  return http.exchange(request, async (answer) => {
     const { status, attempt } = answer;
     // The service sends the status before it assembles the parts: only the body has the result.
     const result = await readText(answer);
     // An earlier attempt may have succeeded and lost its answer.
     if (attempt > 1 && parseErrorAnswer(status, result, undefined).code === "NoSuchUpload") {
       const info = await target.stat();
-      if (whole !== null && info?.sizeBytes === sizeBytes && bare(info.version ?? "") === whole) return;
+      return whole !== null && info?.sizeBytes === sizeBytes && bare(info.version ?? "") === whole;
     }
     const facts = http.factsOf(request);
     const etag = requiredText(parseAnswer(result, "CompleteMultipartUploadResult", facts, status), "ETag", facts);
     if (bare(etag) !== whole) await requireObject(http, request, etag, sizeBytes, target);
+    return true;
   });
 }
 

@@ -540,6 +540,67 @@ describe("multipart", () => {
   });
 });
 
+describe("a multipart upload whose completion lost its answer, where no ETag proves the object", () => {
+  const SIZE_BYTES = 2 * PART + 1;
+
+  /** Opaque ETags, as R2's; the first `lost` completions take effect without an answer. */
+  function opaque(lost: number): { objects: number[]; begun: () => number } {
+    const uploads = new Map<string, number>();
+    const ended = new Set<string>();
+    const objects: number[] = [];
+    let begun = 0;
+    double.answering(({ method, url, body }) => {
+      const id = new URL(url, "http://bkt").searchParams.get("uploadId");
+      const etag = `"opaque-${objects.length}"`;
+      if (method === "HEAD") {
+        const headers = {
+          etag,
+          "content-length": String(objects.at(-1)),
+          "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT",
+        };
+        return { status: 200, headers };
+      }
+      if (id === null) {
+        const xml = `<UploadId>up-${++begun}</UploadId>`;
+        return { status: 200, body: `<InitiateMultipartUploadResult>${xml}</InitiateMultipartUploadResult>` };
+      }
+      if (ended.has(id)) return { status: 404, body: errorBody("NoSuchUpload") };
+      if (method === "PUT") {
+        uploads.set(id, (uploads.get(id) ?? 0) + body.length);
+        return { status: 200, headers: { etag: '"opaque"' } };
+      }
+      ended.add(id);
+      if (method === "DELETE") return { status: 204 };
+      objects.push(uploads.get(id) ?? 0);
+      if (objects.length <= lost) return { status: 0, lost: true };
+      const xml = `<ETag>"opaque-${objects.length}"</ETag>`;
+      return { status: 200, body: `<CompleteMultipartUploadResult>${xml}</CompleteMultipartUploadResult>` };
+    });
+    return { objects, begun: () => begun };
+  }
+  const body = (): ByteStream => streamOf(Buffer.alloc(SIZE_BYTES, "x"));
+
+  test("is begun again", async () => {
+    const service = opaque(1);
+    let openedTimes = 0;
+    await open({ quirks: quirks("r2") }).putStream("f", () => {
+      openedTimes++;
+      return body();
+    });
+    expect([openedTimes, service.begun(), service.objects]).toEqual([2, 2, [SIZE_BYTES, SIZE_BYTES]]);
+  });
+
+  test("is begun again once only", async () => {
+    const service = opaque(9);
+    expect(await refusal(open({ quirks: quirks("r2") }).putStream("f", body))).toMatchObject({
+      kind: "service",
+      retryable: true,
+      message: "unable to put 's3://bkt/repo/f': the service has lost the upload",
+    });
+    expect(service.begun()).toBe(2);
+  });
+});
+
 test("a slow connection does not count as dead", async () => {
   // Uses real time. The body takes twice the io-timeout, but each chunk arrives in time. It is large because the kernel
   // buffers some megabytes.
