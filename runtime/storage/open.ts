@@ -112,16 +112,26 @@ function openDirectory(
     lookedUpMs = clock.monotonicMs();
     if (requireMount && !isOnMount(served.root, processes?.mounts)) {
       chosen = unmounted(key, direct);
+      closeLeft();
       return chosen;
     }
     const mount = processes === undefined ? null : findHangingMount(served.root, processes.mounts);
     chosen = mount === null || processes === undefined ? direct : openApart(mount, processes);
+    closeLeft();
     return chosen;
   };
   const openApart = (mount: Mount, parts: StorageProcesses): Storage => {
     const known = apart.get(mount.id) ?? new ProcessStorage(served, mount, { ...deps, ...parts });
     apart.set(mount.id, known);
     return known;
+  };
+  /** Processes of mounts that are no longer there. One that still works for a caller ends later. */
+  const closeLeft = (): void => {
+    for (const [id, each] of apart) {
+      if (each === chosen || !each.isIdle) continue;
+      apart.delete(id);
+      void each.close();
+    }
   };
   const closeAll = async (): Promise<void> => void (await Promise.all([...apart.values()].map((each) => each.close())));
   return new Proxy<Storage>(direct, {

@@ -3,9 +3,9 @@
  *
  * A thread that waits for a dead file server cannot be ended, and a process with such a thread cannot either. Node has
  * four threads for all files of a process, so one dead mount would take every repository's. So the calls are made by a
- * child, the storage process, and only it is lost. It is started by the first call and ends with the command. If it
- * does not answer a call within `io-timeout`, it is killed and not waited for, and the repository's calls fail
- * immediately for as long again.
+ * child, the storage process, and only it is lost. It is started by the first call and ends with the command, or when
+ * another mount has taken the place. If it does not answer a call within `io-timeout`, it is killed and not waited for,
+ * and the repository's calls fail immediately for as long again.
  *
  * It costs a start (some 40 ms of processor time and 45 MiB), so directories on local disks are used directly
  * (storage/open.ts).
@@ -44,6 +44,8 @@ export class ProcessStorage implements Storage {
   readonly #mount: Mount;
   readonly #deps: ProcessStorageDeps;
   #channel: Channel | undefined;
+  /** Calls and transfers that have not ended. */
+  #running = 0;
   #hung: { readonly doing: string; readonly untilMs: number } | undefined;
 
   constructor(served: Served, mount: Mount, deps: ProcessStorageDeps) {
@@ -89,6 +91,10 @@ export class ProcessStorage implements Storage {
 
   async putStream(path: string, openSource: () => ByteStream, options: PutOptions = {}): Promise<void> {
     checkPath(path);
+    await this.#during(() => this.#send(path, openSource, options));
+  }
+
+  async #send(path: string, openSource: () => ByteStream, options: PutOptions): Promise<void> {
     const channel = this.#connect();
     const { id: transfer } = await channel.call({ do: "putStream", args: [path, options] });
     const sent: Promise<BackupError | null>[] = [];
@@ -152,6 +158,11 @@ export class ProcessStorage implements Storage {
     return (await this.#call({ do: "owner" })).value as number;
   }
 
+  /** True while nothing runs that {@link close} would end. */
+  get isIdle(): boolean {
+    return this.#running === 0;
+  }
+
   async close(): Promise<void> {
     this.#deps.signal.removeEventListener("abort", this.#abort);
     await this.#channel?.close(fail("term", `'${this.name}' was closed`));
@@ -168,13 +179,24 @@ export class ProcessStorage implements Storage {
   }
 
   async #call(call: Call, body?: Uint8Array): Promise<Result> {
-    return this.#connect().call(call, body);
+    return this.#during(async () => this.#connect().call(call, body));
+  }
+
+  async #during<T>(work: () => Promise<T>): Promise<T> {
+    this.#running++;
+    try {
+      return await work();
+    } finally {
+      this.#running--;
+    }
   }
 
   /** The parts of a transfer. The next one is on its way while the consumer works. */
   async #begin(call: Extract<Call, { readonly args: unknown }>): Promise<AsyncIterable<Result>> {
     const channel = this.#connect();
-    const { id: transfer } = await channel.call(call);
+    const { id: transfer } = await this.#during(() => channel.call(call));
+    const ended = (): void => void this.#running--;
+    this.#running++;
     return (async function* () {
       let isOver = false;
       const ask = (): Promise<Result | BackupError> =>
@@ -190,6 +212,7 @@ export class ProcessStorage implements Storage {
           yield part;
         }
       } finally {
+        ended();
         if (!isOver) void channel.call({ do: "stop", transfer }).catch(() => undefined);
       }
     })();

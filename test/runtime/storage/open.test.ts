@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { type ByteStream, utf8 } from "../../../runtime/base/bytes";
 import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
 import { Secret } from "../../../runtime/base/secret";
@@ -11,9 +12,11 @@ import { openRepositories } from "../../../runtime/process/openRepositories";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
 import { newRateState } from "../../../runtime/storage/rateLimit";
 import { openServed, openStorage } from "../../../runtime/storage/open";
+import type { StorageProcess } from "../../../runtime/storage/process/channel";
 import { S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { testContext } from "../../harness/context";
 import { StorageProcesses } from "../../harness/doubles/storageProcesses";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { posixRepo } from "../../harness/repositories";
 import { CONTROL, temporaryFolder } from "../repository/support";
 
@@ -175,6 +178,49 @@ test("a directory is served by a process of its own from the time that a file se
   nextMs = 6000;
   expect([await storage.stat("f"), double.startedCount, storage.openWriter === undefined]).toEqual([null, 1, true]);
   await storage.close();
+});
+
+test("a remount leaves no storage process behind, and ends none that still works", async () => {
+  const mountOf = (id: number): string =>
+    `27 1 254:0 / / rw - ext4 /dev/vda rw\n${id} 27 0:40 / /nowhere rw - nfs4 nas:/x rw`;
+  let table = mountOf(30);
+  const context = testContext();
+  const double = new StorageProcesses(() => new MemoryStorage());
+  const channels: StorageProcess["channel"][] = [];
+  const start = (): StorageProcess => {
+    const started = double.start();
+    channels.push(started.channel);
+    return started;
+  };
+  const { findStuck, version } = double;
+  const storage = openStorage(posixRepo("/nowhere/repo"), {
+    ...context,
+    ioTimeoutMs: 10_000,
+    readFile: () => new Uint8Array(),
+    processes: { start, findStuck, version, mounts: { readTable: () => table, readLink: () => null } },
+  });
+  const remount = async (id: number): Promise<boolean[]> => {
+    table = mountOf(id);
+    context.clock.advance(6000);
+    await storage.stat("f");
+    return channels.map((channel) => channel.destroyed);
+  };
+  let openGate = (): void => undefined;
+  const gate = new Promise<void>((resolve) => {
+    openGate = resolve;
+  });
+  const source = async function* (): ByteStream {
+    yield utf8("half");
+    await gate;
+  };
+  const writing = storage.putStream("f", source);
+  await vi.waitFor(() => expect(channels).toHaveLength(1));
+  expect(await remount(31)).toEqual([false, false]);
+  openGate();
+  await writing;
+  expect(await remount(32)).toEqual([true, true, false]);
+  await storage.close();
+  expect(channels.map((channel) => channel.destroyed)).toEqual([true, true, true]);
 });
 
 // claim: docs/troubleshooting.md: with `requireMount` nothing is written while nothing is mounted
