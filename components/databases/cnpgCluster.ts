@@ -256,16 +256,13 @@ function preparedCluster(name: string, args: CnpgClusterArgs): PreparedCluster {
     own,
     declared,
     checked,
-    shared: sharedByCluster(title, own.repositories ?? {}, checked, roleOf(own, checked)),
+    shared: sharedByCluster(title, own.repositories ?? {}, checked, roleOf(own)),
   };
 }
 
-function roleOf({ bootstrap }: CnpgClusterArgs, { derive }: CheckedCluster): pulumi.Input<ArchiveRole> {
+function roleOf({ bootstrap }: CnpgClusterArgs): pulumi.Input<ArchiveRole> {
   const continued = bootstrap?.recovery?.continueArchive ?? false;
-  const follows = derive(({ database }) => database.isReplica === true);
-  return typeof continued === "boolean" && typeof follows === "boolean"
-    ? archiveRole(continued, follows)
-    : pulumi.all([continued, follows]).apply(([isContinued, isReplica]) => archiveRole(isContinued, isReplica));
+  return typeof continued === "boolean" ? archiveRole(continued) : pulumi.output(continued).apply(archiveRole);
 }
 
 /**

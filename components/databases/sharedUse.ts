@@ -186,7 +186,6 @@ export function sharedByCluster(
       );
     },
   };
-  if (role === "follows") return new SharedUses(title, silence, [archiver]);
   const ownRole = (): ArchiveRole => knownNow({ role }).role;
   const byTarget: Part = {
     now: () => inRole(ownRole(), targetUses(targets, known.database.stanza)),

@@ -5,13 +5,12 @@ import type { DatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "./repositoryTypes";
 
 /**
- * How a cluster writes into its archives: as the only one, on after a cluster that is gone, or not before it is
- * promoted, as a replica. Two that go on after the same cluster would write over each other.
+ * How a cluster writes into its archives: as the only one, or on after a cluster that is gone. Two that go on after the
+ * same cluster would write over each other. A replica cluster owns its archives: it archives what it receives.
  */
-export type ArchiveRole = "owns" | "continues" | "follows";
+export type ArchiveRole = "owns" | "continues";
 
-export function archiveRole(continuesArchive: boolean, isReplica: boolean): ArchiveRole {
-  if (isReplica) return "follows";
+export function archiveRole(continuesArchive: boolean): ArchiveRole {
   return continuesArchive ? "continues" : "owns";
 }
 
@@ -47,7 +46,6 @@ export function archiveUse(name: string, key: string, member: Use["member"]): Us
 
 /** The uses of a cluster in that role: it shares an archive with clusters of other roles. */
 export function inRole(role: ArchiveRole, uses: readonly Use[]): Use[] {
-  if (role === "follows") return [];
   return uses.map((use) => (role === "owns" ? use : { ...use, key: keyOf(role, use.key) }));
 }
 

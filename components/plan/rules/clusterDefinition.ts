@@ -1,32 +1,22 @@
 /**
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
-import { secretKeyOf, SKIP_ANNOTATION } from "../../../runtime/cnpg/names";
+import { secretKeyOf } from "../../../runtime/cnpg/names";
 import { checkRange } from "../arguments/ranges";
-import type { RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
-import {
-  type ClusterDefinition,
-  type ClusterPlan,
-  majorOfCluster,
-  type SourcePlan,
-  runsInPods,
-} from "../cluster/clusterPlan";
+import { type ClusterDefinition, type ClusterPlan, runsInPods } from "../cluster/clusterPlan";
 import { DEFAULTS } from "../model/defaults";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { majorOf, SUPPORTED_MAJORS } from "../cluster/images";
 import { itemPath, type SettledItems } from "../cluster/overriddenItems";
-import { SPEC } from "../cluster/overrides";
 import type { ClusterDatabasePlan } from "../model/plan";
-import { type RepositoryPlan, storeOf, typeOf, withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron, schedulePath } from "../schedule/schedule";
-import { isFields, valueAt } from "../model/anyValue";
 import { merged, readOr } from "../model/deferred";
 import { isOlder } from "../../../runtime/config/compareVersions";
 import { abstaining, eachOf } from "../findings/abstain";
-import { checkRepositoryOptions } from "./options";
+import { checkBootstrap } from "./clusterBootstrap";
+import { checkRepositories, checkStockOptions } from "./clusterRepositories";
 import { checkPlacement } from "./placement";
-import { checkLocation, checkRepositoryValues } from "./repositories";
 import { checkTime } from "./schedules";
 import { checkClusterSynchronous } from "./synchronous";
 import { checkStanza } from "./values";
@@ -52,7 +42,6 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
 };
 /** Ends of the names of a Cluster's own Services. The operator leaves a Pooler alone whose Service is not its own. */
 const OWN_SERVICES: readonly string[] = ["rw", "ro", "r"];
-const LIKE_HINT = "take image and version from the source, ...orders.like, or set postgresVersion";
 /** The first version that restarts the primary in place when an archiver is added. */
 const ATTACH_VERSION = "1.29.2";
 /** The first version whose image catalogs have images of extensions. */
@@ -330,293 +319,6 @@ function checkParameters({ definition }: ClusterPlan): Finding[] {
           : `${name} is decided by ${argument}`;
       return [finding("PB113", `parameters.${name}`, fact, argument === "" ? "remove it" : `set ${argument}`)];
     });
-}
-
-function checkBootstrap(resolved: ClusterPlan): Finding[] {
-  const { definition, source } = resolved;
-  const { bootstrap } = definition;
-  const { initdb, recovery } = bootstrap;
-  const others = abstaining(
-    () => checkMethods(definition),
-    () => checkImport(definition),
-    () => checkReplica(definition),
-  );
-  if (recovery === undefined) return others;
-  const repositories = source?.database.repositories ?? [];
-  const names = repositories.map(({ name }) => name);
-  const wrong = (path: string, fact: string, hint: string): Finding[] => [finding("PB114", path, fact, hint)];
-  const own = abstaining(
-    () => {
-      if (initdb === undefined && bootstrap.import === undefined) return [];
-      const fact = "recovery and initdb are both set: a cluster is either restored or new";
-      return wrong("bootstrap", fact, "leave one of them out");
-    },
-    () => checkTarget(recovery.target ?? {}, recovery.snapshot !== undefined),
-    () => (source === null ? [] : checkStanza("bootstrap.recovery.stanza", source.database.stanza)),
-    () =>
-      eachOf(repositories, (repository) =>
-        checkSource(repository, `bootstrap.recovery.repositories.${repository.name}`, resolved),
-      ),
-    () => checkVersion(resolved),
-    () =>
-      eachOf(recovery.from ?? [], (name) => {
-        if (names.includes(name)) return [];
-        const fact = `${name} is not one of its repositories`;
-        return wrong("bootstrap.recovery.from", fact, `use one of ${names.join(", ")}`);
-      }),
-    () => checkPast(definition, recovery, source),
-    () => checkOverwrite(resolved, recovery),
-    () => {
-      if (names.length > 0 || recovery.snapshot !== undefined) return [];
-      const fact = "it names nothing to restore from";
-      return wrong("bootstrap.recovery.repositories", fact, "name a repository, or a snapshot");
-    },
-  );
-  return [...own, ...others];
-}
-
-/** `spec` and overrides may name a second way to begin. */
-function checkMethods({ bootstrap, overrides }: ClusterDefinition): Finding[] {
-  const over = valueAt(overrides.cluster, "spec", "bootstrap");
-  if (!isFields(over)) return [];
-  const own: Readonly<Record<string, unknown>> = {
-    initdb: bootstrap.initdb ?? bootstrap.import,
-    recovery: bootstrap.recovery,
-    pg_basebackup: undefined,
-  };
-  const methods = Object.keys(own).filter((name) => (over[name] === undefined ? own[name] : over[name]) ?? false);
-  const added = methods.findLast((name) => own[name] === undefined);
-  if (methods.length < 2 || added === undefined) return [];
-  const fact = `${methods.join(" and ")} are set: a cluster begins in one way`;
-  return [finding("PB114", `${SPEC}.bootstrap.${added}`, fact, "leave one of them out")];
-}
-
-/** A repository that the new cluster reads. */
-function checkSource(repository: RepositoryPlan, path: string, { definition, source }: ClusterPlan): Finding[] {
-  return abstaining(
-    () => checkLocation(repository, path, () => undefined),
-    () => checkRepositoryValues(repository, path),
-    () => typeOf(repository).checkKeys(repository, path, "cnpg"),
-    () => (source === null ? [] : checkReachable(repository, path, source.database, definition)),
-    () => {
-      if (source === null) return [];
-      const { own, stock } = engineOf(source.database.engine);
-      return own || stock ? checkRepositoryOptions(source.database, repository, path) : [];
-    },
-  );
-}
-
-/** A version of PostgreSQL starts with files of its own version only. */
-function checkVersion({ database, definition }: ClusterPlan): Finding[] {
-  const theirs = definition.bootstrap.recovery?.postgresVersion;
-  if (theirs === undefined) {
-    if (database.postgresVersion !== undefined || !definition.isDefaultImage) return [];
-    const fact = `nothing says which version the source has, and this cluster gets ${definition.postgresVersion}`;
-    return [finding("PB119", "postgresVersion", fact, LIKE_HINT)];
-  }
-  const own = majorOfCluster(definition);
-  if (own === null || theirs === own) return [];
-  const fact = `the source has version ${theirs}, and this cluster gets ${own}: it cannot start with those files`;
-  return [finding("PB114", "postgresVersion", fact, LIKE_HINT)];
-}
-
-const TIME_WITH_ZONE = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$/;
-const TIME_HINT = 'write for instance "2026-11-20T06:40:59Z"';
-
-/** A repository as it was at a time: only where something keeps old content. */
-function checkPast({ replica }: ClusterDefinition, recovery: RecoverySettings, source: SourcePlan | null): Finding[] {
-  if (source === null || readOr(() => recovery.repositoryTargetTime === undefined, false)) return [];
-  const { from } = recovery;
-  const path = "bootstrap.recovery.repositoryTargetTime";
-  const wrong = (fact: string, hint: string): Finding[] => [finding("PB114", path, fact, hint)];
-  const { engine, repositories } = source.database;
-  if (!engineOf(engine).own)
-    return wrong(`engine "${engine}" cannot read a repository as it was`, 'use engine "runtime" for the source');
-  if (replica?.enabled === true)
-    return wrong("a replica cluster follows a growing archive, not that of one time", "leave it out");
-  const read = repositories.filter(({ name }) => from === undefined || from.includes(name));
-  const [only] = read;
-  if (only === undefined || read.length > 1) {
-    const hint = `name one in from, for instance from: ["${only?.name ?? "repo1"}"]`;
-    return wrong("each repository has a past of its own, and several are read", hint);
-  }
-  const refusal = withoutVersions(only);
-  if (refusal !== null) return wrong(refusal, "restore from another repository");
-  const time = recovery.repositoryTargetTime ?? "";
-  return TIME_WITH_ZONE.test(time) ? [] : wrong(`"${time}" is not a time with a zone`, TIME_HINT);
-}
-
-/**
- * A restored cluster starts a new timeline. In the archive of a cluster that still runs, both would be lost. Only a
- * replacement may continue that archive.
- */
-function checkOverwrite({ database: plan, definition, source }: ClusterPlan, recovery: RecoverySettings): Finding[] {
-  const sources = source?.database.stanza === plan.stanza ? source.database.repositories : [];
-  const isShared = (repository: RepositoryPlan): boolean =>
-    sources.some((other) => addressOf(other) === addressOf(repository));
-  const isRefused = (): boolean =>
-    engineOf(plan.engine).format === "Barman Cloud" && definition.annotations[SKIP_ANNOTATION] !== "enabled";
-  if (recovery.continueArchive !== true) {
-    return eachOf(plan.repositories, (repository) => {
-      if (!isShared(repository)) return [];
-      const fact = `${typeOf(repository).location(repository)} with stanza "${plan.stanza}" is the archive that the cluster is restored from`;
-      const other = "choose another path or stanza to keep the old cluster's backups";
-      const hint = readOr(isRefused, false)
-        ? other
-        : `${other}; set continueArchive only if that cluster is gone for good`;
-      return [finding("PB114", `repositories.${repository.name}`, fact, hint)];
-    });
-  }
-  if (isRefused()) {
-    const fact = 'Barman\'s plugin restores beside an empty archive only, and fails with "Expected empty archive"';
-    const hint = `choose another path or stanza and leave it out, use engine "runtime", or set annotations: { "${SKIP_ANNOTATION}": "enabled" }`;
-    return [finding("PB044", "bootstrap.recovery.continueArchive", fact, hint)];
-  }
-  if (plan.repositories.some(isShared)) return [];
-  const fact = `the cluster is not restored from any repository with stanza "${plan.stanza}"`;
-  const hint = "set stanza and repositories to those of the old cluster, or leave it out";
-  return [finding("PB114", "bootstrap.recovery.continueArchive", fact, hint)];
-}
-
-function addressOf(repository: RepositoryPlan): string {
-  return `${storeOf(repository)?.endpoint ?? ""} ${typeOf(repository).location(repository)}`;
-}
-
-function checkReplica({ bootstrap: { recovery }, replica }: ClusterDefinition): Finding[] {
-  if (replica === undefined) return [];
-  const remedy = "set bootstrap.recovery to the stanza and repositories of the cluster that it follows";
-  if (recovery === undefined)
-    return [
-      finding(
-        "PB114",
-        "replica",
-        "a replica cluster starts from the archive that it follows, and none is named",
-        remedy,
-      ),
-    ];
-  if (recovery.repositories === undefined || Object.keys(recovery.repositories).length === 0)
-    return [finding("PB114", "replica", "a replica cluster cannot follow a snapshot alone", remedy)];
-  if (!replica.enabled || recovery.target === undefined) return [];
-  const fact = "a replica cluster recovers without end: a target would promote it there";
-  return [finding("PB114", "bootstrap.recovery.target", fact, "leave target out")];
-}
-
-function checkImport({ bootstrap: { import: imported, initdb }, overrides }: ClusterDefinition): Finding[] {
-  if (imported === undefined) return [];
-  const database = (): unknown =>
-    valueAt(overrides.cluster, "spec", "bootstrap", "initdb", "database") ?? initdb?.database;
-  const { type } = imported;
-  const path = "bootstrap.import";
-  if (type !== "microservice" && type !== "monolith") {
-    const hint = "use microservice for one database, monolith for several";
-    return [finding("PB114", `${path}.type`, `"${type}" is neither microservice nor monolith`, hint)];
-  }
-  if (type === "monolith") {
-    const { databases } = imported;
-    if (databases.length > 0 && imported.postImportSql === undefined && database() === undefined) return [];
-    const fact = databases.length === 0 ? "no database is named" : "type monolith has no application database";
-    const hint = 'name databases, or ["*"], and leave initdb.database and postImportSql out';
-    return [finding("PB114", path, fact, hint)];
-  }
-  return abstaining(
-    () => {
-      const { databases } = imported;
-      if (databases.length === 1 && databases[0] !== "*") return [];
-      const fact = "type microservice takes exactly one database by its name";
-      return [finding("PB114", `${path}.databases`, fact, "use type monolith for several")];
-    },
-    () => {
-      if ((imported.roles ?? []).length === 0) return [];
-      const hint = "leave roles out, or use type monolith";
-      return [finding("PB114", `${path}.roles`, "type microservice takes no roles", hint)];
-    },
-  );
-}
-
-const TARGETS = ["immediate", "lsn", "restorePoint", "time", "xid"] as const;
-
-function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Finding[] {
-  const given = TARGETS.filter((name) => readOr(() => target[name] !== undefined, true));
-  const path = "bootstrap.recovery.target";
-  if (given.length > 1) {
-    // A deferred one may turn out to have no value.
-    if (given.some((name) => target[name] === undefined)) return [];
-    const fact = `${given.join(" and ")} are given: recovery stops at one target`;
-    return [finding("PB114", path, fact, "keep one of them")];
-  }
-  const [only = ""] = given;
-  return abstaining(
-    () => {
-      if (!fromSnapshot || target.backup === undefined) return [];
-      const fact = "recovery starts from the snapshot: the operator refuses another backup beside it";
-      return [finding("PB114", `${path}.backup`, fact, "leave it out")];
-    },
-    () => {
-      if (fromSnapshot || !["immediate", "restorePoint", "xid"].includes(only)) return [];
-      if (target[only as "xid"] === undefined || target.backup !== undefined) return [];
-      const fact = "the operator cannot find the backup before this target";
-      return [finding("PB114", `${path}.${only}`, fact, "set target.backup to the label of a backup")];
-    },
-    () => {
-      const { time } = target;
-      if (time === undefined || TIME_WITH_ZONE.test(time)) return [];
-      return [finding("PB114", `${path}.time`, `"${time}" is not a time with a zone`, TIME_HINT)];
-    },
-  );
-}
-
-/** Repositories that a pod can reach and the engine has a field for. */
-function checkRepositories({ database, definition }: ClusterPlan): Finding[] {
-  return eachOf(database.repositories, (repository) =>
-    checkReachable(repository, `repositories.${repository.name}`, database, definition),
-  );
-}
-
-function checkReachable(
-  repository: RepositoryPlan,
-  path: string,
-  database: ClusterDatabasePlan,
-  definition: ClusterDefinition,
-): Finding[] {
-  const engine = engineOf(database.engine);
-  const { kind } = repository;
-  if (!engine.own && kind !== "s3" && kind !== "unknown") {
-    if (!engine.kinds.includes(kind)) return [];
-    const fact = `${database.engine} on CloudNativePG writes to buckets only`;
-    return [finding("PB044", `${path}.at`, fact, 'use engine "runtime"')];
-  }
-  const findings = typeOf(repository).checkPod(repository, path);
-  if (findings.length > 0) return findings;
-  return abstaining(
-    () => {
-      if (!engine.stock || definition.stanzaKind !== "Repository" || !repository.encrypted) return [];
-      const fact = "objects of kind Repository have no field for a passphrase: backups would be stored unencrypted";
-      const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
-      return [finding("PB045", `${path}.at`, fact, hint)];
-    },
-    () => {
-      if (engine.keepsByCount || repository.keepFullCount === undefined) return [];
-      return [finding("PB044", `${path}.keepFullCount`, `${engine.title} keeps by days only`, "set keepDays")];
-    },
-    () => {
-      if (engine.keepsByCount || repository.keepDiffCount === undefined) return [];
-      const fact = `${engine.title} takes no differential backups`;
-      return [finding("PB044", `${path}.keepDiffCount`, fact, "leave it out")];
-    },
-  );
-}
-
-/** The old kind of Dalibo's object has no field for variables, and no kind gets a volume for a spool. */
-function checkStockOptions({ database, definition }: ClusterPlan): Finding[] {
-  if (!engineOf(database.engine).stock) return [];
-  const given = [database, ...database.repositories].some(({ options }) => Object.keys(options).length > 0);
-  if (given && definition.stanzaKind === "Repository") {
-    const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
-    return [finding("PB170", "options", "objects of kind Repository have no field for options", hint)];
-  }
-  if (database.options["archive-async"] !== "y") return [];
-  const fact = "the sidecar cannot write a spool, so no WAL would be archived: its file system is read-only";
-  return [finding("PB170", "options.archive-async", fact, 'leave it out, or use engine "runtime"')];
 }
 
 function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {

@@ -123,7 +123,7 @@ function sharedIn({ attach = {}, clusters = {} }: GitopsFile): Finding[] {
     Object.entries(files).flatMap(([name, file]) => {
       const { database } = planOf(name, file);
       const scope = ["", database.namespace];
-      const role = archiveRole(file.bootstrap?.recovery?.continueArchive === true, database.isReplica === true);
+      const role = archiveRole(file.bootstrap?.recovery?.continueArchive === true);
       const archiver = archiverUse(NAME, [...scope, database.cluster]);
       const archives = archiveUses(database, () => keyOf(...scope));
       const uses = [archiver, ...inRole(role, archives)];

@@ -107,6 +107,17 @@ describe("an update registers nothing of a database whose archive another one ha
           source: { engine: ClusterEngine.BarmanCloud, stanza: "old", repositories: repositories(bucket("/old")) },
         }),
     ],
+    [
+      "CnpgRestore, as a replica",
+      () =>
+        new CnpgRestore("two", {
+          ...cluster(),
+          postgresVersion: 18,
+          storageGiB: 1,
+          replica: {},
+          source: { engine: ClusterEngine.BarmanCloud, stanza: "old", repositories: repositories(bucket("/old")) },
+        }),
+    ],
     ["PostgresHost", () => new PostgresHost("two", host("two"))],
   ])("%s", async (_name, second) => {
     const one = (): pulumi.Resource => new CnpgCluster("one", { ...cluster(), storageGiB: 1 });

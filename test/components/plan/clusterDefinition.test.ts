@@ -409,6 +409,19 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     [],
   ],
   [
+    "on in the archive that it follows, as a replica",
+    { bootstrap: { recovery: { stanza: "orders", repositories: { repo1: R2 }, continueArchive: true } }, replica: {} },
+    ["PB114 bootstrap.recovery.continueArchive"],
+  ],
+  [
+    "on in the archive that it followed until its promotion",
+    {
+      bootstrap: { recovery: { stanza: "orders", repositories: { repo1: R2 }, continueArchive: true } },
+      replica: { enabled: false },
+    },
+    [],
+  ],
+  [
     "on in an archive that it does not come from",
     { bootstrap: { recovery: { ...RECOVERY, continueArchive: true } } },
     ["PB114 bootstrap.recovery.continueArchive"],

@@ -268,6 +268,16 @@ test("two clusters of a file share no archive, and no Cluster has two archivers"
   );
   expect(texts[0]).toContain("is also that of clusters.orders (repositories.repo1.at)");
   expect(textsOf({ clusters: { orders, copy: { ...copy, stanza: "copy" } } })).toEqual([]);
+  // A replica reads one repository of production, and archives into the other one.
+  const [[first, production] = []] = Object.entries(repositories ?? {});
+  if (first === undefined || production === undefined) throw new Error("no repository");
+  const recovery = { stanza: "source", repositories: { [first]: production }, postgresVersion: 18 };
+  const follower = (stanza: string): typeof orders =>
+    ({ ...copy, stanza, bootstrap: { recovery }, replica: {} }) as typeof orders;
+  expect(textsOf({ clusters: { orders, copy: follower("orders") } })).toContainEqual(
+    expect.stringMatching(/^PB195 clusters\.copy\.repositories\.repo1\.at/),
+  );
+  expect(textsOf({ clusters: { orders, copy: follower("copy") } })).toEqual([]);
   const attached = { namespace: orders.namespace, repositories, schedules, stanza: "attached" };
   expect(textsOf({ clusters: { orders }, attach: { orders: attached } } as GitopsFile)).toEqual([
     expect.stringMatching(/^PB196 attach\.orders: the Cluster that archives here is also that of clusters\.orders/),
