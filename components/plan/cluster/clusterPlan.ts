@@ -236,13 +236,14 @@ function resolveStorage(database: ClusterDatabasePlan, settings: DeclaredCluster
  * True if something takes the first backup immediately, and a Job can tell: a schedule, or the primary's sidecar. A
  * replica cluster has no primary.
  */
-function takesFirst({ engine, repositories, schedules }: ClusterDatabasePlan, settings: DeclaredCluster): boolean {
+function takesFirst(database: ClusterDatabasePlan, settings: DeclaredCluster): boolean {
+  const { engine, repositories } = database;
   if (!engineOf(engine).own || repositories.length === 0) return false;
   // What comes later makes no replica, unless it is a part of `replica`.
   const spec = (): object => valueAt(settings, "overrides", "cluster", "spec") ?? {};
   const isNamed = settings.replica !== undefined || readOr(() => "replica" in spec(), false);
-  if (readOr(() => isReplica(settings), isNamed)) return false;
-  return schedules.some(({ name, type }) => settings.schedules?.[type]?.immediate ?? name === "full");
+  if (readOr(() => isReplica(settings, () => database.cluster), isNamed)) return false;
+  return database.schedules.some(({ name, type }) => settings.schedules?.[type]?.immediate ?? name === "full");
 }
 
 function sidecarMemory(processMax: number): string {

@@ -125,17 +125,20 @@ export function contradictionOf(
   return isPlain(given) && isPlain(read(value)) && own !== other ? `it is ${other}, and ${name} is ${own}` : null;
 }
 
-/** True if the Cluster follows another one. */
-export function isReplica(declared: {
-  readonly replica?: object | undefined;
-  readonly overrides?: { readonly cluster?: object | undefined } | undefined;
-}): boolean {
+/** True if the Cluster follows another one. @param cluster its name, which is `self` by default */
+export function isReplica(
+  declared: {
+    readonly replica?: object | undefined;
+    readonly overrides?: { readonly cluster?: object | undefined } | undefined;
+  },
+  cluster: () => string,
+): boolean {
   const own = valueAt(declared.overrides?.cluster, "spec", "replica");
   if (own === null) return false;
   if (declared.replica === undefined && own === undefined) return false;
   const { enabled, primary, self } = merged(declared.replica ?? {}, own ?? {}) as Fields;
   // In a distributed topology, the cluster that is named as primary follows no other.
-  return typeof enabled === "boolean" ? enabled : primary === undefined || primary !== (self ?? primary);
+  return typeof enabled === "boolean" ? enabled : primary === undefined || primary !== (self ?? cluster());
 }
 
 const GIB: Readonly<Record<string, number>> = {

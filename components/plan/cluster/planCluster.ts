@@ -39,7 +39,7 @@ export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
     givenFields({
       staleCheck: () => staleCheckOf(declared),
       notifies: () => (declared.notifySecret === undefined ? undefined : true),
-      isReplica: () => (isReplica(declared) ? true : undefined),
+      isReplica: () => (isReplica(declared, () => base.cluster) ? true : undefined),
       withoutBackups: () => (recovery !== undefined && isUnbacked(base) ? true : undefined),
     }),
   );

@@ -237,6 +237,8 @@ test.each<[string, object, boolean]>([
   ["is promoted", { replica: { enabled: false, source: "other" } }, false],
   ["is the primary of a distributed topology", { replica: { self: "a", primary: "a", source: "b" } }, false],
   ["is another one there", { replica: { self: "a", primary: "b", source: "b" } }, true],
+  ["is another one there, by its own name", { replica: { primary: "b", source: "b" } }, true],
+  ["is the primary there, by its own name", { replica: { primary: "orders", source: "b" } }, false],
 ])("a Cluster that %s by an override", (_what, spec, isReplica) => {
   expect(resolved(over(spec)).database.isReplica ?? false).toBe(isReplica);
 });
