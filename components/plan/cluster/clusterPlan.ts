@@ -243,7 +243,31 @@ function takesFirst(database: ClusterDatabasePlan, settings: DeclaredCluster): b
   const spec = (): object => valueAt(settings, "overrides", "cluster", "spec") ?? {};
   const isNamed = settings.replica !== undefined || readOr(() => "replica" in spec(), false);
   if (readOr(() => isReplica(settings, () => database.cluster), isNamed)) return false;
-  return database.schedules.some(({ name, type }) => settings.schedules?.[type]?.immediate ?? name === "full");
+  return takesFirstBackup({ database, schedules: scheduleOptions(database, settings.schedules ?? {}) });
+}
+
+/** True if a schedule asks for a backup before its first run. */
+export function takesFirstBackup(plan: Pick<ClusterPlan, "database" | "schedules">): boolean {
+  return plan.database.schedules.some(({ name }) => isImmediate(plan, name));
+}
+
+/** Without a first full backup the archive restores nothing until the schedule's first run. */
+export function isImmediate(
+  { database, schedules }: Pick<ClusterPlan, "database" | "schedules">,
+  name: string,
+): boolean {
+  return schedules[name]?.immediate ?? name === database.schedules.find(({ type }) => type === "full")?.name;
+}
+
+/** A repository's own schedule has the settings of the common one of its kind, but begins at its own time. */
+export function scheduleOptions(
+  { schedules }: Pick<ClusterDatabasePlan, "schedules">,
+  common: ScheduleOptions,
+): ScheduleOptions {
+  const own = schedules
+    .filter(({ name, type }) => name !== type)
+    .map(({ name, type }) => [name, merged(common[type] ?? {}, { immediate: undefined })] as const);
+  return { ...common, ...Object.fromEntries(own) };
 }
 
 function sidecarMemory(processMax: number): string {

@@ -2,8 +2,8 @@
  * Turns a declared cluster, as plain values, into complete plans. The components and `pgbackstop render` share it.
  * Pure.
  */
-import type { ClusterScheduleSettings, DeclaredCluster, RecoverySettings } from "./declaredCluster";
-import { type ClusterPlan, type SourcePlan, resolveDefinition, staleCheckOf } from "./clusterPlan";
+import type { DeclaredCluster, RecoverySettings } from "./declaredCluster";
+import { type ClusterPlan, type SourcePlan, resolveDefinition, scheduleOptions, staleCheckOf } from "./clusterPlan";
 import { checkOverrideTypes } from "../arguments/overrideTypes";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
@@ -49,21 +49,9 @@ export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
       wrongOverrides,
       contradictions: [...contradictions, ...items.contradictions],
     }),
-    schedules: { ...schedules, ...ownOptions(database, schedules) },
+    schedules: scheduleOptions(database, schedules),
     source: recovery === undefined ? null : resolveSource(database, recovery),
   };
-}
-
-/** A repository's own schedule has the settings of the common one of its kind, but begins at its own time. */
-function ownOptions(
-  database: ClusterDatabasePlan,
-  common: ClusterPlan["schedules"],
-): Record<string, ClusterScheduleSettings> {
-  return Object.fromEntries(
-    database.schedules
-      .filter(({ name, type }) => name !== type)
-      .map(({ name, type }) => [name, merged(common[type] ?? {}, { immediate: undefined })]),
-  );
 }
 
 /** @param attached to a Cluster that others made */

@@ -1,5 +1,10 @@
 /** Interface of CloudNativePG engines: their input, and parts that clusterObjects.ts assembles. Pure. */
-import type { ClusterDefinition, RepositorySecrets, ScheduleOptions } from "../../plan/cluster/clusterPlan";
+import {
+  type ClusterDefinition,
+  isImmediate,
+  type RepositorySecrets,
+  type ScheduleOptions,
+} from "../../plan/cluster/clusterPlan";
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import { fields } from "../../plan/model/deferred";
 import type { RenderedObject } from "../kubernetes/objects";
@@ -82,8 +87,7 @@ export function scheduleOptionsOf(
   const own = schedules[name] ?? {};
   return fields({
     target: () => own.target ?? database.backupTarget,
-    // Without a first full backup the archive restores nothing until the schedule's first run.
-    immediate: () => own.immediate ?? name === database.schedules.find(({ type }) => type === "full")?.name,
+    immediate: () => isImmediate({ database, schedules }, name),
     suspend: () => own.suspend ?? false,
     ownerReference: () => own.ownerReference ?? "self",
   });

@@ -11,6 +11,7 @@ import type { FullBackupReport } from "../../../runtime/config/types";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { given } from "../../../runtime/base/given";
 import { areSame, fields, givenFields, isGiven, mappedFields, merged, readOr } from "../../plan/model/deferred";
+import { takesFirstBackup } from "../../plan/cluster/clusterPlan";
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import { type RepositoryPlan, storeKindOf, storeOf } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
@@ -85,8 +86,7 @@ function configObject(
   fullBackups: FullBackupReport | undefined,
 ): RenderedObject {
   const { database, secrets, definition } = context;
-  const firstBackup = (): boolean =>
-    database.schedules.some((schedule) => scheduleOptionsOf(context, schedule.name).immediate);
+  const firstBackup = (): boolean => takesFirstBackup(context);
   const own = fields({
     agent: () => false,
     repositories: () => database.repositories.map((each) => withMountedCa(each, () => secrets[each.name])),

@@ -77,10 +77,14 @@ test("so is another bucket of Google", () => {
 });
 
 const full = { cron: "0 3 * * 0" };
+const eachItsOwn: Partial<DeclaredCluster> = {
+  repositories: { repo1: { ...BUCKET, schedules: { full } }, repo2: { ...R2, schedules: { full } } },
+};
 test.each<[string, Partial<DeclaredCluster>, boolean]>([
   ["a schedule that takes its first backup at once", {}, true],
   ["no schedule that does", { schedules: { full: { ...full, immediate: false }, incr: full } }, false],
   ["no schedule that does, but an argument", { schedules: { incr: full }, firstBackupTimeoutMinutes: 5 }, true],
+  ["a full schedule for each repository", { ...eachItsOwn, schedules: { incr: full } }, true],
   ["an argument that switches it off", { firstBackupTimeoutMinutes: 0 }, false],
   ["a replica cluster", { replica: {} }, false],
   ["a promoted one", { replica: { enabled: false } }, true],
