@@ -154,7 +154,7 @@ export const RULES = {
   PB034: warning(
     "a lock shorter than the retention",
     "stolen keys can remove the older backups",
-    "lock for as long as you keep backups",
+    "lock for as long as a full backup stays: `keepDays` and the longest time between two, or `keepFullCount` times that",
   ),
   PB035: warning(
     "a lock longer than the retention",

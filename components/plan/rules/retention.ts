@@ -2,12 +2,15 @@
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { factsOf, type RepositoryPlan } from "../repositories/repositoryTypes";
-import { backupsPerDay, runningSchedules, type Schedule } from "../schedule/schedule";
+import { backupsPerDay, longestGapMinutes, runningSchedules, type Schedule } from "../schedule/schedule";
 import { archiveWindowDays } from "../schedule/archiveWindow";
 import { abstaining, eachOf } from "../findings/abstain";
 import { KEEP_CLASSES, type KeepClass } from "../repositories/repositoryType";
 
 const UNDELETE_DAYS_MIN = 7;
+/** No hint asks for fewer. */
+const KEEP_DAYS_MIN = 7;
+const MINUTES_PER_DAY = 1440;
 /** The longest period of each class. */
 const PERIOD_DAYS = { daily: 1, weekly: 7, monthly: 31, yearly: 366 } as const satisfies Record<KeepClass, number>;
 /** Schedules may skip a day of a leap year. */
@@ -19,7 +22,7 @@ export function checkRetention(plan: DatabasePlan): Finding[] {
       () => checkWindow(repository, plan),
       () => checkArchiveWindow(repository, plan),
       () => checkSingleFull(repository),
-      () => checkLocks(repository),
+      () => checkLocks(repository, plan),
       () => checkFeed(repository, plan.schedules),
       () => checkReach(repository, plan.schedules),
       () => checkVersions(repository),
@@ -112,37 +115,62 @@ function checkReach(repository: RepositoryPlan, schedules: readonly Schedule[]):
   return [finding("PB217", `repositories.${name}.keep`, fact, "")];
 }
 
+/** How long a full backup is kept at most. */
+interface FullLife {
+  readonly field: "keepDays" | "keepFullCount";
+  readonly days: number;
+  /** The longest time between full backups, which `days` contains; 0 without a schedule. */
+  readonly gapDays: number;
+}
+
 /**
- * A shorter lock than the retention leaves backups unprotected. A longer one costs money for expired backups, or on a
- * server of one's own keeps `expire` from removing them.
+ * By days, a full backup stays until the next one is older than them too, because the window begins in between. By
+ * count, it stays until that many newer ones have ended. Null without a limit.
  */
-function checkLocks(repository: RepositoryPlan): Finding[] {
+function lifeOfFull({ key, keepDays, keepFullCount }: RepositoryPlan, schedules: readonly Schedule[]): FullLife | null {
+  const fulls = runningSchedules(schedules).filter(({ repoKeys, type }) => type === "full" && repoKeys.includes(key));
+  const gapMinutes = longestGapMinutes(fulls);
+  const gapDays = gapMinutes === null ? 0 : Math.ceil(gapMinutes / MINUTES_PER_DAY);
+  if (keepDays !== undefined) return { field: "keepDays", days: keepDays + gapDays, gapDays };
+  if (keepFullCount === undefined || gapDays === 0) return null;
+  return { field: "keepFullCount", days: keepFullCount * gapDays, gapDays };
+}
+
+/**
+ * A lock that is shorter than the life of a full backup leaves some unprotected: the oldest one is the base of the whole
+ * window. A longer one costs money for expired backups, or on a server of one's own keeps `expire` from removing them.
+ */
+function checkLocks(repository: RepositoryPlan, { objectives, schedules }: DatabasePlan): Finding[] {
   const lockedDays = factsOf(repository)?.immutableDays;
-  const { keepDays, kind, name } = repository;
-  if (lockedDays === undefined || lockedDays <= 0 || keepDays === undefined) return [];
+  if (lockedDays === undefined || lockedDays <= 0) return [];
+  const life = lifeOfFull(repository, schedules);
+  if (life === null) return [];
+  const { kind, name } = repository;
   const path = `repositories.${name}`;
   const isServer = kind === "sftp";
   const thief = isServer ? "anyone with the account's key" : "anyone who may remove versions";
   const keptDays = calendarDays(repository);
-  if (keepDays <= lockedDays && keptDays > lockedDays) {
+  if (life.days <= lockedDays && keptDays > lockedDays) {
     const fact = `the calendar keeps backups for up to ${keptDays} days, but they are locked for ${lockedDays}: ${thief} can remove the older ones`;
     const hint =
       "accept that only the newest are safe from stolen keys, or keep the old ones in a bucket with a longer lock";
     return [finding("PB034", `${path}.keep`, fact, hint)];
   }
-  if (keepDays > lockedDays) {
-    const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: ${thief} can remove the older ones`;
-    const hint = `lock for ${keepDays} days, or accept that only the newest ${lockedDays} days are safe from stolen keys`;
-    return [finding("PB034", `${path}.keepDays`, fact, hint)];
+  if (life.days > lockedDays) {
+    const fact = `a full backup is kept for up to ${life.days} days but locked for ${lockedDays}: ${thief} can remove the older ones`;
+    const shorter = lockedDays - life.gapDays;
+    const isEnough = life.field === "keepDays" && shorter >= Math.max(KEEP_DAYS_MIN, objectives.pitrDays ?? 0);
+    const other = isEnough ? `set keepDays: ${shorter}` : `accept that only the newest ${lockedDays} days are safe`;
+    return [finding("PB034", `${path}.${life.field}`, fact, `lock for ${life.days} days, or ${other}`)];
   }
-  if (keepDays < lockedDays) {
-    const cost = isServer
-      ? "expire fails until they are over"
-      : `you pay for ${lockedDays - keepDays} more days of expired backups`;
-    const fact = `expired after ${keepDays} days but locked for ${lockedDays}: ${cost}`;
-    return [finding("PB035", `${path}.keepDays`, fact, `keep for ${lockedDays} days`)];
-  }
-  return [];
+  // By count, the life grows in steps of the gap.
+  const longer = life.field === "keepDays" ? lockedDays - life.gapDays : Math.floor(lockedDays / life.gapDays);
+  if (longer === (life.field === "keepDays" ? repository.keepDays : repository.keepFullCount)) return [];
+  const cost = isServer
+    ? "expire fails until they are over"
+    : `you pay for ${lockedDays - life.days} more days of expired backups`;
+  const fact = `expired after at most ${life.days} days but locked for ${lockedDays}: ${cost}`;
+  return [finding("PB035", `${path}.${life.field}`, fact, `set ${life.field}: ${longer}`)];
 }
 
 /** Stores that may keep nothing of what is removed, and where that is set. */

@@ -56,7 +56,10 @@ function isKept(repository: RepositorySettings): boolean {
   return readOr(() => repository.keepDays !== undefined || repository.keepFullCount !== undefined, true);
 }
 
-/** As long as the bucket locks them (PB034, PB035), else at least as long as the objective asks. */
+/**
+ * As long as the bucket locks them, else at least as long as the objective asks. PB034 says that a full backup then
+ * outlives its lock: fewer days would remove backups that existing programs have.
+ */
 function keepDaysOf({ at }: RepositorySettings, { objectives }: Settings): number {
   const locked = storeOf(at)?.facts?.immutableDays;
   if (locked !== undefined && locked > 0) return locked;

@@ -230,7 +230,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   [
     "a calendar that outlasts a lock",
     withFacts(
-      { versioning: true, immutableDays: 30, undeleteDays: 31 },
+      { versioning: true, immutableDays: 37, undeleteDays: 38 },
       { keepFullCount: undefined, keepDays: 30, keep: { monthly: 12 } },
     ),
     ["PB034 repositories.repo2.keep", "PB217 repositories.repo2.keep"],
@@ -635,6 +635,42 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB034 repositories.repo2.keepDays"],
   ],
   [
+    "a lock as long as the window, whose base is an older full backup",
+    withFacts({ versioning: true, immutableDays: 30, undeleteDays: 31 }, { keepFullCount: undefined, keepDays: 30 }),
+    ["PB034 repositories.repo2.keepDays"],
+  ],
+  [
+    "a lock as long as the life of a full backup",
+    withFacts({ versioning: true, immutableDays: 37, undeleteDays: 38 }, { keepFullCount: undefined, keepDays: 30 }),
+    [],
+  ],
+  [
+    "a lock that ends before a number of full backups",
+    withFacts({ versioning: true, immutableDays: 27, undeleteDays: 28 }, { keepFullCount: 4 }),
+    ["PB034 repositories.repo2.keepFullCount"],
+  ],
+  [
+    "a lock that lasts less than one more full backup",
+    withFacts({ versioning: true, immutableDays: 34, undeleteDays: 35 }, { keepFullCount: 4 }),
+    [],
+  ],
+  [
+    "a lock that outlasts a number of full backups",
+    withFacts({ versioning: true, immutableDays: 35, undeleteDays: 36 }, { keepFullCount: 4 }),
+    ["PB035 repositories.repo2.keepFullCount"],
+  ],
+  [
+    "a lock as long as the retention, without schedules",
+    {
+      ...withFacts(
+        { versioning: true, immutableDays: 30, undeleteDays: 31 },
+        { keepFullCount: undefined, keepDays: 30 },
+      ),
+      schedules: {},
+    },
+    ["PB012 schedules"],
+  ],
+  [
     "a lock that outlasts the retention",
     withFacts({ versioning: true, immutableDays: 60, undeleteDays: 61 }, { keepFullCount: undefined, keepDays: 30 }),
     ["PB035 repositories.repo2.keepDays"],
@@ -845,7 +881,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     {
       repositories: {
         repo1: NAS,
-        repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), facts: { immutableDays: 90 } } as never } },
+        repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), facts: { immutableDays: 97 } } as never } },
       },
     },
     ["PB059 repositories.repo2.at.immutableDays"],

@@ -64,7 +64,7 @@ describe("the rules", () => {
     );
     expect(findings({ facts: { versioning: false, undeleteDays: 14 } })).toEqual([]);
     expect(findings({ facts: { versioning: true, immutableDays: 14 } }).join()).toContain(
-      "PB034 repositories.repo2.keepDays: backups are kept for 30 days but locked for 14",
+      "PB034 repositories.repo2.keepDays: a full backup is kept for up to 37 days but locked for 14",
     );
   });
 
