@@ -273,7 +273,8 @@ function fileUse(machine: string, path: string, file: string, remedy: string): U
 /** Uses by the target itself, whose address may come later. A directory is another one on each machine. */
 function targetUses(targets: Targets, stanza: string, memberOf: () => Use["member"] = () => undefined): Use[] {
   return Object.entries(targets).flatMap(([key, { at }]): Use[] => {
-    if (isDeferredInput(at) || at.readOnly === true || (at.s3 === undefined && at.sftp === undefined)) return [];
+    if (isDeferredInput(at) || at.readOnly === true) return [];
+    if ([at.azure, at.gcs, at.s3, at.sftp].every((store) => store === undefined)) return [];
     return [archiveUse(key, keyOf("target", identityOf(at), stanza), memberOf())];
   });
 }

@@ -151,6 +151,23 @@ describe("an update registers nothing of a database whose archive another one ha
     expect(refusal).toContain(shared("CnpgCluster one"));
     expect(registered).toEqual([]);
   });
+
+  test.each<[string, RepositoryTarget]>([
+    [
+      "Azure",
+      {
+        name: "a",
+        path: deferred("/o"),
+        azure: { account: "acmepg", container: "orders", credentials: { key: "a2V5" } },
+      },
+    ],
+    ["Google", { name: "g", path: deferred("/o"), gcs: { bucket: "acme-pg", credentials: { key: "{}" } } }],
+  ])("the target of one container or bucket of %s that is not known yet", async (_name, at) => {
+    const make = (name: string) => (): pulumi.Resource => new PostgresHost(name, host(name, at));
+    const { refusal, registered } = await declare(make("one"), make("two"));
+    expect(refusal).toContain(shared("PostgresHost one"));
+    expect(registered).toEqual([]);
+  });
 });
 
 test("all that is known of a component is in one error", async () => {
