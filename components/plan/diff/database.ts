@@ -6,6 +6,7 @@ import { findRepoIndex } from "../model/defaults";
 import { ATTACK, DRILL_LEVELS, isAttack, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
 import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
+import { expectBackupWithin } from "../schedule/expectFull";
 import type { Schedule } from "../schedule/schedule";
 import type { DrillChecksNode, DumpsNode, Flow, Topology } from "../topology/topology";
 import { diffPolicy, diffSynchronous } from "./walPolicy";
@@ -37,6 +38,7 @@ export function diffDatabase(to: Collector, old: Topology, after: Topology): voi
   diffSchedules(to, before, after);
   diffDrills(to, before, after);
   diffDrillChecks(to, before.drillChecks, after.drillChecks);
+  diffBackupAge(to, before, after);
   diffDumps(to, [before.dumps, before], [after.dumps, after]);
   diffSilenced(to, before, after);
 }
@@ -302,6 +304,26 @@ function diffDrillChecks(to: Collector, before: DrillChecksNode = NO_CHECKS, aft
   for (const name of after.assertions)
     if (!before.assertions.includes(name))
       to.add(`drillChecks.${name}`, null, "asked", "strengthened", `drills check whether ${name}`);
+}
+
+/** Without an age of its own, a drill fails for a backup that is later than the schedules promise. */
+function diffBackupAge(to: Collector, before: Topology, after: Topology): void {
+  const path = "drillChecks.backupAgeHours";
+  const [old, now] = [before, after].map(({ drillChecks }) => drillChecks?.backupAgeHours ?? null) as [Value, Value];
+  const textOf = (value: Value): string =>
+    value === null ? "drills measure the backup's age by the schedules" : `drills accept backups of ${value} hours`;
+  const scheduled = old === null ? before : after;
+  if (old !== now && (old === null || now === null) && scheduled.schedules.some(({ cron }) => isHidden(cron))) {
+    to.uncertain(path, old, now, textOf(now));
+    return;
+  }
+  to.rank(path, old, now, (value) => -Number(value ?? scheduledAgeHours(scheduled)), textOf);
+}
+
+/** The oldest backup that a drill accepts by the schedules; infinite if one of the repositories gets none. */
+function scheduledAgeHours(topology: Topology): number {
+  const agesS = topology.repositories.map((repository) => expectBackupWithin(topology, repository) ?? Infinity);
+  return Math.max(...agesS) / 3600;
 }
 
 const NO_CHECKS: DrillChecksNode = { heartbeat: false, assertions: [] };

@@ -12,7 +12,7 @@ import type { BucketFacts } from "../repositories/s3Type";
 import { factsOf, type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
-import { fields, givenFields, items, merged, readers } from "../model/deferred";
+import { fields, givenFields, items, merged, readers, readOr } from "../model/deferred";
 import { slotOf } from "../model/hostDefaults";
 import { isUnknown } from "../model/unknown";
 import { given } from "../../../runtime/base/given";
@@ -168,6 +168,8 @@ export interface ObjectivesNode {
 export interface DrillChecksNode {
   readonly heartbeat: boolean;
   readonly assertions: readonly string[];
+  /** Absent: it follows from the schedules. */
+  readonly backupAgeHours?: number;
 }
 
 /** Logical dumps, and how long they stay. */
@@ -247,9 +249,14 @@ function acknowledgedOf({ acknowledgeWeaker }: DatabasePlan): Topology["acknowle
   return acknowledged.length === 0 ? undefined : acknowledged;
 }
 
-function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePlan): DrillChecksNode | undefined {
-  if (heartbeat === undefined && assertions.length === 0) return undefined;
-  return { heartbeat: heartbeat !== undefined, assertions: assertions.map(({ name }) => name) };
+function drillChecksNode({ drillChecks }: DatabasePlan): DrillChecksNode | undefined {
+  const { assertions, heartbeat } = drillChecks;
+  const hasAge = readOr(() => drillChecks.backupAgeHours !== undefined, true);
+  if (heartbeat === undefined && assertions.length === 0 && !hasAge) return undefined;
+  return merged(
+    { heartbeat: heartbeat !== undefined, assertions: assertions.map(({ name }) => name) },
+    givenFields({ backupAgeHours: () => drillChecks.backupAgeHours }),
+  );
 }
 
 function dumpsNode(plan: DatabasePlan): DumpsNode | undefined {

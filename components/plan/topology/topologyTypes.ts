@@ -160,6 +160,7 @@ export const TOPOLOGY_TYPES: TypeTable = {
   DrillChecksNode: {
     heartbeat: "boolean",
     assertions: "string[]",
+    "backupAgeHours?": "number",
   },
   DumpsNode: {
     "databases?": "string[]",

@@ -256,6 +256,24 @@ describe("weakened, and strengthened in the other direction", () => {
       ["weakened drillChecks.heartbeat: true → false", "weakened drillChecks.orders-are-there: asked → removed"],
     ],
     [
+      "a drill that accepts older backups",
+      { drillChecks: { backupAgeHours: 30 } },
+      { drillChecks: { backupAgeHours: 900 } },
+      ["weakened drillChecks.backupAgeHours: 30 → 900"],
+    ],
+    [
+      "a drill that accepts older backups than the schedules make",
+      {},
+      { drillChecks: { backupAgeHours: 900 } },
+      ["weakened drillChecks.backupAgeHours: none → 900"],
+    ],
+    [
+      "a drill that wants younger backups than the schedules make",
+      {},
+      { drillChecks: { backupAgeHours: 2 } },
+      ["strengthened drillChecks.backupAgeHours: none → 2"],
+    ],
+    [
       "options that remove protection",
       {},
       { options: { "archive-push-queue-max": "64GiB", "backup:archive-check": "n", "log-timestamp": "n" } },
