@@ -137,8 +137,9 @@ function lifeOfFull({ key, keepDays, keepFullCount }: RepositoryPlan, schedules:
 }
 
 /**
- * A lock that is shorter than the life of a full backup leaves some unprotected: the oldest one is the base of the whole
- * window. A longer one costs money for expired backups, or on a server of one's own keeps `expire` from removing them.
+ * A lock that is shorter than the life of a full backup leaves some unprotected: the oldest one is the base of the
+ * whole window. A longer one costs money for expired backups, or on a server of one's own keeps `expire` from removing
+ * them.
  */
 function checkLocks(repository: RepositoryPlan, { objectives, schedules }: DatabasePlan): Finding[] {
   const lockedDays = factsOf(repository)?.immutableDays;

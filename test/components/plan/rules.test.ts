@@ -71,6 +71,13 @@ function withFacts(facts: object, more: Partial<RepositorySettings> = {}): Parti
   };
 }
 
+const DAYS = { keepFullCount: undefined, keepDays: 30 };
+const FULLS = { keepFullCount: 4 };
+
+function lockedFor(days: number, retention: Partial<RepositorySettings>): Partial<HostSettings> {
+  return withFacts({ versioning: true, immutableDays: days, undeleteDays: days + 1 }, retention);
+}
+
 test("commits that wait name repositories, outage and cost", () => {
   const text = (streaming: HostSettings["streaming"]): string =>
     checkHost(plan({ streaming: streaming ?? {} })).find(({ code }) => code === "PB151")?.message ?? "";
@@ -229,10 +236,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ],
   [
     "a calendar that outlasts a lock",
-    withFacts(
-      { versioning: true, immutableDays: 37, undeleteDays: 38 },
-      { keepFullCount: undefined, keepDays: 30, keep: { monthly: 12 } },
-    ),
+    lockedFor(37, { ...DAYS, keep: { monthly: 12 } }),
     ["PB034 repositories.repo2.keep", "PB217 repositories.repo2.keep"],
   ],
   ["a cron with four fields", { schedules: { full: { cron: "0 3 * *" } } }, ["PB011 schedules.full.cron"]],
@@ -629,52 +633,14 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     repository({ keepDays: undefined, keepFullCount: 1 }),
     ["PB033 repositories.repo1.keepFullCount"],
   ],
-  [
-    "a lock that ends before the retention",
-    withFacts({ versioning: true, immutableDays: 14, undeleteDays: 15 }, { keepFullCount: undefined, keepDays: 30 }),
-    ["PB034 repositories.repo2.keepDays"],
-  ],
-  [
-    "a lock as long as the window, whose base is an older full backup",
-    withFacts({ versioning: true, immutableDays: 30, undeleteDays: 31 }, { keepFullCount: undefined, keepDays: 30 }),
-    ["PB034 repositories.repo2.keepDays"],
-  ],
-  [
-    "a lock as long as the life of a full backup",
-    withFacts({ versioning: true, immutableDays: 37, undeleteDays: 38 }, { keepFullCount: undefined, keepDays: 30 }),
-    [],
-  ],
-  [
-    "a lock that ends before a number of full backups",
-    withFacts({ versioning: true, immutableDays: 27, undeleteDays: 28 }, { keepFullCount: 4 }),
-    ["PB034 repositories.repo2.keepFullCount"],
-  ],
-  [
-    "a lock that lasts less than one more full backup",
-    withFacts({ versioning: true, immutableDays: 34, undeleteDays: 35 }, { keepFullCount: 4 }),
-    [],
-  ],
-  [
-    "a lock that outlasts a number of full backups",
-    withFacts({ versioning: true, immutableDays: 35, undeleteDays: 36 }, { keepFullCount: 4 }),
-    ["PB035 repositories.repo2.keepFullCount"],
-  ],
-  [
-    "a lock as long as the retention, without schedules",
-    {
-      ...withFacts(
-        { versioning: true, immutableDays: 30, undeleteDays: 31 },
-        { keepFullCount: undefined, keepDays: 30 },
-      ),
-      schedules: {},
-    },
-    ["PB012 schedules"],
-  ],
-  [
-    "a lock that outlasts the retention",
-    withFacts({ versioning: true, immutableDays: 60, undeleteDays: 61 }, { keepFullCount: undefined, keepDays: 30 }),
-    ["PB035 repositories.repo2.keepDays"],
-  ],
+  ["a lock that ends before the retention", lockedFor(14, DAYS), ["PB034 repositories.repo2.keepDays"]],
+  ["a lock as long as the window, but not its base", lockedFor(30, DAYS), ["PB034 repositories.repo2.keepDays"]],
+  ["a lock as long as the life of a full backup", lockedFor(37, DAYS), []],
+  ["a lock that ends before four fulls", lockedFor(27, FULLS), ["PB034 repositories.repo2.keepFullCount"]],
+  ["a lock that lasts less than one more full backup", lockedFor(34, FULLS), []],
+  ["a lock that outlasts four fulls", lockedFor(35, FULLS), ["PB035 repositories.repo2.keepFullCount"]],
+  ["a lock without schedules", { ...lockedFor(30, DAYS), schedules: {} }, ["PB012 schedules"]],
+  ["a lock that outlasts the retention", lockedFor(60, DAYS), ["PB035 repositories.repo2.keepDays"]],
   ["versions that go after a day", withFacts({ versioning: true, undeleteDays: 1 }), ["PB036 repositories.repo2.at"]],
   [
     "an objective of 0",
