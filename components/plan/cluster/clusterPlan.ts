@@ -1,6 +1,6 @@
 /**
  * Resolves a CloudNativePG cluster apart from its backups: all defaults are filled in here. Pure. Resolving never
- * throws; rules/clusterDefinition.ts checks the values.
+ * throws; rules/cluster/definition.ts checks the values.
  */
 import { engineOf, findEngine } from "../engines/engines";
 import type {

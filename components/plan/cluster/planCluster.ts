@@ -11,7 +11,7 @@ import { fields, givenFields, merged, without } from "../model/deferred";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
-import { checkClusterDefinition } from "../rules/clusterDefinition";
+import { checkClusterDefinition } from "../rules/cluster/definition";
 import { withDefaultBackups } from "../schedule/defaultBackups";
 import { settleItems } from "./overriddenItems";
 import { isReplica, settleOverrides } from "./overrides";

@@ -1,10 +1,10 @@
 /** Repositories of a CloudNativePG cluster: what a pod reaches and the engine has a field for. Pure. */
-import type { ClusterDefinition, ClusterPlan } from "../cluster/clusterPlan";
-import { engineOf } from "../engines/engines";
-import { abstaining, eachOf } from "../findings/abstain";
-import { type Finding, finding } from "../findings/findings";
-import type { ClusterDatabasePlan } from "../model/plan";
-import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
+import type { ClusterDefinition, ClusterPlan } from "../../cluster/clusterPlan";
+import { engineOf } from "../../engines/engines";
+import { abstaining, eachOf } from "../../findings/abstain";
+import { type Finding, finding } from "../../findings/findings";
+import type { ClusterDatabasePlan } from "../../model/plan";
+import { type RepositoryPlan, typeOf } from "../../repositories/repositoryTypes";
 
 /** Repositories that a pod can reach and the engine has a field for. */
 export function checkRepositories({ database, definition }: ClusterPlan): Finding[] {

@@ -1,26 +1,26 @@
 /**
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
-import { secretKeyOf } from "../../../runtime/cnpg/names";
-import { checkRange } from "../arguments/ranges";
-import { type ClusterDefinition, type ClusterPlan, runsInPods } from "../cluster/clusterPlan";
-import { DEFAULTS } from "../model/defaults";
-import { engineOf } from "../engines/engines";
-import { type Finding, finding } from "../findings/findings";
-import { majorOf, SUPPORTED_MAJORS } from "../cluster/images";
-import { itemPath, type SettledItems } from "../cluster/overriddenItems";
-import type { ClusterDatabasePlan } from "../model/plan";
-import { parseCron, schedulePath } from "../schedule/schedule";
-import { merged, readOr } from "../model/deferred";
-import { isOlder } from "../../../runtime/config/compareVersions";
-import { abstaining, eachOf } from "../findings/abstain";
-import { checkBootstrap } from "./clusterBootstrap";
+import { secretKeyOf } from "../../../../runtime/cnpg/names";
+import { checkRange } from "../../arguments/ranges";
+import { type ClusterDefinition, type ClusterPlan, runsInPods } from "../../cluster/clusterPlan";
+import { DEFAULTS } from "../../model/defaults";
+import { engineOf } from "../../engines/engines";
+import { type Finding, finding } from "../../findings/findings";
+import { majorOf, SUPPORTED_MAJORS } from "../../cluster/images";
+import { itemPath, type SettledItems } from "../../cluster/overriddenItems";
+import type { ClusterDatabasePlan } from "../../model/plan";
+import { parseCron, schedulePath } from "../../schedule/schedule";
+import { merged, readOr } from "../../model/deferred";
+import { isOlder } from "../../../../runtime/config/compareVersions";
+import { abstaining, eachOf } from "../../findings/abstain";
+import { checkBootstrap } from "./bootstrap";
 import { checkRepositories, checkStockOptions } from "./clusterRepositories";
-import { checkPlacement } from "./placement";
-import { checkTime } from "./schedules";
-import { checkClusterSynchronous } from "./synchronous";
-import { checkStanza } from "./values";
-import { checkVolumeSnapshots } from "./volumeSnapshots";
+import { checkPlacement } from "../placement";
+import { checkTime } from "../schedules";
+import { checkClusterSynchronous } from "../synchronous";
+import { checkStanza } from "../values";
+import { checkVolumeSnapshots } from "../volumeSnapshots";
 
 /** CloudNativePG's limit: names of pods and Services derive from it. */
 const CLUSTER_NAME_LENGTH_MAX = 50;

@@ -1,18 +1,18 @@
 /** How a CloudNativePG cluster begins: new, imported, restored, or as a replica of another one. Pure. */
-import { SKIP_ANNOTATION } from "../../../runtime/cnpg/names";
-import { type ClusterDefinition, type ClusterPlan, majorOfCluster, type SourcePlan } from "../cluster/clusterPlan";
-import type { RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
-import { SPEC } from "../cluster/overrides";
-import { engineOf } from "../engines/engines";
-import { abstaining, eachOf } from "../findings/abstain";
-import { type Finding, finding } from "../findings/findings";
-import { isFields, valueAt } from "../model/anyValue";
-import { readOr } from "../model/deferred";
-import { type RepositoryPlan, storeOf, typeOf, withoutVersions } from "../repositories/repositoryTypes";
+import { SKIP_ANNOTATION } from "../../../../runtime/cnpg/names";
+import { type ClusterDefinition, type ClusterPlan, majorOfCluster, type SourcePlan } from "../../cluster/clusterPlan";
+import type { RecoverySettings, RecoveryTargetSettings } from "../../cluster/declaredCluster";
+import { SPEC } from "../../cluster/overrides";
+import { engineOf } from "../../engines/engines";
+import { abstaining, eachOf } from "../../findings/abstain";
+import { type Finding, finding } from "../../findings/findings";
+import { isFields, valueAt } from "../../model/anyValue";
+import { readOr } from "../../model/deferred";
+import { type RepositoryPlan, storeOf, typeOf, withoutVersions } from "../../repositories/repositoryTypes";
 import { checkReachable } from "./clusterRepositories";
-import { checkRepositoryOptions } from "./options";
-import { checkLocation, checkRepositoryValues } from "./repositories";
-import { checkStanza } from "./values";
+import { checkRepositoryOptions } from "../options";
+import { checkLocation, checkRepositoryValues } from "../repositories";
+import { checkStanza } from "../values";
 
 const LIKE_HINT = "take image and version from the source, ...orders.like, or set postgresVersion";
 
