@@ -99,7 +99,9 @@ describe("the plan", () => {
     const of = (immutableDays: number): string[] => findings({ facts: { immutableDays } });
     expect(of(67)).toEqual([]);
     expect(of(14).join()).toContain("locked for 14: anyone with the account's key can remove the older ones");
-    expect(of(90).join()).toContain("expired after at most 67 days but locked for 90: expire fails until they are over");
+    expect(of(90).join()).toContain(
+      "expired after at most 67 days but locked for 90: expire fails until they are over",
+    );
   });
 
   test("shows it as a separate location", () => {
