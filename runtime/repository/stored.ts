@@ -70,8 +70,9 @@ class Expected {
   readonly #rows: FileList;
   readonly #index: NameIndex;
   readonly #seen: Uint8Array;
-  /** Minimum size of each bundle that was not seen yet. */
+  /** Minimum size of each bundle. */
   readonly #bundles = new Map<string, number>();
+  readonly #seenBundles = new Set<string>();
   readonly #root: string;
   readonly #extension: string;
 
@@ -102,7 +103,7 @@ class Expected {
   see(path: string, sizeBytes: number): Sight {
     const leastBytes = this.#bundles.get(path);
     if (leastBytes !== undefined) {
-      this.#bundles.delete(path);
+      this.#seenBundles.add(path);
       return sizeBytes < leastBytes ? leastBytes : "right";
     }
     const index = this.#indexOf(path);
@@ -113,7 +114,7 @@ class Expected {
   }
 
   unseen(): string[] {
-    const paths = [...this.#bundles.keys()];
+    const paths = [...this.#bundles.keys()].filter((path) => !this.#seenBundles.has(path));
     for (let index = 0; index < this.#rows.length; index++)
       if (this.#seen[index] === 0) paths.push(this.#pathOf(this.#rows.at(index) as ManifestFile));
     return paths;

@@ -1,5 +1,6 @@
 /** A storage whose content passes at most at a rate, in both directions together: one place for all drivers. */
 import type { ByteStream } from "../base/bytes";
+import { overlaid } from "./overlaid";
 import type { RateLimit } from "./rateLimit";
 import type { ByteRange, PutOptions, Storage } from "./storage";
 
@@ -14,7 +15,9 @@ export function limitedStorage(storage: Storage, limit: RateLimit, signal: Abort
   const paced = async function* (source: ByteStream): ByteStream {
     for await (const chunk of source) yield* limit.pieces(chunk, signal);
   };
-  const own: Partial<Storage> = {
+  return overlaid(storage, {
+    openReader: undefined,
+    openWriter: undefined,
     read: async (path: string, range?: ByteRange) => paced(await storage.read(path, range)),
     put: async (path: string, bytes: Uint8Array, options?: PutOptions) => {
       await limit.take(bytes.length, signal);
@@ -22,28 +25,17 @@ export function limitedStorage(storage: Storage, limit: RateLimit, signal: Abort
     },
     putStream: (path: string, open: () => ByteStream, options?: PutOptions) =>
       storage.putStream(path, () => paced(open()), options),
-    ...(create === undefined
-      ? {}
-      : {
-          create: async (path: string, bytes: Uint8Array) => {
-            await limit.take(bytes.length, signal);
-            return create.call(storage, path, bytes);
-          },
-        }),
-    ...(replace === undefined
-      ? {}
-      : {
-          replace: async (path: string, bytes: Uint8Array, version: string) => {
-            await limit.take(bytes.length, signal);
-            return replace.call(storage, path, bytes, version);
-          },
-        }),
-  };
-  return new Proxy<Storage>(storage, {
-    get: (_, name: keyof Storage) => {
-      if (name === "openReader" || name === "openWriter") return undefined;
-      const member = own[name] ?? storage[name];
-      return typeof member === "function" ? member.bind(storage) : member;
-    },
+    create:
+      create &&
+      (async (path: string, bytes: Uint8Array) => {
+        await limit.take(bytes.length, signal);
+        return create.call(storage, path, bytes);
+      }),
+    replace:
+      replace &&
+      (async (path: string, bytes: Uint8Array, version: string) => {
+        await limit.take(bytes.length, signal);
+        return replace.call(storage, path, bytes, version);
+      }),
   });
 }

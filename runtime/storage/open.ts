@@ -16,6 +16,7 @@ import type { KeySourceDeps } from "./objectStore/keyAsker";
 import type { ObjectStorageDeps } from "./objectStore/objectStorage";
 import { PastStorage } from "./objectStore/past";
 import { Renewed } from "./objectStore/renewed";
+import { listedOnce } from "./listedOnce";
 import { type PosixOptions, PosixStorage } from "./posix";
 import type { Served } from "./process/calls";
 import { findHangingMount, isOnMount, type Mount, type MountReader } from "./process/mounts";
@@ -58,6 +59,10 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
       hint: "Omit repo-target-time, or use a repository in a versioned bucket with --repo. A file system may have snapshots: mount one, and name it with repo-path.",
     });
   }
+  return listedOnce(openDriver(repo, deps));
+}
+
+function openDriver(repo: RepoConfig, deps: OpenDeps): Storage {
   switch (repo.type) {
     case "azure":
       return openAzure(repo, required(repo.azure, repo.key, "azure-container"), deps);

@@ -84,7 +84,10 @@ export interface Storage {
   /** Null if nothing has that name. Object stores answer for files only. */
   stat(path: string): Promise<ObjectInfo | null>;
 
-  /** Children or descendants in no particular order; a missing path lists nothing. */
+  /**
+   * Children or descendants in no particular order; a missing path lists nothing. A driver may name an entry twice:
+   * `listedOnce` makes its listings sets.
+   */
   list(path: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
 
   /** The content, or a part of it. A broken connection resumes at the offset reached. @throws fileMissing */

@@ -13,6 +13,8 @@ import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } fro
 import type { Fault, Life } from "./engine";
 
 const REMOVED_AT_ONCE = 6;
+/** Entries that a listing names again. */
+const REPEATED = 3;
 
 export interface StoredFile {
   readonly bytes: Uint8Array;
@@ -144,24 +146,29 @@ export class SimStorage implements Storage {
   }
 
   #listNow(path: string, options: ListOptions, fault: Fault | null): ObjectInfo[] {
-    const above = path === "" ? "" : `${path}/`;
-    const prefix = `${above}${options.namePrefix ?? ""}`;
-    const result = new Map<string, ObjectInfo>();
-    const names = new Set<string>();
-    for (const [filePath, file] of this.#filesFor(fault)) {
-      if (!filePath.startsWith(prefix)) continue;
-      const slash = filePath.indexOf("/", above.length);
-      const child = slash === -1 ? filePath : filePath.slice(0, slash);
-      names.add(child);
-      if (options.recursive === true || slash === -1) result.set(filePath, infoOf(filePath, file));
-      else result.set(child, { path: child, type: "directory", sizeBytes: 0, modifiedAtMs: 0 });
+    const listed = listOf(this.#filesFor(fault), path, options);
+    switch (fault?.kind) {
+      case "hide": {
+        const above = path === "" ? 0 : path.length + 1;
+        const childOf = (entry: ObjectInfo): string => entry.path.slice(above).split("/")[0] ?? "";
+        const names = [...new Set(listed.map(childOf))].sort();
+        const hidden = names[fault.pick % Math.max(1, names.length)];
+        return listed.filter((entry) => childOf(entry) !== hidden);
+      }
+      case "short":
+        return listed.slice(0, Math.floor(listed.length / 2));
+      case "twice": {
+        const from = fault.pick % Math.max(1, listed.length);
+        return [...listed.slice(0, from + REPEATED), ...listed.slice(from)];
+      }
+      case "mixed": {
+        const border = listed[Math.floor(listed.length / 2)]?.path ?? "";
+        const old = listOf(this.#bucket.filesAt(this.#bucket.clockMs() - fault.ms), path, options);
+        return [...listed.filter((entry) => entry.path < border), ...old.filter((entry) => entry.path >= border)];
+      }
+      default:
+        return listed;
     }
-    const hidden = fault?.kind === "hide" ? [...names].sort()[fault.pick % Math.max(1, names.size)] : undefined;
-    const listed = [...result.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
-    if (fault?.kind === "short") return listed.slice(0, Math.floor(listed.length / 2));
-    return hidden === undefined
-      ? listed
-      : listed.filter((entry) => entry.path !== hidden && !entry.path.startsWith(`${hidden}/`));
   }
 
   async read(path: string, range?: ByteRange): Promise<ByteStream> {
@@ -265,6 +272,21 @@ export class SimStorage implements Storage {
     };
     return this.#life.call(`${verb} repo${this.#bucket.key} ${path}`, kind, apart, this.#bucket.key, issuedAtMs);
   }
+}
+
+/** In order. */
+function listOf(files: ReadonlyMap<string, StoredFile>, path: string, options: ListOptions): ObjectInfo[] {
+  const above = path === "" ? "" : `${path}/`;
+  const prefix = `${above}${options.namePrefix ?? ""}`;
+  const result = new Map<string, ObjectInfo>();
+  for (const [filePath, file] of files) {
+    if (!filePath.startsWith(prefix)) continue;
+    const slash = filePath.indexOf("/", above.length);
+    const child = slash === -1 ? filePath : filePath.slice(0, slash);
+    if (options.recursive === true || slash === -1) result.set(filePath, infoOf(filePath, file));
+    else result.set(child, { path: child, type: "directory", sizeBytes: 0, modifiedAtMs: 0 });
+  }
+  return [...result.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
 }
 
 function halfOf(bytes: Uint8Array): Uint8Array {

@@ -23,6 +23,10 @@ export type Fault =
   | { readonly kind: "fail" }
   /** The listing omits one name and everything below it. */
   | { readonly kind: "hide"; readonly pick: number }
+  /** The listing goes on a few entries before the place that it has reached, as at a border of two pages. */
+  | { readonly kind: "twice"; readonly pick: number }
+  /** The second half of a listing shows the repository as it was `ms` ago. */
+  | { readonly kind: "mixed"; readonly ms: number }
   /** A write is answered with success and not executed. */
   | { readonly kind: "forget" }
   /** Half of the bytes are written or read, or half of the names are listed, as if that were all. */
@@ -41,7 +45,7 @@ export type Fault =
 export type FaultKind = Fault["kind"];
 
 /** Kinds of faults in which a repository says something untrue or nothing. */
-export const LIES = ["forget", "short", "stale", "hang"] as const satisfies readonly FaultKind[];
+export const LIES = ["forget", "short", "stale", "hang", "twice", "mixed"] as const satisfies readonly FaultKind[];
 
 /** A fault before the next step of process `who`, once it has made `at` steps. */
 export interface Choice {
@@ -385,7 +389,8 @@ export class Engine {
     if (fault !== null && !this.#isCall(fault)) return this.#disturb(process, fault, call);
     if (fault !== null) {
       this.note(process.name, "fault", () => `${faultText(fault)}, in: ${call.text}`);
-      if (call.repoIndex !== null) process.troubled.add(call.repoIndex);
+      // A listing that repeats names excuses nothing.
+      if (call.repoIndex !== null && fault.kind !== "twice") process.troubled.add(call.repoIndex);
     }
     if (fault?.kind === "defer") {
       call.dueMs = this.nowMs + fault.ms;
@@ -476,6 +481,10 @@ export function faultText(fault: Fault): string {
       return "FAILS";
     case "hide":
       return `LISTING lacks a name (${fault.pick})`;
+    case "twice":
+      return `LISTING repeats names (${fault.pick})`;
+    case "mixed":
+      return `SECOND HALF as ${seconds(fault.ms)} ago`;
     case "forget":
       return "ANSWERED AND NOT DONE";
     case "short":

@@ -172,4 +172,11 @@ export const FINDINGS: readonly Finding[] = [
     off: ["lease", "dumps"],
     breaks: /dump .*, which is kept, is lost/,
   },
+  {
+    title: "a listing names a segment twice, and its own server's push takes it for a conflict",
+    scenario: { ...base, name: "a push again", writers: { a: ["push", "again"] } },
+    kinds: ["twice"],
+    off: ["set"],
+    breaks: /is healthy, and the push .*duplicates found/,
+  },
 ];

@@ -28,6 +28,8 @@ export interface Scenario {
   readonly standbysOnly: boolean;
   /** Conditions of the storage. The default is `versions`. */
   readonly conditions?: Conditions;
+  /** True for backups with bundles. */
+  readonly bundle?: true;
   /** Number of files that differ between servers. The default is `RELATIONS`. */
   readonly relationCount?: number;
   /** Number of logical dumps that a repository keeps. The default is all. */

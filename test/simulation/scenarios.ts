@@ -38,6 +38,13 @@ export const SCENARIOS: readonly Scenario[] = [
     writers: { a: ["full", "change", "full"], b: ["wait 1", "incr"] },
   },
   { ...base, name: "expire alone", past: ["full", "incr"], writers: { a: ["expire 2"] } },
+  {
+    ...base,
+    name: "bundles beside expire",
+    past: ["full"],
+    writers: { a: ["incr"], b: ["full+expire 1"] },
+    bundle: true,
+  },
   { ...base, name: "incr alone", past: ["full", "incr"], writers: { a: ["incr", "incr"] } },
   { ...base, name: "notes beside a full", past: ["full"], writers: { a: ["full"], b: ["annotate", "annotate"] } },
   {
@@ -352,6 +359,7 @@ const LIARS: readonly LyingScenario[] = [
   { ...two, name: "heal", writers: { a: ["push!2", "push!1", "heal"] }, needs: ["looks"], isShort: true },
   { ...two, name: "verify", writers: { a: ["verify"] }, needs: [], isShort: false },
   { ...two, name: "backup", past: ["full"], writers: { a: ["incr"] }, needs: ["looks"], isShort: false },
+  { ...two, name: "backup in bundles", writers: { a: ["full"] }, bundle: true, needs: ["looks"], isShort: false },
   { ...two, name: "expire", past: ["full", "full"], writers: { a: ["expire 1"] }, needs: ["looks"], isShort: false },
   { ...two, name: "dump", past: ["dump"], writers: { a: ["dump"] }, keepDumps: 1, needs: ["looks"], isShort: false },
   {

@@ -125,6 +125,10 @@ export class RandomChooser implements Chooser {
         return { kind };
       case "hide":
         return call === "list" ? { kind, pick: Math.floor(this.#next() * 20) } : null;
+      case "twice":
+        return call === "list" ? { kind, pick: Math.floor(this.#next() * 20) } : null;
+      case "mixed":
+        return call === "list" ? { kind, ms: this.#pick(DELAYS_MS) } : null;
       case "forget":
         return call === "write" ? { kind } : null;
       case "stale":
@@ -176,7 +180,7 @@ export async function play(
 }
 
 export const ALL_KINDS: readonly FaultKind[] = [
-  ...(["pause", "kill", "lose", "fail", "hide", "repeat", "defer", "jump", "hang"] as const),
+  ...(["pause", "kill", "lose", "fail", "hide", "repeat", "defer", "jump", "hang", "twice", "mixed"] as const),
 ];
 
 /** One run by a seed. Returns null if every promise holds. */
@@ -284,7 +288,10 @@ function faultsFor(call: Call["kind"]): Fault[] {
   }
   faults.push({ kind: "hang" }, { kind: "short" });
   faults.push(call === "write" ? { kind: "forget" } : { kind: "stale", ms: 60_000 });
-  if (call === "list") faults.push(...[0, 1, 2, 3].map((pick): Fault => ({ kind: "hide", pick })));
+  if (call !== "list") return faults;
+  const picks = [0, 1, 2, 3];
+  faults.push(...picks.map((pick): Fault => ({ kind: "hide", pick })));
+  faults.push(...picks.map((pick): Fault => ({ kind: "twice", pick })), { kind: "mixed", ms: 60_000 });
   return faults;
 }
 

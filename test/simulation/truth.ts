@@ -13,7 +13,13 @@
 import { type BackupInfo, parseBackupInfo } from "../../runtime/format/repository/backupInfo";
 import { fullLabelOf } from "../../runtime/format/repository/label";
 import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/format/repository/manifest";
-import { backupInfoPath, copyOf, dataFilePath, manifestPath } from "../../runtime/format/repository/repoPath";
+import {
+  backupInfoPath,
+  bundlePath,
+  copyOf,
+  dataFilePath,
+  manifestPath,
+} from "../../runtime/format/repository/repoPath";
 import { STANZA } from "../runtime/repository/support";
 import { type Bucket, sha1Of, type StoredFile } from "./bucket";
 import { DumpTruth } from "./dumpTruth";
@@ -380,6 +386,8 @@ export class Truth {
     const sha1s = new Map<string, string>();
     const missing: string[] = [];
     for (const file of manifest.files) {
+      // Bundled backups store nothing for empty files.
+      if (manifest.bundle && file.sizeBytes === 0) continue;
       const path = pathOf(manifest, file);
       const stored = bucket.files.get(path);
       if (this.#isHarmed(bucket, path)) return null;
@@ -388,7 +396,7 @@ export class Truth {
         continue;
       }
       used.push([path, stored]);
-      const sha1 = sha1OfStored(stored);
+      const sha1 = file.bundle === undefined ? sha1OfStored(stored) : sha1Of(inBundle(stored, file));
       if (sha1 !== file.sha1) return `'${path}' has other bytes than the manifest says`;
       if (RELATION.test(file.name)) sha1s.set(file.name, sha1);
     }
@@ -467,7 +475,15 @@ function holds(bucket: Bucket, name: string, sha1: string): boolean {
 }
 
 function pathOf(manifest: Manifest, file: ManifestFile): string {
-  return dataFilePath(STANZA, file.reference ?? manifest.label, file, manifest.options.compressType);
+  const label = file.reference ?? manifest.label;
+  return file.bundle === undefined
+    ? dataFilePath(STANZA, label, file, manifest.options.compressType)
+    : bundlePath(STANZA, label, file.bundle.id);
+}
+
+function inBundle({ bytes }: StoredFile, { bundle, sizeRepoBytes }: ManifestFile): Uint8Array {
+  const begin = bundle?.offsetBytes ?? 0;
+  return bytes.subarray(begin, begin + sizeRepoBytes);
 }
 
 function sha1OfStored(file: StoredFile): string {

@@ -25,7 +25,7 @@ import { type Repository, writeFile } from "../../runtime/repository/repository"
  * ended. `bytes`: a stored name counts, whatever its file has. `twins`: nobody looks again after a push. `conflict`: a
  * conflict is not recorded. `origin`: heal copies the first content that it finds. `looks`: the
  * answer that a manifest is stored is believed. `holds`: only backup.info knows them. `dumps`: nothing is checked when
- * a dump gets its manifest.
+ * a dump gets its manifest. `set`: a listing may name an entry twice.
  */
 export type Guard =
   | "lease"
@@ -41,7 +41,8 @@ export type Guard =
   | "origin"
   | "looks"
   | "holds"
-  | "dumps";
+  | "dumps"
+  | "set";
 
 let off: ReadonlySet<Guard> = new Set();
 

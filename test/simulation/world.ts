@@ -12,6 +12,7 @@ import { toBackupError } from "../../runtime/base/errors";
 import type { Log } from "../../runtime/base/log";
 import { loadBackupInfo } from "../../runtime/repository/infoStore";
 import type { Repository } from "../../runtime/repository/repository";
+import { listedOnce } from "../../runtime/storage/listedOnce";
 import { seededRandom } from "../harness/context";
 import { repository } from "../runtime/repository/support";
 import { type Chooser, type Ending, Engine, type Life, SimProcess, STARTED_AT_MS, type TraceLine } from "./engine";
@@ -20,7 +21,7 @@ import { Host, type HostEvent, hostNameOf, type Scenario, type Shared } from "./
 import { Bucket, SimStorage, type StoredFile } from "./bucket";
 import { type State, Truth } from "./truth";
 import { verbs } from "./verbs";
-import { type Guard, switchOff } from "./weak";
+import { type Guard, isOff, switchOff } from "./weak";
 
 export interface Outcome extends Ending {
   /** Checksums of the repositories' content, one for each distinct content. */
@@ -33,6 +34,8 @@ export interface Outcome extends Ending {
 
 const STEPS_MAX = 6000;
 const KEEPS_ALL = 99;
+/** Some files for each bundle. */
+const BUNDLE = { sizeBytes: 200, limitBytes: 200 };
 /** Wait after the last writer: longer than a dead writer can block others. */
 const QUIET_MS = 600_000;
 
@@ -119,11 +122,11 @@ export class World implements Shared {
 
   /** Plays the past, or restores it from an earlier run. */
   async #recall(quiet: Chooser): Promise<Past> {
-    const { name, past, writers, repoCount, standbysOnly, conditions, keepDumps } = this.scenario;
+    const { name, past, writers, repoCount, standbysOnly, conditions, keepDumps, bundle } = this.scenario;
     const [first = "a"] = Object.keys(writers);
     const host = this.#hosts.get(hostNameOf(first));
     if (host === undefined) throw new Error(`'${name}' has no writers`);
-    const key = JSON.stringify([past, first, repoCount, standbysOnly, conditions, keepDumps]);
+    const key = JSON.stringify([past, first, repoCount, standbysOnly, conditions, keepDumps, bundle]);
     const known = pasts.get(key);
     if (known !== undefined) {
       for (const event of known.events) host.take(event);
@@ -200,11 +203,13 @@ export class World implements Shared {
     const repositories = (keys: readonly number[], away?: number): Repository[] =>
       this.buckets
         .filter(({ key }) => keys.includes(key))
-        .map((bucket) =>
-          repository(bucket.key, {
-            storage: new SimStorage(bucket, life, this.scenario.conditions ?? "versions", bucket.key === away),
-          }),
-        );
+        .map((bucket) => {
+          const storage = new SimStorage(bucket, life, this.scenario.conditions ?? "versions", bucket.key === away);
+          return repository(bucket.key, {
+            storage: isOff("set") ? storage : listedOnce(storage),
+            bundle: this.scenario.bundle === true ? BUNDLE : null,
+          });
+        });
     let text: string;
     try {
       text = `ok ${await verbs(verb, { life, ctx, host, world: this, repositories })}`.trimEnd();

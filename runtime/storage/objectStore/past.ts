@@ -9,6 +9,7 @@
 import { compareBytes, type ByteStream, streamOf } from "../../base/bytes";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
+import { SeenNames } from "../listedOnce";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } from "../storage";
 import { type ListedVersion, secondOf, type VersionPage } from "./objectVersions";
@@ -284,7 +285,12 @@ class PastDirectory {
   }
 }
 
-/** Yields the newest version of each key at the target time. The versions of one key may continue on the next page. */
+/**
+ * Yields the newest version of each key at the target time. The versions of one key may continue on the next page. Keys
+ * must ascend from page to page, because a key counts as missing once a page shows a greater one; a page that comes
+ * again changes nothing.
+ * @throws service for keys in another order
+ */
 export async function* chooseVersions(
   pages: AsyncIterable<VersionPage>,
   targetTimeMs: number,
@@ -292,11 +298,18 @@ export async function* chooseVersions(
   const targetS = secondOf({ modifiedAtMs: targetTimeMs });
   /** The last key of the page before, as far as it was listed; undefined if all its versions were too young. */
   let held: { readonly key: string; readonly version: ListedVersion | undefined } | null = null;
+  const seen = new SeenNames();
   for await (const { versions, folders, next } of pages) {
     const chosen = new Map<string, ListedVersion>();
     if (held?.version !== undefined) chosen.set(held.key, held.version);
     let last: string = held?.key ?? "";
     for (const version of versions) {
+      const isNew = seen.add(version.key);
+      if (held !== null && compareBytes(version.key, held.key) < 0) {
+        if (!isNew) continue;
+        const text = `the service lists '${version.key}' after '${held.key}', and not in the order of the names`;
+        throw fail("service", `unable to list versions: ${text}`, { path: version.key });
+      }
       if (compareBytes(version.key, last) > 0) last = version.key;
       if (secondOf(version) <= targetS && !chosen.has(version.key)) chosen.set(version.key, version);
     }

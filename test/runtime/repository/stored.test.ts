@@ -51,6 +51,20 @@ describe("a backup's stored files", () => {
     }
   });
 
+  it("are never strays, however often a listing names them", async () => {
+    const memory = new MemoryStorage();
+    const pathOf = (name: string): string => `backup/demo/${LABEL}/${name}`;
+    for (const [name, sizeBytes] of Object.entries({ ...SIZES, "bundle/2": 1 }))
+      await memory.put(pathOf(name), new Uint8Array(sizeBytes));
+    const list = memory.list.bind(memory);
+    memory.list = async function* (...asked) {
+      for await (const entry of list(...asked)) yield* [entry, entry];
+      yield* list(...asked);
+    };
+    const strays = await requireStored(repository(1, { storage: memory }), manifest);
+    expect(new Set(strays)).toEqual(new Set([pathOf("bundle/2")]));
+  });
+
   it("are looked up directly when a listing lacks them", async () => {
     const memory = new MemoryStorage();
     const repo = repository(1, { storage: memory });

@@ -1,19 +1,24 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { type ByteStream, utf8 } from "../../../runtime/base/bytes";
 import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
 import { Secret } from "../../../runtime/base/secret";
 import { limitRateOf } from "../../../runtime/config/hours/limitRate";
-import type { AzureConfig, GcsConfig, RepoConfig, S3Config } from "../../../runtime/config/types";
+import type { AzureConfig, GcsConfig, RepoConfig, S3Config, SftpConfig } from "../../../runtime/config/types";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { openRepositories } from "../../../runtime/process/openRepositories";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
 import { newRateState } from "../../../runtime/storage/rateLimit";
+import { ObjectStorage } from "../../../runtime/storage/objectStore/objectStorage";
+import { PastStorage } from "../../../runtime/storage/objectStore/past";
 import { openServed, openStorage } from "../../../runtime/storage/open";
+import { PosixStorage } from "../../../runtime/storage/posix";
 import type { StorageProcess } from "../../../runtime/storage/process/channel";
 import { S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
+import { SftpStorage } from "../../../runtime/storage/sftp/driver";
+import type { Storage } from "../../../runtime/storage/storage";
 import { testContext } from "../../harness/context";
 import { StorageProcesses } from "../../harness/doubles/storageProcesses";
 import { MemoryStorage } from "../../harness/doubles/storages";
@@ -51,6 +56,13 @@ const gcs: GcsConfig = {
   verifyTls: true,
   uploadChunkSizeBytes: 4 * 1024 * 1024,
 };
+const sftp: SftpConfig = {
+  host: "backup.example.com",
+  port: 22,
+  user: "backup",
+  hostKeyCheck: { type: "fingerprint", hashType: "sha256", fingerprint: "00" },
+  privateKeyFile: "/key",
+};
 const open = (repo: Partial<RepoConfig>) =>
   openStorage(posixRepo("/srv/repo", repo), {
     ...testContext(),
@@ -81,6 +93,24 @@ test("each type has its driver", () => {
     name: "gs://backups/srv/repo",
     features: { directories: false, symlinks: false },
   });
+});
+
+test.each<[string, { readonly list: Storage["list"] }, Partial<RepoConfig>]>([
+  ["a directory", PosixStorage.prototype, {}],
+  ["CIFS", PosixStorage.prototype, { type: "cifs" }],
+  ["SFTP", SftpStorage.prototype, { type: "sftp", sftp }],
+  ["S3", ObjectStorage.prototype, { type: "s3", s3 }],
+  ["Azure", ObjectStorage.prototype, { type: "azure", azure }],
+  ["Google", ObjectStorage.prototype, { type: "gcs", gcs }],
+  ["S3 as of a time", PastStorage.prototype, { type: "s3", s3, targetTimeMs: 1 }],
+])("a listing of %s names each entry once", async (_name, driver, repo) => {
+  const list = vi.spyOn(driver, "list").mockImplementation(async function* () {
+    for (const path of ["d/a", "d/b", "d/a", "d/b", "d/b"]) yield { path, type: "file", sizeBytes: 1, modifiedAtMs: 0 };
+  });
+  onTestFinished(() => list.mockRestore());
+  const paths: string[] = [];
+  for await (const { path } of open(repo).list("d")) paths.push(path);
+  expect(paths).toEqual(["d/a", "d/b"]);
 });
 
 test("the authority's file is read if it is configured, and a missing one costs its repository alone", async () => {

@@ -4,7 +4,8 @@ import { collect, compareBytes } from "../../../../runtime/base/bytes";
 import { systemClock } from "../../../../runtime/base/clock";
 import { Secret } from "../../../../runtime/base/secret";
 import { S3Storage } from "../../../../runtime/storage/s3/client";
-import { PastStorage } from "../../../../runtime/storage/objectStore/past";
+import type { ListedVersion, VersionPage } from "../../../../runtime/storage/objectStore/objectVersions";
+import { chooseVersions, PastStorage } from "../../../../runtime/storage/objectStore/past";
 import { findQuirks } from "../../../../runtime/storage/s3/quirks";
 import { s3Versions } from "../../../../runtime/storage/s3/s3Versions";
 import { testContext } from "../../../harness/context";
@@ -214,4 +215,36 @@ test("after a failed listing the next use lists again", async () => {
 test("the repository may be the whole bucket", async () => {
   model.write("f", "x", START_MS);
   await withPast(START_MS, async (past) => expect(await pathsOf(past, "", false)).toEqual(["f"]), { path: "/" });
+});
+
+describe("pages of versions that do not follow each other", () => {
+  const version = (key: string, modifiedAtMs: number, isDeleted = false): ListedVersion => ({
+    key,
+    sizeBytes: 1,
+    modifiedAtMs,
+    versionId: String(modifiedAtMs),
+    isDeleted,
+    isLatest: false,
+  });
+  const chosen = async (...pages: readonly (readonly ListedVersion[])[]): Promise<readonly string[]> => {
+    const all = async function* (): AsyncIterable<VersionPage> {
+      for (const [no, versions] of pages.entries())
+        yield { versions, folders: [], next: no === pages.length - 1 ? null : { page: String(no) } };
+    };
+    const names: string[] = [];
+    for await (const { objects } of chooseVersions(all(), 10_000))
+      names.push(...objects.map(({ key, versionId }) => `${key} ${versionId}`));
+    return names;
+  };
+  const A = [version("a", 9000, true), version("a", 4000)];
+  const B = [version("b", 12_000), version("b", 8000), version("b", 1000)];
+
+  test("show each object as it was, where a page comes again whole or in part", async () => {
+    expect(await chosen([...A, ...B], [...A, ...B], [version("c", 1000)])).toEqual(["b 8000", "c 1000"]);
+    expect(await chosen([...A, ...B, version("c", 1000)], A.slice(1), B.slice(2))).toEqual(["b 8000", "c 1000"]);
+  });
+
+  test("are refused in another order: an object may have counted as missing", async () => {
+    await expect(chosen([...B, version("c", 1000)], A)).rejects.toMatchObject({ kind: "service", path: "a" });
+  });
 });
