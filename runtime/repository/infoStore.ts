@@ -3,17 +3,19 @@
  *
  * Readers try the main file and, on any error, the copy; if both fail, one error combines them ("pgbackrest-format"
  * 3.2). A storage that does not answer is not asked for the copy: that would take another timeout. Writers write main,
- * then copy, each atomically, so at every moment at least one is complete.
+ * then copy, each atomically, so at every moment at least one is complete. Both are read by name after each write, two
+ * requests more: the answer of a storage is no proof.
  */
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
+import { mapParallel } from "../base/parallel";
 import { type ArchiveInfo, parseArchiveInfo, renderArchiveInfo } from "../format/repository/archiveInfo";
 import { type BackupInfo, parseBackupInfo, renderBackupInfo } from "../format/repository/backupInfo";
 import { wrongPassphrase } from "../format/codec/cipher";
 import { archiveInfoPath, backupInfoPath, copyOf } from "../format/repository/repoPath";
 import type { Storage } from "../storage/storage";
-import { type Repository, readFile, replaceFile, writeFile } from "./repository";
+import { type Repository, readFile, replaceFile, requireContent, writeFile } from "./repository";
 
 const ARCHIVE_HINTS = [
   "archive.info cannot be opened but is required to push/get WAL segments.",
@@ -70,8 +72,10 @@ export async function requirePresent({ storage, stanza, key, name }: Repository)
 /**
  * Changes backup.info: `update` returns the new content for the current one; the same object changes nothing. If the
  * storage supports conditions, a write that arrives after another process's changes nothing, however late, and `update`
- * is called again. Elsewhere the last write wins.
- * @throws lockAcquire (50) when others keep changing the file; errors of loading and of `update`
+ * is called again. Elsewhere the last write wins. `update` is called again too when the storage does not show what was
+ * written, because another process replaced it or nothing was stored.
+ * @throws lockAcquire (50) when others keep changing the file; fileMissing (55) when the storage does not show the
+ * content; errors of loading and of `update`
  */
 export function updateBackupInfo(repo: Repository, update: Update<BackupInfo>, ctx: Context): Promise<BackupInfo> {
   return updateBoth(repo, backupInfoFile(repo), update, ctx);
@@ -114,6 +118,8 @@ interface InfoFile<T> {
 }
 
 const UPDATES_MAX = 5;
+/** A storage may show a write late. */
+const SHOWN_PAUSE_MS = 1000;
 
 async function updateBoth<T>(
   repo: Repository,
@@ -122,17 +128,21 @@ async function updateBoth<T>(
   ctx: Context,
 ): Promise<T> {
   const { storage, cipherPass, key, name } = repo;
+  let hidden: BackupError | null = null;
   for (let updates = 0; updates < UPDATES_MAX; updates++) {
     // Read before the content: the version can then only be too old.
     const version = storage.replace === undefined ? null : ((await storage.stat(path))?.version ?? null);
     const info = await load();
     const updated = await update(info);
-    if (updated === info) return info;
+    if (updated === info && hidden === null) return info;
     const plain = utf8(render(updated));
     if (!(await replaceFile(repo, path, plain, { version, pass: cipherPass }, ctx))) continue;
     await writeFile(repo, copyOf(path), plain, cipherPass, ctx);
-    return updated;
+    hidden = await findHidden(repo, path, plain);
+    if (hidden === null) return updated;
+    await ctx.clock.sleep(SHOWN_PAUSE_MS, ctx.signal);
   }
+  if (hidden !== null) throw hidden;
   throw fail(
     "lockAcquire",
     `${name}: other processes changed '${path}' ${UPDATES_MAX} times while this one was about to`,
@@ -145,10 +155,12 @@ async function updateBoth<T>(
   );
 }
 
+/** @throws fileMissing (55) when the storage does not show it */
 export function saveArchiveInfo(repo: Repository, info: ArchiveInfo, ctx: Context): Promise<void> {
   return saveBoth(repo, archiveInfoPath(repo.stanza), renderArchiveInfo(info), ctx);
 }
 
+/** @throws fileMissing (55) when the storage does not show it */
 export function saveBackupInfo(repo: Repository, info: BackupInfo, ctx: Context): Promise<void> {
   return saveBoth(repo, backupInfoPath(repo.stanza), renderBackupInfo(info), ctx);
 }
@@ -157,6 +169,19 @@ async function saveBoth(repo: Repository, path: string, text: string, ctx: Conte
   const plain = utf8(text);
   await writeFile(repo, path, plain, repo.cipherPass, ctx);
   await writeFile(repo, copyOf(path), plain, repo.cipherPass, ctx);
+  const hidden = await findHidden(repo, path, plain);
+  if (hidden !== null) throw hidden;
+}
+
+/** Why the storage does not hold a file and its copy as they were written; null if it does. */
+async function findHidden(repo: Repository, path: string, plain: Uint8Array): Promise<BackupError | null> {
+  try {
+    await mapParallel([path, copyOf(path)], 2, (each) => requireContent(repo, each, plain, repo.cipherPass));
+    return null;
+  } catch (error) {
+    if (isError(error, "fileMissing")) return error;
+    throw error;
+  }
 }
 
 async function loadEither<T>(

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import type { ArchiveInfo } from "../../../runtime/format/repository/archiveInfo";
+import { parseBackupInfo } from "../../../runtime/format/repository/backupInfo";
 import {
   fenceBackupInfo,
   loadArchiveInfo,
@@ -9,10 +10,12 @@ import {
   saveArchiveInfo,
   saveBackupInfo,
   updateArchiveInfo,
+  updateBackupInfo,
 } from "../../../runtime/repository/infoStore";
+import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/network/faults";
-import { MemoryStorage } from "../../harness/doubles/storages";
+import { ForgetfulStorage, MemoryStorage } from "../../harness/doubles/storages";
 import { PASS, vectorBytes, vectorText } from "../format/vectors";
 import { repository } from "./support";
 
@@ -47,6 +50,51 @@ describe("info files", () => {
     expect(storage.calls("put")).toEqual([MAIN, COPY]);
     const memory = await stored();
     expect(memory.text(MAIN)).toBe(memory.text(COPY));
+  });
+
+  const BACKUP_INFO = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden");
+  const UPGRADED = { ...INFO, currentId: 2, history: [...INFO.history, { id: 2, systemId: 1n, pgVersion: "16" }] };
+  const WRITERS: readonly [string, (repo: Repository) => Promise<unknown>][] = [
+    ["saveArchiveInfo", (repo) => saveArchiveInfo(repo, UPGRADED, ctx)],
+    ["saveBackupInfo", (repo) => saveBackupInfo(repo, { ...BACKUP_INFO, backups: [] }, ctx)],
+    ["updateArchiveInfo", (repo) => updateArchiveInfo(repo, () => UPGRADED, ctx)],
+    ["updateBackupInfo", (repo) => updateBackupInfo(repo, (info) => ({ ...info, backups: [] }), ctx)],
+    ["fenceBackupInfo", (repo) => fenceBackupInfo(repo, (info) => ({ ...info, backups: [] }), ctx)],
+  ];
+  const forgetful = async (replaces: boolean, pass?: string) => {
+    const storage = new ForgetfulStorage({ createsExclusively: replaces, replaces });
+    const repo = repository(1, { storage, ...(pass === undefined ? {} : { pass }) });
+    await saveArchiveInfo(repo, INFO, ctx);
+    await saveBackupInfo(repo, BACKUP_INFO, ctx);
+    return { storage, repo };
+  };
+
+  describe.each(WRITERS)("that %s writes", (_name, write) => {
+    it.each([/\.info$/, /\.info\.copy$/, /\.info(\.copy)?$/])(
+      "are an error where the storage answers that it has stored %s and has not",
+      async (forgets) => {
+        for (const replaces of [true, false]) {
+          for (const pass of [undefined, "secret"]) {
+            const { repo, storage } = await forgetful(replaces, pass);
+            storage.forgets = forgets;
+            await expect(write(repo)).rejects.toMatchObject({ kind: "fileMissing", exitCode: 55, repoIndex: 1 });
+          }
+        }
+      },
+    );
+  });
+
+  it.each(WRITERS.slice(2))("that %s changes are written again when they were not stored", async (_name, write) => {
+    for (const forgets of [/\.info$/, /\.info\.copy$/, /\.info(\.copy)?$/]) {
+      const { repo, storage } = await forgetful(true);
+      const before = new Set(storage.paths().map((path) => storage.text(path)));
+      let forgotten = 0;
+      storage.forgets = { test: (path: string) => forgets.test(path) && forgotten++ < 2 } as RegExp;
+      await write(repo);
+      expect(forgotten).toBeGreaterThan(1);
+      const after = storage.paths().map((path) => storage.text(path));
+      expect(after.filter((text) => !before.has(text))).toHaveLength(2);
+    }
   });
 
   it("are read each time: a good list of a moment ago hides no other one and no damage", async () => {

@@ -153,7 +153,6 @@ test("Google's key is required unless the machine has a service account, and its
 });
 
 test("S3, Azure, Google and SFTP refuse a name that is no UTF-8 before they connect, and show its bytes", async () => {
-  const sftp = { host: "localhost", port: 22, user: "u" } as RepoConfig["sftp"] & object;
   for (const repo of [
     { type: "s3", s3 } as const,
     { type: "azure", azure } as const,
