@@ -75,10 +75,14 @@ shift 3
 get install "$@"`;
 
 /**
- * $1 major version, $2 data directory, $3 port, $4 note, $5 directory of Debian's configurations. A cluster that a boot
- * started before the note said so is complete: initdb's own servers leave no postmaster.opts, and a negative number in
- * postmaster.pid. archive_mode is on before the first start, as ALTER SYSTEM
- * would write it. So a new server needs no restart, and undoing resets it.
+ * $1 major version, $2 data directory, $3 port, $4 note, $5 directory of Debian's configurations, $6 the server's
+ * account, whose group has its name. A cluster that a boot started before the note said so is complete: initdb's own
+ * servers leave no postmaster.opts, and a negative number in postmaster.pid. archive_mode is on before the first start,
+ * as ALTER SYSTEM would write it. So a new server needs no restart, and undoing resets it.
+ *
+ * `recover` renames the data directory: as root where root alone may rename, else as the account
+ * (runtime/operations/recover/moves.ts). pg_createcluster gives every missing directory above it to root, also below
+ * /var/lib/postgresql, which is the account's. So they are made before, with the rights of the one who will rename.
  */
 export const CLUSTER_SCRIPT = `
 set -eu
@@ -103,6 +107,17 @@ elif [ -n "$(ls -A -- "$2" 2>/dev/null)" ]; then fail "$2 is not empty, and hold
 elif [ -e "$5/$1/${CLUSTER}" ]; then
   fail "there is a cluster $1/${CLUSTER} in $(pg_conftool -s "$1" ${CLUSTER} show data_directory) already: set dataDirectory to it"
 fi
+account=$6 owner=root
+above=$(dirname -- "$(readlink -m -- "$2")")
+path=$above
+while :; do
+  [ ! -e "$path" ] || [ -z "$(find "$path" -maxdepth 0 '(' ! -uid 0 -o -perm /022 ')')" ] || owner=$account
+  [ "$path" != / ] || break
+  path=$(dirname -- "$path")
+done
+as_owner() { if [ "$owner" = root ]; then "$@"; else setpriv --reuid="$owner" --regid="$owner" --clear-groups -- "$@"; fi; }
+(umask 022 && as_owner mkdir -p -- "$above") && as_owner test -w "$above" -a -x "$above" ||
+  fail "neither root alone nor $account may rename in $above, which a recovery needs: chown $account: $above, or name another dataDirectory"
 note() { printf '%s %s\\n' "$1" "$2" > "$3.new"; sync "$3.new"; mv -f -- "$3.new" "$3"; }
 if [ ! -e "$4" ] || [ "$state" = creating ]; then
   note creating "$2" "$4"
@@ -153,7 +168,7 @@ export async function bringPostgres(
     connection,
     `make a cluster in ${location.dataDirectory}`,
     CLUSTER_SCRIPT,
-    [String(wanted.version), location.dataDirectory, String(wanted.port), note, "/etc/postgresql"],
+    [String(wanted.version), location.dataDirectory, String(wanted.port), note, "/etc/postgresql", location.user],
     { timeoutMs: CLUSTER_TIMEOUT_MS },
   );
   return true;

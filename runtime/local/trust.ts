@@ -184,10 +184,17 @@ export function resolveTrusted(path: string, owners: readonly number[]): string 
  * True when root owns the directory and all its parents, none is a link, and no other account may change names in them.
  */
 export function isRootsAlone(directory: string): boolean {
+  return whyNotRootsAlone(directory) === null;
+}
+
+/** What lets others than root change names in the directory or above it; null for one that is root's alone. */
+export function whyNotRootsAlone(directory: string): string | null {
   for (let current = resolve(directory); ; current = dirname(current)) {
     const info = lstatSync(current, { throwIfNoEntry: false });
-    if (info?.isDirectory() !== true || info.uid !== 0 || (info.mode & GROUP_OR_OTHERS_WRITE) !== 0) return false;
-    if (current === dirname(current)) return true;
+    if (info?.isDirectory() !== true) return `'${current}' is not a directory`;
+    if (info.uid !== 0) return `'${current}' belongs to account ${info.uid}`;
+    if ((info.mode & GROUP_OR_OTHERS_WRITE) !== 0) return `other accounts may write in '${current}'`;
+    if (current === dirname(current)) return null;
   }
 }
 

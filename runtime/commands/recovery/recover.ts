@@ -123,10 +123,10 @@ async function begin(
   const plan = planRecover(input);
   const moved = { account, dataDirectory: facts.dataDirectory, moves: plan.moves };
   await requireOwned(moved);
+  await requireRights(moved, tools);
   proc.print(planText(plan, input));
   if (config.dryRun) return 0;
   if (!(await agreed(proc, "Recover as planned?"))) return refused(proc, "recover");
-  await requireRights(moved, tools);
   if (plan.finishWal) {
     ctx.log.info("recover: archiving the server's last WAL");
     requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));

@@ -21,7 +21,7 @@ import { dirname } from "node:path";
 import { fail } from "../../base/errors";
 import { syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
-import { isRootsAlone, ownUid } from "../../local/trust";
+import { isRootsAlone, ownUid, whyNotRootsAlone } from "../../local/trust";
 import type { Owner } from "./hostFacts";
 import type { Journal } from "./recoveryJournal";
 
@@ -39,25 +39,30 @@ export async function requireOwned(moved: Omit<Moved, "stamp">): Promise<void> {
 }
 
 /**
- * Also runs before anything is stopped: some account must be allowed to rename the directories.
+ * Also runs before anything is stopped: some account must be allowed to rename the directories. An empty directory,
+ * made and removed there, shows it.
  * @throws fileMove (74)
  */
 export async function requireRights({ account, moves }: Omit<Moved, "stamp">, rights: Rights): Promise<void> {
   for (const { from } of moves) {
     const parent = dirname(from);
-    if (isRootsAlone(parent)) continue;
+    const others = whyNotRootsAlone(parent);
+    if (others === null && ownUid() === 0) continue;
     try {
       await rights.asAccount(async () => rmdir(await mkdtemp(`${from}.probe-`)));
     } catch (error) {
-      throw fail(
-        "fileMove",
-        `account ${account.uid} may not rename in '${parent}', and others than root may: ${String(error)}`,
-        {
-          path: parent,
-          cause: error,
-          hint: `Run chown on '${parent}' for that account, or let only root write there and in the directories above it (chmod go-w).`,
-        },
-      );
+      if (!isRefusal(error)) throw systemError("fileMove", `rename in '${parent}'`, parent, error);
+      const roots = others === null ? "only root may" : `root renames only where it alone may: ${others}`;
+      throw fail("fileMove", `account ${account.uid} may not rename in '${parent}', and ${roots}`, {
+        path: parent,
+        cause: error,
+        hint: [
+          `A recovery keeps the old data there under another name: chown ${account.uid}:${account.gid} '${parent}'.`,
+          others === null
+            ? "Or run this as root."
+            : "Or give it and all directories above it to root alone: chown root, chmod go-w.",
+        ],
+      });
     }
   }
 }
@@ -150,10 +155,13 @@ async function change<T>(path: string, rights: Rights, work: () => Promise<T>): 
   try {
     return await rights.asAccount(work);
   } catch (error) {
-    const isRefused = ["EACCES", "EPERM"].includes(systemCodeOf(error) ?? "");
-    if (isRefused && ownUid() === 0 && isRootsAlone(dirname(path))) return work();
+    if (isRefusal(error) && ownUid() === 0 && isRootsAlone(dirname(path))) return work();
     throw error;
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return ["EACCES", "EPERM"].includes(systemCodeOf(error) ?? "");
 }
 
 /** The data directory itself may be root's: the configuration names it, not a link under the account's control. */

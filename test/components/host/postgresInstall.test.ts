@@ -1,10 +1,28 @@
-/** An update that continues one which was cut off while it created a cluster, with doubles of Debian's programs. */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+/**
+ * An update that continues one which was cut off while it created a cluster, and what a recovery needs of the cluster's
+ * place, with doubles of Debian's programs.
+ */
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CLUSTER_SCRIPT, PACKAGES_SCRIPT } from "../../../components/host/postgresInstall";
+import { actAs } from "../../../runtime/local/actAs";
+import { moveAside, moveBack, prepare, requireOwned, requireRights } from "../../../runtime/operations/recover/moves";
+
+const isRoot = process.geteuid?.() === 0;
 
 let folder: string;
 let data: string;
@@ -23,6 +41,8 @@ beforeEach(() => {
     `echo made >> ${folder}/calls; mkdir -p ${configuration}; touch ${data}/postgresql.auto.conf`,
   );
   program("systemctl", "");
+  // Only root may take another account's rights.
+  if (!isRoot) program("setpriv", 'while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"');
   program("pg_ctlcluster", "");
   program("pg_lsclusters", `echo "18  main 5432 online postgres ${data}"`);
   ofConfiguration("");
@@ -39,8 +59,8 @@ const program = (name: string, text: string): void => {
 /** The directory that Debian's configuration names. */
 const ofConfiguration = (directory: string): void =>
   program("pg_conftool", directory === "" ? "exit 1" : `echo ${directory}`);
-const resumed = (): string => {
-  const args = ["18", data, "5432", note, join(folder, "etc")];
+const resumed = (account = String(process.geteuid?.() ?? 0)): string => {
+  const args = ["18", data, "5432", note, join(folder, "etc"), account];
   const env = { ...process.env, PATH: `${join(folder, "bin")}:${process.env["PATH"] ?? ""}` };
   return spawnSync("/bin/sh", ["-c", CLUSTER_SCRIPT, "sh", ...args], { env, encoding: "utf8" }).stderr;
 };
@@ -79,6 +99,72 @@ test("the configuration of another cluster is not removed", () => {
   expect(resumed()).toContain("is now of the cluster in /srv/other");
   expect(existsSync(configuration)).toBe(true);
   expect(existsSync(join(data, "rows"))).toBe(true);
+});
+
+/** The place of a cluster that is made below an existing directory, as `recover` sees it. */
+describe.runIf(isRoot)("a cluster that is made", () => {
+  const account = { uid: 61_111, gid: 61_111, mode: 0o700 };
+  const stranger = 61_222;
+  const rights = { asAccount: <T>(work: () => Promise<T>): Promise<T> => actAs(account, work) };
+  let top: string;
+  beforeEach(() => {
+    rmSync(note);
+    rmSync(configuration, { recursive: true });
+    top = mkdtempSync("/var/lib/pgb-install-");
+    chmodSync(top, 0o755);
+    // As Debian's does.
+    program(
+      "pg_createcluster",
+      'for each do case $each in --datadir=*) directory=${each#--datadir=} ;; esac; done; install -d -m 0700 -o 61111 -g 61111 "$directory"; touch "$directory/postgresql.auto.conf"',
+    );
+  });
+  afterEach(() => rmSync(top, { recursive: true, force: true }));
+
+  const directory = (path: string, uid: number, mode = 0o755): void => {
+    mkdirSync(path, { recursive: true });
+    chownSync(path, uid, uid);
+    chmodSync(path, mode);
+  };
+  const recovered = async (): Promise<void> => {
+    const moved = { account, dataDirectory: data, moves: [{ from: data, to: `${data}.old` }], stamp: "1" };
+    await requireOwned(moved);
+    await requireRights(moved, rights);
+    await moveAside(moved, rights);
+    await prepare(moved, rights);
+    expect(await moveBack(moved, rights)).toEqual([`${data}.recovered-1`]);
+    expect(lstatSync(data).uid).toBe(account.uid);
+  };
+
+  // claim: docs/hosts/updates.md: `recover` can rename the data directory of a cluster that an update makes
+  test.each([
+    ["Debian's and README's place", "postgresql/18/main", 0],
+    ["a directory of root", "srv/pg/18", 0],
+    ["a directory that exists", "postgresql/main", 0],
+    ["a place behind a link", "link/18/main", 0],
+    ["a directory that every account may write", "open/18/main", 0],
+    ["a directory of the account's group", "group/18/main", 0],
+    ["a directory of root in one of the account", "mixed/root/18/main", 88],
+    ["a directory of another account", "stranger/18/main", 88],
+  ])("in %s can be recovered, or is not made", async (_title, name, refused) => {
+    directory(join(top, "postgresql"), account.uid);
+    directory(join(top, "srv"), 0);
+    directory(join(top, "open"), 0, 0o1777);
+    directory(join(top, "group"), 0, 0o775);
+    chownSync(join(top, "group"), 0, account.gid);
+    directory(join(top, "mixed"), account.uid);
+    directory(join(top, "mixed/root"), 0);
+    directory(join(top, "stranger"), stranger);
+    symlinkSync(join(top, "postgresql"), join(top, "link"));
+    data = join(top, name);
+    const printed = resumed(String(account.uid));
+    if (refused === 0) {
+      expect(printed).toBe("");
+      data = data.replace("/link/", "/postgresql/");
+      return recovered();
+    }
+    expect(printed).toContain(`neither root alone nor ${account.uid} may rename in ${dirname(data)}`);
+    expect([existsSync(dirname(data)), existsSync(note)]).toEqual([false, false]);
+  });
 });
 
 test("a failed installation removes the source list that it made, and none of an earlier one", () => {

@@ -104,13 +104,33 @@ test.runIf(isRoot)(
     const data = directory(join(above, "data"));
     await expect(requireRights(movedOf(data), rights)).rejects.toMatchObject({
       kind: "fileMove",
-      message: expect.stringContaining(`'${above}'`),
+      message: expect.stringMatching(`may not rename in '${above}'.*: '${folder}' belongs to account ${account.uid}$`),
+      hints: [
+        expect.stringContaining(`chown ${account.uid}:${account.gid} '${above}'`),
+        expect.stringContaining("go-w"),
+      ],
     });
     give(above);
     await requireRights(movedOf(data), rights);
     expect(readdirSync(above)).toEqual(["data"]);
   },
 );
+
+test.runIf(isRoot)("a directory that only root may rename is refused to the account", async () => {
+  const above = mkdtempSync("/var/lib/pgb-moves-");
+  try {
+    chmodSync(above, 0o755);
+    const moved = movedOf(directory(join(above, "data")));
+    await requireRights(moved, rights);
+    const own = { asAccount: <T>(work: () => Promise<T>): Promise<T> => work() };
+    await expect(actAs(account, () => requireRights(moved, own))).rejects.toMatchObject({
+      kind: "fileMove",
+      message: expect.stringContaining(`may not rename in '${above}', and only root may`),
+    });
+  } finally {
+    rmSync(above, { recursive: true });
+  }
+});
 
 describe.runIf(isRoot)("for root, an account cannot", () => {
   test("make root move its directory through a linked pg_wal", async () => {
