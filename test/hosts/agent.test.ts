@@ -7,7 +7,7 @@
 // claim: README.md: an agent on a host loses no WAL when it is killed under load, restarted by an update, rebooted or
 //   cut off from its bucket (judged by `verify`, ours and stock's)
 import { createHmac, randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -25,20 +25,26 @@ import { findStockPgbackrest } from "../../tools/parts/debian/pgbackrest";
 import { run, waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
-import { S3Server } from "../../tools/parts/servers/s3Server";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
-import { connectionTo, expectProtected, expectSoundUnits } from "../harness/hosts/declaredHost";
+import {
+  bucketOf,
+  connectionTo,
+  expectProtected,
+  expectSoundUnits,
+  ownCluster,
+  showServer,
+  startHostServer,
+} from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 import { runOverSsh } from "../harness/hosts/ssh";
-import { s3Kind } from "../harness/real/interopParts";
 import { type RecordedRequest, startWebServer, type WebServer } from "../harness/doubles/messageServers";
 import { holdsSecret } from "../harness/compare/secrets";
 import { atNight, NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/var/lib/postgresql/15/main";
-const SERVER_NAME = "s3.test";
 const AGENT = "pgbackstop-main-agent";
 const VERIFY = "pgbackstop-main-verify.service";
 const NOTICE = `pgbackstop-main-failed@${VERIFY}.service`;
@@ -81,37 +87,20 @@ describe("files and units on a host", async () => {
   let streaming: StreamingArgs | null = null;
   const printedTexts: string[] = [];
   beforeAll(async () => {
-    server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
+    server = await startHostServer();
     hooks = await startWebServer();
     receiver = await startWebServer();
     secrets = [passphrase, server.accessKey, server.secretKey, hookPath, hmacSecret, otlpKey, reportPassword];
     host = await startDebianHost(parts, { suite: "bookworm", name: "agent" });
-    const address = await host.network.expose(server.port);
+    await showServer(host, server);
     const hookPort = Number(new URL(hooks.origin).port);
     hookUrl = `http://${await host.network.expose(hookPort)}:${hookPort}/${hookPath}`;
     const receiverPort = Number(new URL(receiver.origin).port);
     otlpEndpoint = `http://${await host.network.expose(receiverPort)}:${receiverPort}`;
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first"]);
-    await host.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
-      input: readFileSync(server.caFile),
-    });
-    // overlayfs can rename a directory only in its upper layer, so copy it there.
-    await host.runOk([
-      "sh",
-      "-c",
-      `systemctl stop ${CLUSTER_UNIT} && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`,
-    ]);
     // Each verify here reads hundreds of segments of both repositories.
-    await host.runOk([
-      "runuser",
-      "-u",
-      "postgres",
-      "--",
-      "/usr/lib/postgresql/15/bin/pg_resetwal",
-      "--wal-segsize=1",
-      DATA,
-    ]);
-    await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
+    const resize = `runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_resetwal --wal-segsize=1 ${DATA}`;
+    await ownCluster(host, 15, resize);
     programFolder = await makeProgramFolder();
   });
   afterAll(async () => {
@@ -128,18 +117,10 @@ describe("files and units on a host", async () => {
    */
   const open = (keepDays = 7, isOnHost = false, isLost = false): Promise<Stack> =>
     openStack(programFolder, "agent", async () => {
+      const { bucket: keys, ...location } = bucketOf(server);
       const bucket = new S3CompatibleRepository("bucket", {
-        bucket: {
-          existing: {
-            name: server.bucket,
-            ...(isOnHost ? {} : { credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } }),
-          },
-        },
-        endpoint: SERVER_NAME,
-        port: server.port,
-        region: server.region,
-        uriStyle: "path",
-        caFile: "/etc/ssl/s3-ca.pem",
+        ...location,
+        bucket: isOnHost ? { existing: { name: server.bucket } } : keys,
         path: "/agent",
         ...(isOnHost ? {} : { cipher: { passphrase } }),
       });

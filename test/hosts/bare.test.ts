@@ -20,18 +20,34 @@ import { chooseNode, type NodeInput, type NodeSettings } from "../../components/
 import { bringPostgres } from "../../components/host/postgresInstall";
 import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { readState } from "../../components/host/state";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
-import { connectionTo, expectSoundUnits, twoDirectories } from "../harness/hosts/declaredHost";
+import {
+  connectionTo,
+  expectSoundUnits,
+  showServer,
+  startHostServer,
+  twoDirectories,
+} from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
+import { runReadme } from "../harness/hosts/readmeProgram";
+import { expectRecovery } from "../harness/hosts/recovery";
 import { type PackageProxy, startPackageProxy } from "../harness/hosts/packages";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
-const DATA = "/srv/pg/17";
+const DATA = "/var/lib/postgresql/17/main";
 const LIB = "/usr/local/lib/pgbackstop";
+const NAS = "/mnt/nas";
 
-/** A program with one host that has only Debian. `over` replaces arguments of the host. */
+/** Of a host that has only Debian. */
+const brought = (version: number): Partial<PostgresHostArgs> => ({
+  node: { upload: process.execPath },
+  postgres: { version, install: true },
+});
+
+/** A program with one host and its repositories in directories of root. `over` replaces arguments of the host. */
 function openBare(
   programFolder: ProgramFolder,
   host: DebianHost,
@@ -43,9 +59,7 @@ function openBare(
       connection: connectionTo(host),
       dataDirectory: `/srv/pg/${version}`,
       repositories: twoDirectories(),
-      schedules: { full: { cron: "0 3 * * 0" } },
-      node: { upload: process.execPath },
-      postgres: { version, install: true },
+      ...brought(version),
       ...over,
     });
     return { firstBackup: db.firstBackup, destinations: db.destinations, pendingRestart: db.pendingRestart };
@@ -63,14 +77,20 @@ const traces = (host: DebianHost): Promise<string> =>
     `find /etc/pgbackstop ${LIB} /etc/systemd/system/pgbackstop* -exec stat -c '%n %i %y %a %U' {} + 2>/dev/null | sort`,
   ]);
 
-async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number, title: string): Promise<void> {
+async function checkFirstUpdate(
+  stack: Stack,
+  host: DebianHost,
+  version: number,
+  title: string,
+  dataDirectory = `/srv/pg/${version}`,
+): Promise<void> {
   const { outputs, stdout } = await stack.up();
   expect(stdout).toContain(`installing PostgreSQL ${version} from ${title}`);
   expect(outputs).toMatchObject({ firstBackup: { value: "taken" }, pendingRestart: { value: false } });
   expect(String(outputs["destinations"]?.value).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
   expect(await psql(host, "show server_version")).toMatch(new RegExp(`^${version}\\.`));
   expect(await psql(host, "show data_checksums")).toBe("on\n");
-  expect(await psql(host, "show data_directory")).toBe(`/srv/pg/${version}\n`);
+  expect(await psql(host, "show data_directory")).toBe(`${dataDirectory}\n`);
   expect(
     await host.runOk(["sh", "-c", "ls /etc/apt/sources.list.d /etc/postgresql-common/createcluster.d /etc/pgbackstop"]),
   ).not.toMatch(/pgdg|unfinished|pgbackstop\.conf/);
@@ -93,6 +113,7 @@ describe.runIf(NIGHTLY)("a bare Debian 12", async () => {
     try {
       await packages.allow(host);
       await checkFirstUpdate(await openBare(programFolder, host, 15), host, 15, "Debian GNU/Linux 12 (bookworm)");
+      await expectRecovery(host);
     } finally {
       packages.stop();
       await host.stop();
@@ -138,6 +159,7 @@ describe("a bare host", async () => {
   let host: DebianHost;
   let packages: PackageProxy;
   let programFolder: ProgramFolder;
+  let bucketServer: S3Server;
   let connection: Connection;
   const printed: string[] = [];
   const report = (line: string): void => void printed.push(line);
@@ -145,6 +167,14 @@ describe("a bare host", async () => {
     host = await startDebianHost(parts, { suite: "trixie-bare", name: "bare", node: false });
     packages = await startPackageProxy();
     await packages.allow(host);
+    bucketServer = await startHostServer();
+    await showServer(host, bucketServer);
+    // README's NAS: what counts is that something is mounted there.
+    await host.runOk([
+      "sh",
+      "-c",
+      `mkdir -p /srv/nas ${NAS}; echo '/srv/nas ${NAS} none bind' >> /etc/fstab; mount ${NAS}`,
+    ]);
     programFolder = await makeProgramFolder();
     const route = { ...host.ssh, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
     connection = await connectOverSsh({
@@ -159,10 +189,21 @@ describe("a bare host", async () => {
     await connection?.close();
     packages?.stop();
     await host?.stop();
+    await bucketServer?.remove();
     removeProgramFolder(programFolder);
   });
 
-  const open = (over: Partial<PostgresHostArgs> = {}): Promise<Stack> => openBare(programFolder, host, 17, over);
+  const open = (over: Partial<PostgresHostArgs> = {}): Promise<Stack> =>
+    openStack(programFolder, "bare", async () => {
+      const db = runReadme({
+        host,
+        folder: programFolder.folder,
+        version: 17,
+        server: bucketServer,
+        over: () => ({ ...brought(17), ...over }),
+      });
+      return { firstBackup: db.firstBackup, destinations: db.destinations, pendingRestart: db.pendingRestart };
+    });
 
   describe("gets Node.js", () => {
     const folder = mkdtempSync(join(tmpdir(), "pgb-node-"));
@@ -282,7 +323,26 @@ describe("a bare host", async () => {
 
   test("has backups in both repositories after one update, and the next one has nothing to do", async () => {
     await host.runOk(["rmdir", LIB]);
-    await checkFirstUpdate(await open(), host, 17, "Debian GNU/Linux 13 (trixie)");
+    await checkFirstUpdate(await open(), host, 17, "Debian GNU/Linux 13 (trixie)", DATA);
+  });
+
+  // claim: docs/hosts/updates.md: `recover` can rename the data directory of a…
+  // claim: docs/hosts/recover.md: `recover`, its undo and…
+  test("is recovered, as README's program declares it", async () => {
+    await expectRecovery(host);
+  });
+
+  // claim: docs/agent.md: a unit that stays…
+  test("writes to a NAS that was mounted again, and nothing below its mount point in the meantime", async () => {
+    const archived = (): Promise<string> => host.runOk(["sh", "-c", `find ${NAS} -type f | sort`]);
+    const before = await archived();
+    await host.runOk(["umount", NAS]);
+    await psql(host, "CREATE TABLE meanwhile AS SELECT 1; SELECT pg_switch_wal()");
+    expect((await host.run(["sudo", "pgbackstop", "check"])).exitCode).not.toBe(0);
+    expect(await archived()).toBe("");
+    await host.runOk(["mount", NAS]);
+    await host.runOk(["sudo", "pgbackstop", "check"]);
+    expect((await archived()).length).toBeGreaterThan(before.length);
   });
 
   test("has units that systemd rates as well protected", async () => {
@@ -320,8 +380,6 @@ describe("a bare host", async () => {
     expect(await traces(host)).toBe("");
     await host.reboot();
     expect(await psql(host, "show archive_mode")).toBe("off\n");
-    expect(
-      (await host.runOk(["sh", "-c", "ls /srv/first/backup/main /srv/second/backup/main"])).match(/\d{8}-\d{6}F/g),
-    ).toHaveLength(2);
+    expect((await host.runOk(["sh", "-c", `ls ${NAS}/pgbackrest/backup/main`])).match(/\d{8}-\d{6}F/g)).toHaveLength(1);
   });
 });

@@ -3,7 +3,6 @@
  * a second one that has only the keys. The unit's own run detects each planted fault, and every channel reports it.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -18,20 +17,19 @@ import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
-import { S3Server } from "../../tools/parts/servers/s3Server";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
-import { connectionTo, expectSoundUnits } from "../harness/hosts/declaredHost";
+import { bucketOf, connectionTo, expectSoundUnits, showServer, startHostServer } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
 import { engineHostParts } from "../harness/hosts/parts";
-import { hasCommandProvider, s3Kind } from "../harness/real/interopParts";
+import { hasCommandProvider } from "../harness/real/interopParts";
 import { startWebServer, type WebServer } from "../harness/doubles/messageServers";
 import { holdsSecret } from "../harness/compare/secrets";
 
 const DATA = "/var/lib/postgresql/15/main";
 const BESIDE = `${DATA}-drill`;
 const AWAY = "/var/lib/pgbackstop-drill";
-const SERVER_NAME = "s3.test";
 const CLUSTER_UNIT = "postgresql@15-main";
 const SPOOLED = "/var/spool/pgbackrest/pgbackstop/main/drills";
 const METRICS = "/var/lib/node_exporter/textfile_collector/pgbackstop-main.prom";
@@ -54,20 +52,15 @@ describe("fire drills on a host", async () => {
   const printedTexts: string[] = [];
   let drillCommand = "";
   beforeAll(async () => {
-    server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
+    server = await startHostServer();
     hooks = await startWebServer();
     secrets = [passphrase, server.accessKey, server.secretKey];
     network = await startHostNetwork("drill");
     host = await startDebianHost(parts, { suite: "bookworm", name: "prod", network });
     far = await startDebianHost(parts, { suite: "bookworm", name: "far", network });
-    const address = await network.expose(server.port);
     const hookPort = Number(new URL(hooks.origin).port);
     hookUrl = `http://${await network.expose(hookPort)}:${hookPort}/hook`;
-    for (const each of [host, far]) {
-      await each.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
-        input: readFileSync(server.caFile),
-      });
-    }
+    for (const each of [host, far]) await showServer(each, server);
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", FIRST]);
     programFolder = await makeProgramFolder();
   });
@@ -83,17 +76,7 @@ describe("fire drills on a host", async () => {
   const open = (isDrilledElsewhere = true): Promise<Stack> =>
     openStack(programFolder, "drill", async () => {
       const { target } = new S3CompatibleRepository("bucket", {
-        bucket: {
-          existing: {
-            name: server.bucket,
-            credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
-          },
-        },
-        endpoint: SERVER_NAME,
-        port: server.port,
-        region: server.region,
-        uriStyle: "path",
-        caFile: "/etc/ssl/s3-ca.pem",
+        ...bucketOf(server),
         path: "/drill",
         cipher: { passphrase },
       });

@@ -14,7 +14,7 @@ import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { stateTexts } from "../harness/compare/engineTexts";
-import { connectionTo } from "../harness/hosts/declaredHost";
+import { connectionTo, ownCluster } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
@@ -38,9 +38,7 @@ describe(TITLE, async () => {
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "bookworm", name: "mounted", fuse: true });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", REPOSITORY]);
-    // overlayfs can rename a directory only in its upper layer, so copy it there.
-    const copied = `cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`;
-    await host.runOk(["sh", "-c", `systemctl stop ${CLUSTER_UNIT} && ${copied} && systemctl start ${CLUSTER_UNIT}`]);
+    await ownCluster(host, 15);
     programFolder = await makeProgramFolder();
     await sql("CREATE TABLE customers AS SELECT i AS id, 'person@example.com' AS email FROM generate_series(1, 100) i");
   });

@@ -1,7 +1,8 @@
 /**
  * `RepositoryHost` on the real engine: a Debian 12 keeps a repository for the PostgreSQL of a Debian 13 and serves it
- * over its own sshd. The tests try with its key what its account can and cannot do. `StandbyHost` builds a standby from
- * this repository with the reader's key, as a second cluster on that Debian 13.
+ * over its own sshd. README's program declares that PostgreSQL; its other repository is a bucket. The tests try with
+ * the account's key what the account can and cannot do. `StandbyHost` builds a standby from this repository with the
+ * reader's key, as a second cluster on that Debian 13.
  */
 // claim: docs/hosts/repository-host.md: a backup host: its account has no shell, no ports and only its directory; a
 //   second update writes nothing; a configuration that sshd rejects is never installed; a destroy keeps the backups
@@ -12,20 +13,21 @@ import { Client, type SFTPWrapper } from "ssh2";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BackupNow } from "../../components/actions/backupNow";
 import { CipherPassphrase } from "../../components/credentials/cipherPassphrase";
-import { PostgresHost } from "../../components/databases/postgresHost";
 import { RepositoryHost } from "../../components/databases/repositoryHost";
 import { StandbyHost } from "../../components/databases/standbyHost";
-import { PosixRepository } from "../../components/repositories/posixRepository";
 import { waitFor } from "../../tools/parts/process";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
-import { connectionTo } from "../harness/hosts/declaredHost";
+import { connectionTo, ownCluster, showServer, startHostServer } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
 import { engineHostParts } from "../harness/hosts/parts";
-import { waitForRecovery } from "../harness/hosts/recovery";
+import { runReadme } from "../harness/hosts/readmeProgram";
+import { agentPid, expectRecovery, recover, waitForRecovery } from "../harness/hosts/recovery";
 import { hasCommandProvider } from "../harness/real/interopParts";
+import { fuseMissing } from "../harness/real/openedBackup";
 import { runOverSsh } from "../harness/hosts/ssh";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
@@ -38,7 +40,7 @@ const STREAM_MS = 240_000;
 const STANDBY_LOG = "/var/log/postgresql/postgresql-17-standby.log";
 /** A path where sops-nix, agenix or an administrator might put the key. */
 const KEY_ON_HOST = "/etc/keys/vault";
-const BROUGHT_KEY = "/etc/pgbackstop/credentials/repo2-sftp.key";
+const BROUGHT_KEY = "/etc/pgbackstop/credentials/repo1-sftp.key";
 const PASSFILE = "/var/lib/postgresql/standby.pgpass";
 /** Separate from those of the other server on the same machine. */
 const STANDBY_DIRECTORIES = {
@@ -57,6 +59,7 @@ describe("a backup host", async () => {
   let network: HostNetwork;
   let db: DebianHost;
   let vault: DebianHost;
+  let server: S3Server;
   let programFolder: ProgramFolder;
   let keys: Record<string, string> = {};
   let restoreCommand = "";
@@ -65,7 +68,11 @@ describe("a backup host", async () => {
   beforeAll(async () => {
     network = await startHostNetwork("repository-host");
     vault = await startDebianHost(parts, { suite: "bookworm-bare", name: "vault", network, node: false });
-    db = await startDebianHost(parts, { suite: "trixie", name: "db", network });
+    db = await startDebianHost(parts, { suite: "trixie", name: "db", network, fuse: fuseMissing() === null });
+    server = await startHostServer();
+    await showServer(db, server);
+    // README's program restarts no server.
+    await ownCluster(db, 17, `echo "archive_mode = 'on'" >> ${DATA}/postgresql.auto.conf`);
     // As on a host that its administrator has closed to all but some.
     const lists = `AllowUsers root deploy\nAllowUsers ${ACCOUNT} ${ACCOUNT}-?\n`;
     await vault.runOk(["sh", "-c", "cat > /etc/ssh/sshd_config.d/10-lists.conf; systemctl restart ssh"], {
@@ -77,6 +84,7 @@ describe("a backup host", async () => {
     await db?.stop();
     await vault?.stop();
     await network?.stop();
+    await server?.remove();
     removeProgramFolder(programFolder);
   });
 
@@ -92,18 +100,15 @@ describe("a backup host", async () => {
       });
       const at = host.targets["orders"];
       if (at?.sftp === undefined) throw new Error("there is no target");
-      const { privateKey: _brought, ...server } = at.sftp;
-      const far = isKeyOnHost ? { at: { ...at, sftp: server }, secretFiles: { privateKey: KEY_ON_HOST } } : { at };
-      const database = new PostgresHost("db", {
-        connection: connectionTo(db),
-        dataDirectory: DATA,
-        repositories: {
-          repo1: { at: new PosixRepository("near", { path: "/srv/near" }).target, keepDays: 30 },
-          repo2: { ...far, keepDays: 30 },
-        },
-        schedules: { full: { cron: "0 3 * * 0" } },
-        allowRestart: true,
-        restartCommand: ["systemctl", "restart", "postgresql@17-main"],
+      const { privateKey: _brought, ...sftp } = at.sftp;
+      const far = isKeyOnHost ? { at: { ...at, sftp }, secretFiles: { privateKey: KEY_ON_HOST } } : { at };
+      const database = runReadme({
+        host: db,
+        folder: programFolder.folder,
+        version: 17,
+        server,
+        // In the place of the NAS: none is on the host.
+        over: ({ repositories }) => ({ repositories: { ...repositories, repo1: { ...far, keepDays: 30 } } }),
       });
       const reader = host.readerTargets["orders"];
       if (reader === undefined) throw new Error("there is no target that only reads");
@@ -269,17 +274,72 @@ describe("a backup host", async () => {
     );
   });
 
+  // claim: docs/hosts/recover.md: `recover`, its undo and a restore by hand beside an agent that stays, where all
+  //   repositories are remote
   // claim: docs/hosts/repository-host.md: a database is restored from such a host
-  test("serves a database's restore", async () => {
+  test("serves a database's recovery, its undo and a restore by hand, all through the agent that ran before", async () => {
+    const before = await agentPid(db);
+    await expectRecovery(db);
     // A clean shutdown archives all WAL.
-    await sql("SELECT pg_switch_wal()");
-    await db.runOk(["systemctl", "stop", "postgresql@17-main"]);
-    await db.runOk(["sh", "-c", `rm -rf ${DATA}/*`]);
+    await db.runOk(["sh", "-c", `systemctl stop postgresql@17-main; mv ${DATA} ${DATA}.by-hand`]);
     // Root passes the keys to the command.
-    await db.runOk(["sh", "-c", restoreCommand.replace(/ restore$/, " --repo=2 restore")]);
+    await db.runOk(["sh", "-c", restoreCommand.replace(/ restore$/, " --repo=1 restore")]);
     await db.runOk(["systemctl", "start", "postgresql@17-main"]);
     await waitForRecovery(sql);
     expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
+    await db.runOk(["sudo", "pgbackstop", "check"]);
+    expect(await agentPid(db)).toBe(before);
+  });
+
+  // claim: docs/hosts/instant.md: an instant recovery beside an agent that stays, where all repositories are remote
+  test.runIf(NIGHTLY && fuseMissing() === null)("serves an instant recovery through the same agent", async () => {
+    const before = await agentPid(db);
+    expect(await recover(db, "--instant")).toContain(" is open, on timeline ");
+    expect((await db.run(["findmnt", DATA])).stdout).toBe("");
+    expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
+    expect(await agentPid(db)).toBe(before);
+  });
+
+  // claim: docs/hosts/recover.md: a recovery continues after a reboot
+  test.runIf(NIGHTLY)("serves a recovery that a reboot interrupts", async () => {
+    await sql("CREATE TABLE large AS SELECT i, md5(random()::text) FROM generate_series(1, 2000000) i");
+    await db.runOk(["sudo", "pgbackstop", "backup", "--type=full"], { timeoutMs: 300_000 });
+    const renamed = `ls -d ${DATA}.before-recover-* 2>/dev/null | wc -l`;
+    const script = `before=$(${renamed}); setsid sudo pgbackstop recover --yes </dev/null >/root/recover.log 2>&1 &
+      for each in $(seq 600); do [ "$(${renamed})" = "$before" ] || exit 0; sleep 0.1; done; cat /root/recover.log; exit 1`;
+    await db.runOk(["sh", "-c", script], { timeoutMs: 120_000 });
+    // The restore waits for its repositories until the host goes down.
+    await db.cutNetwork();
+    await db.powerOff();
+    await db.restoreNetwork();
+    // Half a data directory starts no server.
+    await expect(db.powerOn()).rejects.toThrow("postgresql@17-main.service loaded failed");
+    expect(await db.runOk(["sudo", "pgbackstop", "recover", "--dry-run"])).toContain("Its next step: restore.");
+    expect(await recover(db)).toContain(" is open, on timeline ");
+    expect(await sql("SELECT count(*) FROM large")).toBe("2000000\n");
+    expect(await recover(db, "--undo")).toContain(" is open with the old data, on timeline ");
+    expect(await sql("SELECT count(*) FROM large")).toBe("2000000\n");
+    await sql("DROP TABLE large");
+  });
+
+  // claim: docs/hosts/recover.md: data on a mount of their own are refused before the server stops, with a way out
+  test.runIf(NIGHTLY)("serves a restore over data on a mount of their own, which no recovery can rename", async () => {
+    const restart = (work: string): Promise<string> =>
+      db.runOk(["sh", "-c", `systemctl stop postgresql@17-main && ${work} && systemctl start postgresql@17-main`]);
+    await restart(`mount --bind ${DATA} ${DATA}`);
+    await waitForRecovery(sql);
+    const started = await sql("SELECT pg_postmaster_start_time()");
+    const refused = await db.run(["sudo", "pgbackstop", "recover", "--yes"]);
+    expect(refused.exitCode).toBe(74);
+    expect(refused.stderr).toContain(`'${DATA}' is a mount point`);
+    expect(refused.stderr).toContain("pgbackstop restore --delta");
+    expect(await sql("SELECT pg_postmaster_start_time()")).toBe(started);
+    await restart("sudo pgbackstop restore --delta");
+    await waitForRecovery(sql);
+    expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
+    await restart(`umount ${DATA}`);
+    await waitForRecovery(sql);
+    await db.runOk(["sudo", "pgbackstop", "check"]);
   });
 
   // claim: docs/hosts/standby.md: `StandbyHost` brings configuration and program by one update, a second one writes

@@ -15,7 +15,7 @@ import { waitFor } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import { failureOf } from "../harness/compare/engineTexts";
-import { connectionTo } from "../harness/hosts/declaredHost";
+import { connectionTo, ownCluster } from "../harness/hosts/declaredHost";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
@@ -51,13 +51,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     host = await startDebianHost(parts, { suite: "bookworm", name: "stock", shown });
     await host.runOk(["sh", "-c", `printf '${OF_THE_PACKAGE}' > /etc/pgbackrest.conf`]);
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...FOLDERS]);
-    // overlayfs can rename a directory only in its upper layer, so copy it there.
-    await host.runOk([
-      "sh",
-      "-c",
-      `systemctl stop postgresql@15-main && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`,
-    ]);
-    await host.runOk(["systemctl", "start", "postgresql@15-main"]);
+    await ownCluster(host, 15);
     programFolder = await makeProgramFolder();
   });
   afterAll(async () => {

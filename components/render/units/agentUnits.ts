@@ -59,7 +59,7 @@ function renderService(plan: HostPlan): string {
     "RestartSec=1",
     // It finishes running requests within eight seconds.
     "TimeoutStopSec=20",
-    ...hardening(plan, { writesData: true, staysUp: true }),
+    ...hardening(plan, { staysUp: true }),
     ...(startsAtBoot(plan) ? ["", "[Install]", "WantedBy=multi-user.target"] : []),
   ]);
 }

@@ -13,6 +13,8 @@ import { capabilities, engineWrites, startsContainers, systemCalls } from "./con
 
 /** Directories that ProtectHome hides. */
 const HOME_DIRECTORIES = ["/home", "/root", "/run/user"];
+/** Directories that `ProtectSystem=full` makes read-only. */
+const SYSTEM_DIRECTORIES = ["/boot", "/efi", "/etc", "/usr"];
 
 const HARDENING = [
   "LockPersonality=yes",
@@ -65,8 +67,6 @@ const HARDENING_OF_ENGINE = [
 interface Needs {
   /** Mounts a backup of its own, as root. */
   readonly mounts?: boolean;
-  /** Writes into the data directory too. */
-  readonly writesData?: boolean;
   /** Restores a cluster into a directory of its own. */
   readonly restores?: boolean;
   /** Runs programs in PostgreSQL's container. */
@@ -79,14 +79,7 @@ interface Needs {
 
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
-  const {
-    entersContainer = false,
-    mounts = false,
-    restores = false,
-    staysUp = false,
-    writes = [],
-    writesData = false,
-  } = needs;
+  const { entersContainer = false, mounts = false, restores = false, staysUp = false, writes = [] } = needs;
   const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
   if ((restores || entersContainer) && startsContainers(plan))
     return [...HARDENING_OF_ENGINE, "UMask=0027", "ProtectSystem=full", ...home];
@@ -97,15 +90,20 @@ export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
     `SystemCallFilter=${mounts ? "@system-service @mount" : systemCalls(plan)}`,
     "UMask=0027",
   ];
-  // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and
-  // continue to write to it.
-  const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");
-  if (holds) return [...own, "ProtectSystem=full", ...home];
-  const data = writesData && plan.container === undefined ? [plan.dataDirectory] : [];
-  const paths = [...writablePaths(plan), ...data, ...engineWrites(plan), ...writes].map((path) =>
-    systemdArgument(`-${path}`),
-  );
+  if (staysUp) return [...own, ...systemProtection(plan), ...home];
+  const paths = [...writablePaths(plan), ...engineWrites(plan), ...writes].map((path) => systemdArgument(`-${path}`));
   return [...own, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
+}
+
+/**
+ * Each path of `ReadWritePaths=` is a mount in the unit, which holds the directory and the file system that were there
+ * at the start. A permanent unit would write to an unmounted NAS or to a data directory that `recover` has renamed, and
+ * could not write to the directory that took its place. So only the system's own directories are read-only for it,
+ * which nobody replaces: all others are as the host has them, also those that are mounted later.
+ */
+function systemProtection(plan: HostPlan): string[] {
+  const data = plan.container === undefined ? [plan.dataDirectory] : [];
+  return isBelow([...writablePaths(plan), ...data], SYSTEM_DIRECTORIES) ? [] : ["ProtectSystem=full"];
 }
 
 /** Paths that the unit writes to. The parent of the lock directory, because boots remove one in /tmp or /run. */
@@ -133,9 +131,12 @@ function usesHome(plan: HostPlan, writes: readonly string[]): boolean {
     ...writablePaths(plan),
     ...writes,
   ];
-  return [...paths, ...plan.repositories.map((repository) => storeOf(repository)?.caFile ?? "/")].some((path) =>
-    HOME_DIRECTORIES.some((home) => path === home || path.startsWith(`${home}/`)),
-  );
+  return isBelow([...paths, ...plan.repositories.map((each) => storeOf(each)?.caFile ?? "/")], HOME_DIRECTORIES);
+}
+
+/** True if any path is one of the directories, or below one. */
+function isBelow(paths: readonly string[], directories: readonly string[]): boolean {
+  return paths.some((path) => directories.some((directory) => `${path}/`.startsWith(`${directory}/`)));
 }
 
 function parentOf(path: string): string {

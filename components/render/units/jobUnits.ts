@@ -20,7 +20,6 @@ interface Job {
 export interface JobSettings {
   /** Value of `ExecStart=`. */
   readonly command: string;
-  readonly writesData?: boolean;
   /** Written paths besides the repositories. */
   readonly writes?: readonly string[];
   /** True if a run may skip its work during a backup: the next one does it. */
@@ -65,7 +64,6 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     mounts = false,
     priority = DEFAULTS.priority,
     writes = [],
-    writesData = false,
   } = settings();
   return unitText([
     UNIT_HEAD,
@@ -91,7 +89,7 @@ function renderService(plan: HostPlan, { settings, time, title }: Job): string {
     ...(mayYield ? [`SuccessExitStatus=${LOCK_TAKEN}`] : []),
     ...priorityLines(priority),
     ...lines,
-    ...hardening(plan, { entersContainer, mounts, writesData, writes, restores: isDrill && !mounts }),
+    ...hardening(plan, { entersContainer, mounts, writes, restores: isDrill && !mounts }),
   ]);
 }
 

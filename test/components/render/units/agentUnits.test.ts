@@ -89,18 +89,6 @@ test("neither ever gives up: a failed socket would refuse every segment", () => 
   expect(text(".socket")).toContain("TriggerLimitIntervalSec=0\n");
 });
 
-test("an agent holds no mount of a repository, so that it does not write to an unmounted NAS", () => {
-  expect(text(".service")).not.toContain("/mnt/nas");
-  expect(text(".service")).toContain("ProtectSystem=full\n");
-  const buckets = text(".service", {
-    repositories: { repo1: BUCKET, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/second" } } },
-  });
-  expect(buckets).toContain("ProtectSystem=strict\n");
-  expect(buckets).toContain(
-    "ReadWritePaths=-/var/spool/pgbackrest -/var/log/pgbackrest -/var/lib/postgresql/18/main\n",
-  );
-});
-
 test("a repository without secrets passes none, and without any there is no directory of them", () => {
   const service = text(".service", { repositories: { repo1: NAS } });
   expect(service).not.toContain("LoadCredential");
