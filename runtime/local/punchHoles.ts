@@ -1,5 +1,5 @@
 /** Gives space of a file back to its file system. Node cannot, but fallocate(1) can, on an inherited descriptor. */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { fail, toBackupError } from "../base/errors";
 import type { LockFile } from "./lockFile";
 import { closeSync, fstatSync, openSync, rmSync, unlinkSync, writeSync } from "./nodeFiles";
@@ -9,36 +9,61 @@ interface ByteRange {
   readonly sizeBytes: number;
 }
 
-/** The descriptor number that fallocate sees. */
-const CHILD_FD = 3;
-const TIMEOUT_MS = 60_000;
-/** One shell for all ranges: a process for each would take some milliseconds more. */
-const LOOP = `while [ $# -gt 0 ]; do fallocate --punch-hole --offset "$1" --length "$2" /proc/self/fd/${CHILD_FD} || exit; shift 2; done`;
+export interface Holes {
+  readonly fd: number;
+  readonly ranges: readonly ByteRange[];
+}
+
+interface Hole extends ByteRange {
+  readonly fd: number;
+}
+
+/** Descriptor numbers of the child: its lock, and its first file. */
+const LOCK_FD = 3;
+const FILE_FD = LOCK_FD + 1;
+/** One shell for all ranges: a process of this program for each would take some milliseconds more. */
+const LOOP =
+  'while [ $# -gt 0 ]; do fallocate --punch-hole --offset "$2" --length "$3" "/proc/self/fd/$1" || exit; shift 3; done';
 const RANGES_AT_ONCE = 500;
 
 /**
- * The ranges read as zeros, the file keeps its size. The shell may end after a killed caller, and holds its lock until
- * then: a hole must not meet the next holder's pages. @throws fileWrite, execute
+ * The ranges read as zeros, the files keep their size. Nothing may be written there until it resolves. The shell may
+ * end after a killed caller, and holds its lock until then: a hole must not meet the next holder's pages.
+ * @throws fileWrite, execute
  */
-export function punchHoles(fd: number, ranges: readonly ByteRange[], lock?: Pick<LockFile, "fd">): void {
-  for (let first = 0; first < ranges.length; first += RANGES_AT_ONCE) {
-    const args = ranges
-      .slice(first, first + RANGES_AT_ONCE)
-      .flatMap(({ offsetBytes, sizeBytes }) => [String(offsetBytes), String(sizeBytes)]);
-    const { error, status, stderr } = spawnSync("sh", ["-c", LOOP, "sh", ...args], {
-      stdio: ["ignore", "ignore", "pipe", fd, ...(lock === undefined ? [] : [lock.fd])],
+export async function punchHoles(files: readonly Holes[], lock?: Pick<LockFile, "fd">): Promise<void> {
+  const holes = files.flatMap(({ fd, ranges }) => ranges.map((range): Hole => ({ fd, ...range })));
+  for (let first = 0; first < holes.length; first += RANGES_AT_ONCE)
+    await punch(holes.slice(first, first + RANGES_AT_ONCE), lock);
+}
+
+function punch(holes: readonly Hole[], lock: Pick<LockFile, "fd"> | undefined): Promise<void> {
+  const fds = [...new Set(holes.map(({ fd }) => fd))];
+  const args = holes.flatMap(({ fd, offsetBytes, sizeBytes }) => [FILE_FD + fds.indexOf(fd), offsetBytes, sizeBytes]);
+  return new Promise((resolve, reject) => {
+    const child = spawn("sh", ["-c", LOOP, "sh", ...args.map(String)], {
+      stdio: ["ignore", "ignore", "pipe", lock?.fd ?? "ignore", ...fds],
       cwd: "/",
-      timeout: TIMEOUT_MS,
     });
-    if (error !== undefined) throw fail("execute", `unable to start 'fallocate': ${error.message}`, { cause: error });
-    if (status !== 0) throw fail("fileWrite", `unable to give space back: ${String(stderr).trim() || `sh: ${status}`}`);
-  }
+    let said = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+    child.on("error", (error) =>
+      reject(fail("execute", `unable to start 'fallocate': ${error.message}`, { cause: error })),
+    );
+    // Not at its exit: a child of a killed shell still holds the output, and may still punch.
+    child.on("close", (code) => {
+      if (code === 0) resolve();
+      else reject(fail("fileWrite", `unable to give space back: ${said.trim() || `sh: ${code}`}`));
+    });
+  });
 }
 
 const PROBE_BYTES = 64 * 1024;
 
 /** @throws featureNotSupported if files of this directory cannot have holes */
-export function requireHoles(directory: string): void {
+export async function requireHoles(directory: string): Promise<void> {
   const path = `${directory}/holes`;
   // Of a process that was killed before it could remove the name.
   rmSync(path, { force: true });
@@ -47,7 +72,7 @@ export function requireHoles(directory: string): void {
     unlinkSync(path);
     writeSync(fd, Buffer.alloc(2 * PROBE_BYTES, 1));
     const before = fstatSync(fd).blocks;
-    punchHoles(fd, [{ offsetBytes: 0, sizeBytes: PROBE_BYTES }]);
+    await punchHoles([{ fd, ranges: [{ offsetBytes: 0, sizeBytes: PROBE_BYTES }] }]);
     if (fstatSync(fd).blocks >= before) throw fail("fileWrite", "its files keep their space");
   } catch (error) {
     throw fail(

@@ -274,7 +274,10 @@ export class OpenFiles implements FileSystem {
 
   #write(node: Node, offsetBytes: number, data: Uint8Array): Answer {
     const file = this.#fileOf(node);
-    const missing = (): readonly PageRun[] => file.missingEdges(offsetBytes, data.length);
+    const missing = (): readonly PageRun[] => [
+      ...file.missingEdges(offsetBytes, data.length),
+      ...file.leavingIn(offsetBytes, data.length),
+    ];
     // One that waits must not change with the next request.
     const own = missing().length === 0 ? data : Buffer.from(data);
     const answer = (): Uint8Array => {
@@ -294,7 +297,9 @@ export class OpenFiles implements FileSystem {
   async #need(file: StoredFile, missing: () => readonly PageRun[]): Promise<void> {
     for (let runs = missing(); runs.length > 0; runs = missing()) {
       const { origin } = file;
-      if (origin !== null) await this.#fetch.pages(file, origin, runs);
+      const left = file.untilLeft(runs);
+      if (left !== null) await left;
+      else if (origin !== null) await this.#fetch.pages(file, origin, runs);
     }
   }
 

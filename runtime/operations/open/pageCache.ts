@@ -11,12 +11,15 @@ import type { LockFile } from "../../local/lockFile";
 import type { Journal } from "./journal";
 import type { Fetch } from "./openFiles";
 import { PAGE_BYTES, type PageRun } from "./pageSet";
-import type { StoredFile } from "./storedFile";
+import { punchHoles } from "../../local/punchHoles";
+import type { Leaving, StoredFile } from "./storedFile";
 import type { Target } from "./upperDirectory";
 
 interface CacheParts {
   readonly targets: readonly Target[];
   readonly journal: Pick<Journal, "sync">;
+  /** Directory for new files, beside the upper directory. */
+  readonly folder: string;
   readonly sizeBytesMax: number;
   /** The right to serve the files. */
   readonly lock: Pick<LockFile, "fd">;
@@ -26,6 +29,8 @@ interface CacheParts {
 const PART_PAGES = 512;
 /** Parts of a file, for the numbers of all parts. */
 const PARTS_MAX = 2 ** 22;
+/** New files that are synced at the same time. */
+const RENEWALS_AT_ONCE = 4;
 /** Fetched between two looks at the limit, as a share of it. */
 const LOOKS = 64;
 
@@ -108,22 +113,41 @@ export class PageCache {
   async #shrink(): Promise<void> {
     while (!this.#isClosed) {
       const dropped = this.#dropOldest(this.#sizeBytes - this.#parts.sizeBytesMax);
-      if (dropped.length === 0) return;
+      if (dropped.size === 0) return;
       await this.#parts.journal.sync();
-      for (const { file, runs } of dropped) file.punch(runs, this.#parts.lock);
+      const renewed = await this.#renewAll([...dropped.keys()]);
+      const leaving: Leaving[] = [];
+      try {
+        for (const [file, runs] of dropped) if (!renewed.has(file)) leaving.push(...file.leave(runs));
+        await punchHoles(leaving, this.#parts.lock);
+      } finally {
+        for (const { end } of leaving) end();
+      }
     }
   }
 
+  /** Files of which nothing is here need no process. Readers are served between two of them. */
+  async #renewAll(files: readonly StoredFile[]): Promise<ReadonlySet<StoredFile>> {
+    const renewed = new Set<StoredFile>();
+    let next = 0;
+    const work = async (number: number): Promise<void> => {
+      for (let file = files[next++]; file !== undefined; file = files[next++])
+        if (await file.renew(`${this.#parts.folder}/renewed-${number}`)) renewed.add(file);
+    };
+    await Promise.all(Array.from({ length: RENEWALS_AT_ONCE }, (_, number) => work(number)));
+    return renewed;
+  }
+
   /** From now on these pages are missing; their space is not given back yet. */
-  #dropOldest(wantedBytes: number): { readonly file: StoredFile; readonly runs: readonly PageRun[] }[] {
-    const dropped: { readonly file: StoredFile; readonly runs: readonly PageRun[] }[] = [];
+  #dropOldest(wantedBytes: number): ReadonlyMap<StoredFile, readonly PageRun[]> {
+    const dropped = new Map<StoredFile, readonly PageRun[]>();
     let leftBytes = wantedBytes;
     for (const [key, { file }] of this.#used) {
       if (leftBytes <= 0) break;
       const first = (key % PARTS_MAX) * PART_PAGES;
       const runs = file.drop(first, first + PART_PAGES - 1);
       this.#used.delete(key);
-      if (runs.length > 0) dropped.push({ file, runs });
+      if (runs.length > 0) dropped.set(file, [...(dropped.get(file) ?? []), ...runs]);
       leftBytes -= runs.reduce((sum, [begin, end]) => sum + (end - begin + 1) * PAGE_BYTES, 0);
     }
     return dropped;

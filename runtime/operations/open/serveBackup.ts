@@ -87,7 +87,7 @@ export async function serveBackup(repos: readonly Repository[], options: ServeOp
   const before = await loadState(location);
   if (before === null) throw fail("fileMissing", `nothing is prepared in '${location.folder}'`);
   const state = { ...before, fetchesAll: before.fetchesAll || options.fetchesAll };
-  if (options.cacheBytesMax !== undefined) requireHoles(location.folder);
+  if (options.cacheBytesMax !== undefined) await requireHoles(location.folder);
   const isPrepared = state.phase !== "preparing";
   const served =
     isPrepared && isWhole(location)
@@ -250,7 +250,9 @@ async function servedFrom(
   );
   const prepared = preparedState(state, sources, manifest, rows, control);
   const cache =
-    cacheBytesMax === undefined ? null : new PageCache({ ...upper, sizeBytesMax: cacheBytesMax, lock }, ctx);
+    cacheBytesMax === undefined
+      ? null
+      : new PageCache({ ...upper, folder: location.folder, sizeBytesMax: cacheBytesMax, lock }, ctx);
   const files = filesOf(upper, state, cache === null ? fetcher : cache.around(fetcher), ctx);
   const isFirst = state.phase !== "used";
   const firstWal = isFirst ? (manifest.archiveStart ?? null) : null;

@@ -8,16 +8,20 @@ import {
   chmodSync,
   closeSync,
   constants,
+  fchmodSync,
   ftruncateSync,
   lstatSync,
   openSync,
   readSync,
+  renameSync,
+  rmSync,
   writeFully,
 } from "../../local/nodeFiles";
+import { dirname } from "node:path";
 import { assert, fail, isError } from "../../base/errors";
 import type { ManifestFile } from "../../format/repository/manifest";
-import type { LockFile } from "../../local/lockFile";
-import { punchHoles } from "../../local/punchHoles";
+import { syncDirectory } from "../../local/atomicWrite";
+import type { Holes } from "../../local/punchHoles";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import { dataSync, type Journal } from "./journal";
 import { pagesBefore } from "./journalState";
@@ -70,6 +74,11 @@ function endAt({ borrowed, clean, pages }: Origin, sizeBytes: number): void {
 /** Read and written at once. */
 const COPY_PAGES = 128;
 
+/** Space that is being given back. */
+export interface Leaving extends Holes {
+  end(): void;
+}
+
 interface Syncing {
   runs: PageRun[];
   done: Promise<unknown>;
@@ -87,6 +96,11 @@ export class StoredFile {
   #syncing: Syncing[] = [];
   /** A sync has failed: what was written before may be lost, and no further one says so. */
   #isDoubtful = false;
+  /** Runs whose space is being given back: nothing is written there until then. */
+  #leaving: readonly PageRun[] = [];
+  #left: Promise<void> = Promise.resolve();
+  /** A new file has its name, which may not be on the disk. */
+  #isRenamed = false;
   /** Changes when pages are dropped. */
   dropCount = 0;
   /** How many works need all pages to stay. */
@@ -207,7 +221,8 @@ export class StoredFile {
     assert(offsetBytes % PAGE_BYTES === 0, "fetched bytes that begin inside a page");
     assert(end === origin.row.sizeBytes || end % PAGE_BYTES === 0, "fetched bytes that end inside a page");
     // None if the file left the backup while the bytes were on their way.
-    for (const [first, last] of this.missingIn(offsetBytes, bytes.length)) {
+    const missing = this.#leaving.reduce(withoutRun, this.missingIn(offsetBytes, bytes.length));
+    for (const [first, last] of missing) {
       const from = first * PAGE_BYTES;
       const to = Math.min((last + 1) * PAGE_BYTES, origin.endBytes);
       assert(to > from, "fetched bytes behind a cut");
@@ -234,6 +249,7 @@ export class StoredFile {
     const origin = this.#origin;
     const first = Math.floor(offsetBytes / PAGE_BYTES);
     const last = Math.ceil((offsetBytes + data.length) / PAGE_BYTES) - 1;
+    assert(this.leavingIn(offsetBytes, data.length).length === 0, "a write into space that is being given back");
     if (origin !== null) this.#takeOver(origin, first, last);
     // Before the write: a page that may hold it must never be dropped.
     if (origin !== null)
@@ -248,6 +264,7 @@ export class StoredFile {
 
   /** What was behind a smaller size is gone, and reads as zeros if the file grows again. */
   async truncate(sizeBytes: number): Promise<void> {
+    while (this.#leaving.length > 0) await this.#left;
     const origin = this.#origin;
     if (origin !== null && sizeBytes < origin.endBytes) return this.keptWhile(() => this.#cut(origin, sizeBytes));
     this.#with((fd) => ftruncateSync(fd, sizeBytes));
@@ -304,6 +321,10 @@ export class StoredFile {
   async #syncData(): Promise<void> {
     if (this.#isDoubtful) this.#writeAgain();
     try {
+      if (this.#isRenamed && !this.#isRemoved) {
+        await syncDirectory(dirname(this.#path()));
+        this.#isRenamed = false;
+      }
       await dataSync(this.#open());
     } catch (error) {
       this.distrust();
@@ -362,16 +383,79 @@ export class StoredFile {
     return runs;
   }
 
-  /** Gives the space of dropped pages back, except of those that came back: check and punch are one step. */
-  punch(runs: readonly PageRun[], lock: Pick<LockFile, "fd">): void {
-    const origin = this.#origin;
-    if (origin === null) return;
-    const holes = runs.flatMap(([first, last]) => origin.pages.missingRuns(first, last));
-    const ranges = holes.map(([first, last]) => ({
+  /** Pages of a range of bytes whose space is being given back. {@link untilLeft} */
+  leavingIn(offsetBytes: number, sizeBytes: number): readonly PageRun[] {
+    const [begin, end] = [Math.floor(offsetBytes / PAGE_BYTES), Math.ceil((offsetBytes + sizeBytes) / PAGE_BYTES) - 1];
+    return this.#leaving.filter(([first, last]) => first <= end && begin <= last);
+  }
+
+  /** Null if the space of none of these pages is being given back. */
+  untilLeft(runs: readonly PageRun[]): Promise<void> | null {
+    const isLeaving = this.#leaving.some(([first, last]) => runs.some(([begin, end]) => first <= end && begin <= last));
+    return isLeaving ? this.#left : null;
+  }
+
+  /**
+   * Begins to give the space of dropped pages back, except of those that came back: no other may come until the caller
+   * has called `end`.
+   */
+  leave(runs: readonly PageRun[]): Leaving[] {
+    const { pages } = this.#origin ?? {};
+    const leaving = pages === undefined ? [] : runs.flatMap(([first, last]) => pages.missingRuns(first, last));
+    if (leaving.length === 0) return [];
+    const fd = this.#open();
+    this.opens++;
+    this.#leaving = leaving;
+    let leave = (): void => {};
+    this.#left = new Promise((resolve) => {
+      leave = resolve;
+    });
+    const end = (): void => {
+      this.#leaving = [];
+      this.opens--;
+      this.closeIdle();
+      leave();
+    };
+    const ranges = leaving.map(([first, last]) => ({
       offsetBytes: first * PAGE_BYTES,
       sizeBytes: (last - first + 1) * PAGE_BYTES,
     }));
-    if (ranges.length > 0) this.#with((fd) => punchHoles(fd, ranges, lock));
+    return [{ fd, ranges, end }];
+  }
+
+  /**
+   * Gives the space of the whole file back, if nothing of it is here: a new sparse file takes its name. A kill leaves
+   * either. @param spare path for it on the same file system
+   */
+  async renew(spare: string): Promise<boolean> {
+    if (!this.#isEmpty) return false;
+    rmSync(spare, { force: true });
+    const fd = openSync(spare, "wx", 0o600);
+    try {
+      ftruncateSync(fd, this.sizeBytes);
+      fchmodSync(fd, lstatSync(this.#path()).mode & 0o777);
+      // Its size is on the disk before its name: a loss of power must not leave a shorter file.
+      await dataSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    // In one step: no page has come in the meantime, and none can.
+    if (!this.#isEmpty) {
+      rmSync(spare);
+      return false;
+    }
+    renameSync(spare, this.#path());
+    this.#isRenamed = true;
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+    return true;
+  }
+
+  /** Nothing of it is here, and nothing uses its descriptor. */
+  get #isEmpty(): boolean {
+    const origin = this.#origin;
+    const isIdle = this.#syncing.length === 0 && this.#leaving.length === 0 && this.#keepers === 0 && !this.#isRemoved;
+    return isIdle && origin?.pages.presentCount === 0 && this.sizeBytes === origin.row.sizeBytes;
   }
 
   /** No page is dropped while it works. */

@@ -444,6 +444,7 @@ const WEIGHTS = {
   "drop and kill": 1,
   "drop and power": 1,
   drop: 1,
+  "drop beside": 2,
   truncate: 1,
   "truncate, killed": 1,
   rename: 1,
@@ -453,6 +454,17 @@ const WEIGHTS = {
   away: 1,
   "fetch all": 1,
 } as const;
+const ALONE: ReadonlySet<Step[0]> = new Set([
+  "kill",
+  "power",
+  "drop and kill",
+  "drop and power",
+  "drop",
+  "truncate, killed",
+  "unlink, killed",
+  // Excludes a limit.
+  "fetch all",
+]);
 const KINDS = fc.oneof(
   ...Object.entries(WEIGHTS).map(([kind, weight]) => ({
     arbitrary: fc.constant(kind as keyof typeof WEIGHTS),
@@ -494,7 +506,18 @@ async function follows(steps: readonly Step[]): Promise<void> {
     model.set(name, modelOf(origin, Buffer.from(origin), size));
   });
   try {
-    for (const step of steps) await apply(made, model, step);
+    let dropping: Promise<void> | null = null;
+    for (const step of steps) {
+      // Beside the next request. After a kill the next process waits for the lock of what gives the space back.
+      if (step[0] === "drop beside" || ALONE.has(step[0])) await dropping;
+      if (step[0] === "drop beside") dropping = dropPages(made, model);
+      else {
+        await apply(made, model, step);
+        await dropping;
+        dropping = null;
+      }
+    }
+    await dropping;
     made.isAway = false;
     for (const name of NAMES) await compare(made, model, name);
   } finally {

@@ -134,7 +134,10 @@ export class UpperWorld {
 
   /** Drops every page that may be dropped. */
   async dropAll(): Promise<void> {
-    const cache = new PageCache({ ...this.upper, lock: this.lock, sizeBytesMax: 0 }, testContext());
+    const cache = new PageCache(
+      { ...this.upper, folder: this.folder, lock: this.lock, sizeBytesMax: 0 },
+      testContext(),
+    );
     await cache.shrink();
     await cache.close();
   }
