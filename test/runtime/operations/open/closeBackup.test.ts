@@ -1,12 +1,23 @@
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { type Clock, systemClock } from "../../../../runtime/base/clock";
 import type { ProgramEnd } from "../../../../runtime/local/program";
 import { closeBackup, removeFolder } from "../../../../runtime/operations/open/closeBackup";
 import { findProcess, openLocation, type OpenState, saveState } from "../../../../runtime/operations/open/openLocation";
-import { endServing, OPENING_LOCK } from "../../../../runtime/operations/open/openLocks";
+import { endServing, lockOpening, OPENING_LOCK } from "../../../../runtime/operations/open/openLocks";
 import { listOpened, saveOpened } from "../../../../runtime/operations/open/openedRecords";
 import { isRoot } from "../../../../tools/parts/users";
 import { testContext } from "../../../harness/context";
@@ -120,6 +131,26 @@ test("files that are gone are forgotten by a close, so that their backup may exp
   expect(await close()).toContain("from now on its backup may expire");
   expect(await listOpened(request.spoolPath, "main", "")).toEqual([]);
   await expect(close()).rejects.toThrow("nothing is open");
+});
+
+test("root takes the lock with the account's rights: a link that the account has put there makes no file of root's", async (context) => {
+  if (!isRoot()) return context.skip();
+  const account = { uid: 65_534, gid: 65_534 };
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o755);
+  mkdirSync(join(folder, "closed"), { mode: 0o700 });
+  const self = { pid: process.pid, execId: "1-00000000" };
+  const location = openLocation(join(folder, "past"));
+  mkdirSync(location.folder, { mode: 0o700 });
+  chownSync(location.folder, account.uid, account.gid);
+  const path = join(location.folder, OPENING_LOCK);
+  symlinkSync(join(folder, "closed/made"), path);
+  await expect(lockOpening(location, account, self, testContext())).rejects.toThrow();
+  expect(existsSync(join(folder, "closed/made"))).toBe(false);
+  rmSync(path);
+  const lock = await lockOpening(location, account, self, testContext());
+  expect(statSync(path).uid).toBe(account.uid);
+  lock.release();
 });
 
 test("a number that an old lock names is not killed where flock cannot tell whether the lock is held", async () => {

@@ -122,6 +122,11 @@ describe("open of a directory that was open before", () => {
       );
   });
 
+  test("refuses one that becomes a plain data directory, whatever is asked for, and says how to go on", async () => {
+    for (const request of [{}, { recovery: TO_TIME }, { fetchesAll: true }])
+      expect(await opens({ phase: "moving" }, request, expect.unreachable)).toContain("becomes a plain data directory");
+  });
+
   test("continues with what it holds, named or not", async (context) => {
     if (fuseMissing() !== null) return context.skip();
     const same = { set: "20261120-020000F", isTarget: true };
