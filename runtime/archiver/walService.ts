@@ -5,7 +5,7 @@
  * pg_control is read twice a second: after an upgrade, or when the data directory was replaced, the service no longer
  * answers for the previous cluster. A stop file ends the queue; after `start` a new one opens the repositories again.
  */
-import { untilAborted } from "../base/clock";
+import { untilAborted, withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { CommandProcess } from "../process/commandProcess";
@@ -33,6 +33,8 @@ const LOOK_MS = 500;
 const CHECK_MS = 400;
 /** For healthy repositories, after the policy is satisfied: their workers continue after it. */
 const GRACE_MS = 1000;
+/** For copies of missing WAL, at the end. */
+const LOOPS_MS = 5000;
 
 export interface Pushed {
   readonly answer: PushAnswer;
@@ -127,7 +129,7 @@ export class WalService {
       cluster,
       queueSizeBytesMax: config.archive.pushQueueSizeBytesMax,
     };
-    const dropped = await dropWhenFull(answer.results, this.#missingWal, options, this.#ctx);
+    const dropped = await dropWhenFull(answer, this.#missingWal, options, this.#ctx);
     return dropped === null
       ? { answer, warnings: [] }
       : { answer: { ...answer, accepted: true, error: null }, warnings: [dropped] };
@@ -165,7 +167,10 @@ export class WalService {
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent is ending"));
     await this.#present?.queue.close(signal);
-    await Promise.race([Promise.all(this.#loops), untilAborted(signal)]);
+    // A copy into a repository that is down would delay the end; the next process copies it.
+    await withTimeTo(LOOPS_MS, this.#ctx.clock, (enough) =>
+      Promise.race([Promise.all(this.#loops), untilAborted(AbortSignal.any([signal, enough]))]),
+    );
     this.#healLock.release();
     this.#lock.release();
   }
@@ -227,6 +232,7 @@ export class WalService {
       headerCheck: config.archive.headerCheck,
       segmentSizeBytes,
       seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
+      isStopping: () => this.#proc.isServerStopping(),
       processMax: config.processMax,
       graceMs: GRACE_MS,
       pack: (job: PackWalJob) => this.#proc.pool().run(job),

@@ -46,6 +46,8 @@ export interface ClusterAccess {
   /** The container of the server; undefined if it runs on this machine. */
   readonly container?: ContainerServer | undefined;
   loadControl(): Promise<PgControl>;
+  /** True while the server stops, as its postmaster.pid says. */
+  isServerStopping(): boolean;
   /** Opened on first use. */
   session(): Promise<Session>;
   /** A further session, which the caller closes: for another database, or after a restart of the server. */

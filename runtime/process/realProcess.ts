@@ -31,7 +31,7 @@ import type { ServerCandidate } from "../operations/backup/chooseServers";
 import { inlinePool, type Job, type JobPool, runJob } from "../operations/shared/jobs";
 import { type ContainerServer, ServerContainer } from "../postgres/container/serverContainer";
 import { loadControlFile } from "../postgres/controlFile";
-import { parsePostmasterPid } from "../postgres/postmasterPid";
+import { parsePostmasterPid, type PostmasterPid } from "../postgres/postmasterPid";
 import { Session, type SessionTarget } from "../postgres/session";
 import { WalStream } from "../postgres/walStream";
 import { LEASE_TIMES } from "../repository/lease";
@@ -317,10 +317,10 @@ export class RealProcess implements CommandProcess {
       const password = await container.password(user);
       return { ...common, host, user, paths: container.view, hints, ...given({ password }) };
     }
-    const running = runningAt(pg.path);
+    const { socketPath = "" } = runningAt(pg.path) ?? {};
     return {
       ...common,
-      host: pg.socketPath ?? running.socketPath ?? "/var/run/postgresql",
+      host: pg.socketPath ?? (socketPath === "" ? "/var/run/postgresql" : socketPath),
       user: pg.user ?? this.#facts.osUserName,
     };
   }
@@ -383,6 +383,11 @@ export class RealProcess implements CommandProcess {
 
   async loadControl(): ReturnType<CommandProcess["loadControl"]> {
     return (await loadControlFile(this.dataDirectory, this.ctx)).control;
+  }
+
+  isServerStopping(): boolean {
+    const [pg] = this.config.pgs;
+    return pg !== undefined && runningAt(this.#here(pg))?.status === "stopping";
   }
 
   lock(kind: LockKind, repos: readonly Pick<Repository, "key">[]): readonly LockFile[] {
@@ -568,12 +573,11 @@ function ownerOf(path: string): number | null {
   }
 }
 
-/** Socket directory of the server that runs on a data directory. */
-function runningAt(dataDirectory: string): { readonly socketPath: string | undefined } {
+/** What the server on a data directory says of itself; null if no server runs there. */
+function runningAt(dataDirectory: string): PostmasterPid | null {
   try {
-    const { socketPath } = parsePostmasterPid(readFileSync(`${dataDirectory}/postmaster.pid`, "utf8"));
-    return { socketPath: socketPath === "" ? undefined : socketPath };
+    return parsePostmasterPid(readFileSync(`${dataDirectory}/postmaster.pid`, "utf8"));
   } catch {
-    return { socketPath: undefined };
+    return null;
   }
 }

@@ -45,7 +45,10 @@ export class StanzaKeeper {
     this.#ctx = ctx;
   }
 
-  /** Resolves when each repository has answered or timed out once. Never throws: archiving reports a missing stanza. */
+  /**
+   * Resolves when each repository has answered or timed out once: it waits for no later attempt, nor does a stop of the
+   * server. Never throws: archiving reports a missing stanza.
+   */
   async prepare(): Promise<void> {
     const open = this.#proc.repositories().filter((repo) => !this.#ready.has(repo.key));
     if (open.length === 0) return;
@@ -53,11 +56,12 @@ export class StanzaKeeper {
     const due = open.filter(
       (repo) => !this.#running.has(repo.key) && nowMs - (this.#triedAtMs.get(repo.key) ?? -PAUSE_MS) >= PAUSE_MS,
     );
-    const firsts = due.map((repo) => {
-      const first = this.#try(repo).finally(() => this.#running.delete(repo.key));
-      this.#running.set(repo.key, first);
+    const firsts = due.flatMap((repo) => {
+      const trying = this.#try(repo).finally(() => this.#running.delete(repo.key));
+      const isFirst = !this.#triedAtMs.has(repo.key);
+      this.#running.set(repo.key, trying);
       this.#triedAtMs.set(repo.key, nowMs);
-      return first;
+      return isFirst ? [trying] : [];
     });
     if (firsts.length === 0) return;
     const done = new AbortController();

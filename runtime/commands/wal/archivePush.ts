@@ -6,6 +6,7 @@ import { isAbsolute } from "node:path";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { isSameDirectory } from "../../local/sameDirectory";
+import { openFailedRepos } from "../../local/failedRepos";
 import { openSeenWal } from "../../local/seenWal";
 import { stockSpool } from "../../local/spool";
 import { archivePush } from "../../operations/archivePush/archivePush";
@@ -13,7 +14,7 @@ import { dropWhenFull } from "../../operations/archivePush/dropWal";
 import { copyInherited, noteInherited, type SettleParts, settleInherited } from "../../operations/heal/inheritedWal";
 import { UNKNOWN_CLUSTER } from "../../operations/shared/identity";
 import { openLocalWal } from "../../operations/shared/localWal";
-import { PushQueue } from "../../operations/archivePush/pushQueue";
+import { type PushAnswer, PushQueue, type PushQueueOptions } from "../../operations/archivePush/pushQueue";
 import { listReady } from "../../postgres/archiveStatus";
 import { repoErrorLine } from "../../operations/shared/results";
 import { pushSpool, pushThroughSpool } from "../../operations/archivePush/spoolPush";
@@ -67,7 +68,7 @@ async function pushNow(proc: CommandProcess, { walDirectory, walName }: WalPath)
       cluster,
       headerCheck: config.archive.headerCheck,
       segmentSizeBytes: control?.walSegmentSizeBytes,
-      seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
+      ...memoryOf(proc),
       acknowledge: config.settings.acknowledge,
       graceMs: GRACE_MS,
       timeoutMs: config.archive.timeoutMs,
@@ -85,7 +86,7 @@ async function pushNow(proc: CommandProcess, { walDirectory, walName }: WalPath)
       cluster: cluster ?? UNKNOWN_CLUSTER,
       queueSizeBytesMax: config.archive.pushQueueSizeBytesMax,
     };
-    if ((await dropWhenFull(outcome.results, missingWal, options, ctx)) === null) throw outcome.error;
+    if ((await dropWhenFull(outcome, missingWal, options, ctx)) === null) throw outcome.error;
     return 0;
   }
   for (const result of outcome.results)
@@ -97,6 +98,18 @@ async function pushNow(proc: CommandProcess, { walDirectory, walName }: WalPath)
     `pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`,
   );
   return 0;
+}
+
+/** What earlier calls leave for this one, and whether PostgreSQL waits for the last ones. */
+function memoryOf(
+  proc: Invocation & ClusterAccess,
+): Required<Pick<PushQueueOptions, "failed" | "isStopping" | "seen">> {
+  const { spoolPath, stanza = "" } = proc.config;
+  return {
+    seen: openSeenWal(spoolPath, stanza),
+    failed: openFailedRepos(spoolPath, stanza),
+    isStopping: () => proc.isServerStopping(),
+  };
 }
 
 function remedyOf(error: BackupError): string {
@@ -154,7 +167,7 @@ async function pushInBackground(proc: CommandProcess, { walDirectory }: WalPath)
         cluster,
         headerCheck,
         segmentSizeBytes: control.walSegmentSizeBytes,
-        seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
+        ...memoryOf(proc),
         processMax,
         graceMs: GRACE_MS,
       },
@@ -167,8 +180,8 @@ async function pushInBackground(proc: CommandProcess, { walDirectory }: WalPath)
       acknowledge: config.settings.acknowledge,
       timeoutMs: config.archive.timeoutMs,
       batchSizeBytes: config.archive.pushBatchSizeBytes,
-      drop: (walName: string, results: Parameters<typeof dropWhenFull>[0]) =>
-        dropWhenFull(results, missingWal, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
+      drop: (walName: string, answer: PushAnswer) =>
+        dropWhenFull(answer, missingWal, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
     };
     const histories = (await listReady(walDirectory, Number.POSITIVE_INFINITY)).filter((name) =>
       name.endsWith(".history"),

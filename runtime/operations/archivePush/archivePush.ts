@@ -20,7 +20,7 @@ import { type PushAnswer, PushQueue, type PushQueueOptions, specsOf } from "./pu
 import { packWal } from "./walFile";
 
 export interface ArchivePushOptions
-  extends Pick<PushQueueOptions, "cluster" | "graceMs" | "headerCheck" | "seen" | "segmentSizeBytes" | "walDirectory"> {
+  extends Omit<PushQueueOptions, "onStored" | "pack" | "processMax" | "readyDirectory" | "single"> {
   readonly walName: string;
   readonly acknowledge: AcknowledgePolicy;
   /** Time limit of the requested file (`archive-timeout`): a hanging repository must not hang PostgreSQL's archiver. */

@@ -61,12 +61,12 @@ export function newestStart(archiveStarts: readonly (string | null)[]): string {
  * durable on return.
  */
 export async function dropWhenFull(
-  results: readonly RepoResult<unknown>[],
+  { isTried, results }: { readonly isTried: boolean; readonly results: readonly RepoResult<unknown>[] },
   missingWal: MissingWalStore,
   { walDirectory, readyDirectory = walDirectory, walName, cluster, queueSizeBytesMax }: DropOptions,
   ctx: Context,
 ): Promise<string | null> {
-  if (queueSizeBytesMax === undefined) return null;
+  if (queueSizeBytesMax === undefined || !isTried) return null;
   const ready = await listReady(readyDirectory, Number.POSITIVE_INFINITY);
   // The size of a waiting history or label file says nothing about segments.
   const { size } = await stat(`${walDirectory}/${ready.find(isSegment) ?? walName}`);

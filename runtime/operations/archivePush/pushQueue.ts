@@ -17,6 +17,7 @@ import { type BackupError, fail, isError, toBackupError } from "../../base/error
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
 import type { MissingWalStore } from "../../local/missingWal";
+import type { FailedRepos } from "../../local/failedRepos";
 import type { SeenWal, SeenWalStore } from "../../local/seenWal";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
@@ -28,7 +29,9 @@ import { recordingConflict } from "./conflicts";
 import { ListedNames } from "./neighbours";
 import { type PreparedWal, WalPreparer } from "./prepareWal";
 import type { OpenArchive } from "../shared/knownWal";
+import { Patience } from "./patience";
 import { PushTarget } from "./pushWal";
+import { type FileState, inOrder, newFile, type QueuedFile } from "./queuedFile";
 import { pushError, repoErrorLine } from "../shared/results";
 import { identifyWal, type PackedWal, type PackWalJob } from "./walFile";
 
@@ -43,6 +46,10 @@ export interface PushQueueOptions {
   readonly segmentSizeBytes?: number | undefined;
   /** What earlier processes have stored; absent: unknown. */
   readonly seen?: SeenWalStore;
+  /** Repositories that failed in an earlier process, if this one ends with its requests. */
+  readonly failed?: FailedRepos;
+  /** True while PostgreSQL stops, which waits for its archiver; absent: never. */
+  readonly isStopping?: () => boolean;
   /** Concurrent transfers into one repository. */
   readonly processMax: number;
   /**
@@ -79,6 +86,8 @@ export interface PushAnswer {
   readonly results: readonly RepoResult<"pushed" | "present">[];
   readonly accepted: boolean;
   readonly reposBehind: readonly number[];
+  /** False if the request did not wait for the first attempt of a repository. */
+  readonly isTried: boolean;
   /** The error for PostgreSQL when the file is not accepted. */
   readonly error: BackupError | null;
 }
@@ -91,34 +100,10 @@ export interface WorkerStatus {
   readonly error: BackupError | null;
 }
 
-interface FileState {
-  stored: "pushed" | "present" | null;
-  /** What was sent last, whether or not it counts as stored yet. */
-  sent: PreparedWal | null;
-  /** Nobody has requested it, and this process need not push it. */
-  left: boolean;
-  /** Where and when it was stored or last seen; meaningless while `stored` is null. */
-  seenAtMs: number;
-  seenEpoch: number;
-  busy: boolean;
-  urgent: boolean;
-  /** Attempts that did not store the file. */
-  failures: number;
-  error: BackupError | null;
-  retryAtMs: number;
-}
-
-interface QueuedFile {
-  readonly name: string;
-  /** Identity of the stored file; null before. */
-  fileId: string | null;
-  sha1: string | null;
-  sizeBytes: number;
-  ready: boolean;
-  requests: number;
-  /** An error of the file itself: no repository may have it. */
-  fatal: BackupError | null;
-  readonly states: ReadonlyMap<number, FileState>;
+interface Answers {
+  readonly settled: ReadonlyMap<number, RepoResult<"pushed" | "present">>;
+  /** Errors of the repositories that the request does not wait for. */
+  readonly givenUp: ReadonlyMap<number, BackupError>;
 }
 
 interface RepositoryWorker {
@@ -126,6 +111,7 @@ interface RepositoryWorker {
   readonly target: PushTarget;
   readonly seen: SeenWal;
   readonly names: ListedNames;
+  readonly patience: Patience;
   openedAtMs: number;
   pauseMs: number;
   pausedUntilMs: number;
@@ -157,6 +143,8 @@ const UNSEEN_FACTOR = 3;
 const HELD_MORE = 2;
 /** Grace of a {@link SingleRequest} for repositories that are behind and silent: they are probably down. */
 const BEHIND_GRACE_MS = 500;
+/** Between two looks whether to wait for a repository. */
+const PATIENCE_MS = 250;
 
 /** The kinds of compression of these repositories. */
 export function specsOf(repos: readonly Repository[]): readonly Repository["compress"][] {
@@ -206,6 +194,7 @@ export class PushQueue implements WalClaims {
         target: new PushTarget(repo, ctx, seen),
         seen,
         names: new ListedNames(repo),
+        patience: new Patience(repo, options.failed, ctx),
         openedAtMs: Number.NEGATIVE_INFINITY,
         pauseMs: 0,
         pausedUntilMs: 0,
@@ -270,19 +259,22 @@ export class PushQueue implements WalClaims {
       for (const worker of this.#workers) this.#doubt(worker, file);
       for (const state of file.states.values()) state.urgent = state.stored === null;
       this.#notify();
-      const deadlineMs = this.#ctx.clock.monotonicMs() + timeoutMs;
+      const beganAtMs = this.#ctx.clock.monotonicMs();
+      const deadlineMs = beganAtMs + timeoutMs;
       let satisfiedAtMs: number | null = null;
       for (;;) {
         if (file.fatal !== null) throw file.fatal as BackupError;
         const settled = this.#settled(file, failuresBefore);
+        const givenUp = this.#givenUp(settled, beganAtMs);
         const nowMs = this.#ctx.clock.monotonicMs();
         if (satisfiedAtMs === null && this.#isSatisfied(policy, settled)) satisfiedAtMs = nowMs;
         const graceEndMs = satisfiedAtMs === null ? Number.POSITIVE_INFINITY : satisfiedAtMs + this.#graceMs(settled);
-        if (settled.size === this.#workers.length || nowMs >= Math.min(deadlineMs, graceEndMs))
-          return this.#answer(file, policy, settled, timeoutMs);
+        const endMs = Math.min(deadlineMs, graceEndMs);
+        if (settled.size + givenUp.size === this.#workers.length || nowMs >= endMs)
+          return this.#answer(file, policy, { settled, givenUp }, timeoutMs);
         if (this.#closed && (this.#ctx.signal.aborted || !this.#isBusy(file)))
           throw fail("term", `terminated while pushing ${name}`, { retryable: true });
-        await this.#change(Math.min(deadlineMs, graceEndMs) - nowMs);
+        await this.#change(Math.min(endMs - nowMs, PATIENCE_MS));
       }
     } finally {
       file.requests--;
@@ -326,12 +318,29 @@ export class PushQueue implements WalClaims {
     this.#notify();
   }
 
-  /** Starts nothing new; waits until transfers, or those into `repoIndexes`, have finished or `signal` aborts. */
+  /**
+   * Starts nothing new; waits until transfers, or those into `repoIndexes`, have finished or `signal` aborts. Does not
+   * wait for a repository that is down.
+   */
   async close(signal: AbortSignal, repoIndexes = this.#repoIndexes): Promise<void> {
     this.#closed = true;
     this.#notify();
-    await Promise.race([Promise.all(repoIndexes.map(async (key) => this.#loops.get(key))), untilAborted(signal)]);
+    const beganAtMs = this.#ctx.clock.monotonicMs();
+    const ending = this.#workers.filter(({ repo }) => repoIndexes.includes(repo.key));
+    await Promise.race([
+      Promise.all(ending.map((worker) => this.#ended(worker, beganAtMs, signal))),
+      untilAborted(signal),
+    ]);
     this.#saveSeen();
+  }
+
+  async #ended({ patience, repo }: RepositoryWorker, beganAtMs: number, signal: AbortSignal): Promise<void> {
+    let isOver = signal.aborted;
+    void this.#loops.get(repo.key)?.then(() => {
+      isOver = true;
+      this.#notify();
+    });
+    while (!isOver && !signal.aborted && patience.givenUp(beganAtMs, true) === null) await this.#change(PATIENCE_MS);
   }
 
   #saveSeen(): void {
@@ -508,7 +517,11 @@ export class PushQueue implements WalClaims {
       const error = toBackupError(thrown);
       worker.target.forget();
       if (!this.#isOfSource(error, file)) {
-        if (!isError(error, "archiveDuplicate")) worker.epoch++;
+        if (!isError(error, "archiveDuplicate")) {
+          worker.epoch++;
+          // A closed queue may have been abandoned.
+          if (!this.#closed) worker.patience.failed(error);
+        }
         this.#pause(worker, error);
       }
       throw error;
@@ -516,6 +529,7 @@ export class PushQueue implements WalClaims {
   }
 
   #resume(worker: RepositoryWorker): void {
+    worker.patience.stored();
     if (!this.#isInConflict(worker)) {
       if (worker.error !== null) this.#ctx.log.info(`${worker.repo.name} accepts WAL again`);
       worker.error = null;
@@ -573,6 +587,14 @@ export class PushQueue implements WalClaims {
     return settled;
   }
 
+  #givenUp(settled: Answers["settled"], beganAtMs: number): Answers["givenUp"] {
+    if (this.#ctx.clock.monotonicMs() - beganAtMs < PATIENCE_MS) return new Map();
+    const isStopping = this.#options.isStopping?.() ?? false;
+    const open = this.#workers.filter(({ repo }) => !settled.has(repo.key));
+    const errors = open.map(({ patience, repo }) => [repo.key, patience.givenUp(beganAtMs, isStopping)] as const);
+    return new Map(errors.filter((entry): entry is [number, BackupError] => entry[1] !== null));
+  }
+
   #isSatisfied(policy: AcknowledgePolicy, settled: ReadonlyMap<number, RepoResult<unknown>>): boolean {
     const holding = [...settled.values()].filter((result) => result.ok).map((result) => result.repoIndex);
     return isSatisfied(policy, this.#repoIndexes, new Set(holding));
@@ -598,14 +620,11 @@ export class PushQueue implements WalClaims {
     return this.#missingWal.list(repo.key, this.#cluster).some((name) => !conflicts.has(name));
   }
 
-  #answer(
-    file: QueuedFile,
-    policy: AcknowledgePolicy,
-    settled: ReadonlyMap<number, RepoResult<"pushed" | "present">>,
-    timeoutMs: number,
-  ): PushAnswer {
+  #answer(file: QueuedFile, policy: AcknowledgePolicy, { settled, givenUp }: Answers, timeoutMs: number): PushAnswer {
     const satisfied = this.#isSatisfied(policy, settled);
-    const results = this.#workers.map(({ repo, error }): RepoResult<"pushed" | "present"> => {
+    const results = this.#workers.map(({ repo, error, patience }): RepoResult<"pushed" | "present"> => {
+      const answer = settled.get(repo.key);
+      if (answer !== undefined) return answer;
       const timeoutError = satisfied
         ? fail("archiveTimeout", "not finished when the segment was acknowledged", { repoIndex: repo.key })
         : fail("archiveTimeout", `${file.name} was not stored before the ${timeoutMs}ms timeout`, {
@@ -614,7 +633,9 @@ export class PushQueue implements WalClaims {
             retryable: true,
           });
       const known = error === null || isError(error, "archiveDuplicate") ? timeoutError : error;
-      return settled.get(repo.key) ?? { repoIndex: repo.key, ok: false, error: known };
+      const early = givenUp.get(repo.key);
+      if (early === undefined && !satisfied) patience.failed(known);
+      return { repoIndex: repo.key, ok: false, error: early ?? known };
     });
     const { accepted, reposBehind } = decide(policy, results);
     for (const repoIndex of reposBehind) {
@@ -622,7 +643,8 @@ export class PushQueue implements WalClaims {
       // It may have arrived while the record was written.
       if (file.states.get(repoIndex)?.stored !== null) this.#missingWal.remove(repoIndex, file.name, this.#cluster);
     }
-    return { results, accepted, reposBehind, error: accepted ? null : pushError(results) };
+    const isTried = [...givenUp.keys()].every((repoIndex) => (file.states.get(repoIndex)?.failures ?? 0) > 0);
+    return { results, accepted, reposBehind, isTried, error: accepted ? null : pushError(results) };
   }
 
   /**
@@ -640,29 +662,7 @@ export class PushQueue implements WalClaims {
   #add(name: string): QueuedFile {
     const known = this.#files.get(name);
     if (known !== undefined) return known;
-    const fresh = (): FileState => ({
-      stored: null,
-      sent: null,
-      left: false,
-      seenAtMs: 0,
-      seenEpoch: 0,
-      busy: false,
-      urgent: false,
-      failures: 0,
-      error: null,
-      retryAtMs: 0,
-    });
-    const states = new Map(this.#workers.map((worker) => [worker.repo.key, fresh()]));
-    const file: QueuedFile = {
-      name,
-      fileId: null,
-      sha1: null,
-      sizeBytes: 0,
-      ready: false,
-      requests: 0,
-      fatal: null,
-      states,
-    };
+    const file = newFile(name, this.#repoIndexes);
     this.#files.set(name, file);
     return file;
   }
@@ -676,10 +676,8 @@ export class PushQueue implements WalClaims {
     return [...file.states.values()].some((state) => state.busy);
   }
 
-  /** Timeline histories first, in PostgreSQL's order. */
   #sort(): void {
-    const rank = ({ name }: QueuedFile): string => (name.endsWith(".history") ? `0${name}` : `1${name}`);
-    this.#order = [...this.#files.values()].sort((left, right) => (rank(left) < rank(right) ? -1 : 1));
+    this.#order = inOrder(this.#files.values());
   }
 
   #notify(): void {

@@ -13,7 +13,7 @@ import { LIMITS } from "../../base/limits";
 import type { Spool, SpoolStatus } from "../../local/spool";
 import { listReady } from "../../postgres/archiveStatus";
 import type { AcknowledgePolicy } from "../../config/types";
-import type { PushQueue } from "./pushQueue";
+import type { PushAnswer, PushQueue } from "./pushQueue";
 import { repoErrorLine } from "../shared/results";
 import { type BackgroundProcess, waitInSpool } from "../shared/spoolWait";
 
@@ -54,7 +54,7 @@ export interface SpoolPushOptions {
   /** `archive-push-batch-size` */
   readonly batchSizeBytes: number;
   /** A warning if PostgreSQL may continue without a refused file; see `dropWhenFull`. */
-  drop(walName: string, results: Awaited<ReturnType<PushQueue["request"]>>["results"]): Promise<string | null>;
+  drop(walName: string, answer: PushAnswer): Promise<string | null>;
 }
 
 /**
@@ -79,7 +79,7 @@ export async function pushSpool(
 async function pushOne(spool: Spool, queue: PushQueue, walName: string, options: SpoolPushOptions): Promise<boolean> {
   try {
     const answer = await queue.request(walName, options.acknowledge, options.timeoutMs);
-    const dropped = answer.accepted ? null : await options.drop(walName, answer.results);
+    const dropped = answer.accepted ? null : await options.drop(walName, answer);
     if (answer.error !== null && dropped === null) throw answer.error;
     const lacking = answer.results.flatMap((result) =>
       result.ok ? [] : [repoErrorLine(result.repoIndex, result.error)],

@@ -77,6 +77,7 @@ export function host(parts: HostParts): TestHost {
     pool: () => inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2),
     missingWal: () => openMissingWal(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,
+    isServerStopping: () => false,
     lock: (kind: LockKind, wanted: readonly { readonly key: number }[]): readonly LockFile[] => {
       locked.push(`${kind} ${wanted.map(({ key }) => key).join(",")}`);
       return [];

@@ -66,7 +66,20 @@ describe("the stanza of a cluster without preparation", () => {
     await expect(systemIdIn(0)).rejects.toMatchObject({ kind: "fileMissing" });
     await clock.advance(10_000);
     await stanzas.prepare();
-    expect(await systemIdIn(0)).toBe(CONTROL.systemId);
+    await expect.poll(() => systemIdIn(0).catch(() => null)).toBe(CONTROL.systemId);
+  });
+
+  // Or each of PostgreSQL's six tries at a shutdown would wait.
+  test("delays archiving by a silent repository once", async () => {
+    const stanzas = keeper();
+    const silent = new AbortController();
+    storages[0]?.plan("read", { kind: "hang", signal: silent.signal });
+    await clock.until(stanzas.prepare());
+    silent.abort();
+    await clock.advance(10_000);
+    storages[0]?.plan("read", { kind: "hang", signal: new AbortController().signal });
+    await stanzas.prepare();
+    expect(await systemIdIn(1)).toBe(CONTROL.systemId);
   });
 
   test("of another cluster is left unchanged", async () => {

@@ -282,7 +282,8 @@ describe("an archive", () => {
       walDirectory: `${dataDirectory}/pg_wal`,
       push: async (name) => {
         order.push(name);
-        return { answer: { results: [], accepted: true, reposBehind: [], error: null, ...answer }, warnings: [] };
+        const accepted = { results: [], accepted: true, reposBehind: [], isTried: true, error: null };
+        return { answer: { ...accepted, ...answer }, warnings: [] };
       },
     },
     prepare: async () => void order.push("prepared"),

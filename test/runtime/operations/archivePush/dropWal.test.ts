@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import type { RepoResult } from "../../../../runtime/base/parallel";
+import type { PushAnswer } from "../../../../runtime/operations/archivePush/pushQueue";
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import { dropWhenFull, openGap, openGapIn } from "../../../../runtime/operations/archivePush/dropWal";
 import { type TestContext, testContext } from "../../../harness/context";
@@ -11,12 +11,12 @@ import { type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { CLUSTER, makeWalDirectory, repository, temporaryFolder, walName } from "../../repository/support";
 
 const MIB = 1024 * 1024;
-const failed = (repoIndex: number): RepoResult<unknown> => ({
+const failed = (repoIndex: number): PushAnswer["results"][number] => ({
   repoIndex,
   ok: false,
   error: fail("hostConnect", "unreachable"),
 });
-const held = (repoIndex: number): RepoResult<unknown> => ({ repoIndex, ok: true, value: "pushed" });
+const held = (repoIndex: number): PushAnswer["results"][number] => ({ repoIndex, ok: true, value: "pushed" });
 
 let ctx: TestContext;
 let missingWal: MissingWalStore;
@@ -29,8 +29,13 @@ beforeEach(() => {
   walDirectory = makeWalDirectory(folder, [1, 2, 3]);
 });
 
-const drop = (results: readonly RepoResult<unknown>[], queueSizeBytesMax?: number): Promise<string | null> =>
-  dropWhenFull(results, missingWal, { walDirectory, walName: walName(1), cluster: CLUSTER, queueSizeBytesMax }, ctx);
+const drop = (results: PushAnswer["results"], queueSizeBytesMax?: number, isTried = true): Promise<string | null> =>
+  dropWhenFull(
+    { results, isTried },
+    missingWal,
+    { walDirectory, walName: walName(1), cluster: CLUSTER, queueSizeBytesMax },
+    ctx,
+  );
 
 describe("a queue that is too long", () => {
   it("drops nothing unless configured, nor below the limit", async () => {
@@ -52,6 +57,11 @@ describe("a queue that is too long", () => {
     writeFileSync(join(walDirectory, "archive_status", `${label}.ready`), "");
     expect(await drop([failed(1), failed(2)], 4 * MIB - 1)).toMatch(/^dropped/);
     expect(await drop([failed(1), failed(2)], 4 * MIB)).toBeNull();
+  });
+
+  it("drops nothing after a request that did not wait for a first attempt", async () => {
+    expect(await drop([failed(1), failed(2)], MIB, false)).toBeNull();
+    expect(missingWal.listDropped(1)).toEqual([]);
   });
 
   it("loses nothing that one repository holds: the others are behind", async () => {

@@ -93,7 +93,7 @@ describe("archive-push through the spool", () => {
       setReady: () => undefined,
       request: async (name) => {
         asked.push(name);
-        return { accepted: true, error: null, results: [], reposBehind: [] };
+        return { accepted: true, error: null, results: [], reposBehind: [], isTried: true };
       },
       drain: async () => undefined,
     };
