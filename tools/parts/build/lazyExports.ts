@@ -4,7 +4,9 @@
  */
 
 const REQUIRE = /^var (\w+) = require\("([^"]+)"\);\n/gm;
-const GETTER = /(?<=^Object\.defineProperty\(exports, "\w+", .*get: function \(\) \{ return )(\w+)(?=\.)/gm;
+const GETTER = /^Object\.defineProperty\(exports, ("\w+"), .*get: function \(\) \{ return (\w+)(\.\w+); \} \}\);$/gm;
+/** Replacement for `Object.defineProperty`: a scanner of exports drops the name of a getter that calls `require`. */
+const LAZILY = "const lazily = (name, get) => Object.defineProperty(exports, name, { enumerable: true, get });\n";
 
 /**
  * @param text of a module as TypeScript compiles it to CommonJS. It begins with the names of its exports, where Node.js
@@ -13,7 +15,13 @@ const GETTER = /(?<=^Object\.defineProperty\(exports, "\w+", .*get: function \(\
  */
 export function lazyExports(text: string): string {
   const paths = new Map([...text.matchAll(REQUIRE)].map(([, name = "", path = ""]) => [name, path]));
-  const lazy = text.replace(REQUIRE, "").replace(GETTER, (name) => `require("${paths.get(name) ?? ""}")`);
+  const lazy = text
+    .replace(REQUIRE, "")
+    .replace(GETTER, (line: string, exported: string, name: string, member: string) => {
+      const path = paths.get(name);
+      return path === undefined ? line : `lazily(${exported}, () => require("${path}")${member});`;
+    })
+    .replace(/^lazily/m, `${LAZILY}lazily`);
   const used = [...paths.keys()].find((name) => new RegExp(`\\b${name}\\b`).test(lazy));
   if (used !== undefined) throw new Error(`the module ${used} is not only re-exported`);
   return lazy;
