@@ -2,7 +2,7 @@
 import { isError, toBackupError } from "../base/errors";
 import type { StorageFact } from "./storage";
 
-export type Verdict = Pick<StorageFact, "verdict" | "text">;
+export type Verdict = Omit<StorageFact, "name">;
 
 /** With less, full backups will soon not fit. */
 const FREE_SHARE_MIN = 0.1;

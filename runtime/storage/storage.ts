@@ -26,6 +26,11 @@ export interface ObjectInfo {
    * Version of the content, for {@link Storage.replace}: it changes with each write. Only from {@link Storage.stat}.
    */
   readonly version?: string;
+  /**
+   * End of the lock that this version shows to the key; absent without one. Only from {@link Storage.stat} of object
+   * stores.
+   */
+  readonly lockedUntilMs?: number;
 }
 
 export interface ListOptions {
@@ -74,6 +79,8 @@ export interface StorageFact {
   /** `warn` works and is dangerous, `fail` is needed and does not work, `skip` could not be tested. */
   readonly verdict: "ok" | "warn" | "fail" | "skip";
   readonly text: string;
+  /** Length of the lock of new versions, if only locks keep this key from deleting them. */
+  readonly lockedForMs?: number;
 }
 
 export interface Storage {

@@ -17,10 +17,11 @@ import { attackDrill } from "../../runtime/operations/drill/attackDrill";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
 import type { Repository } from "../../runtime/repository/repository";
 import { openStorage } from "../../runtime/storage/open";
+import type { AttackedStorage } from "../../runtime/storage/storage";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { testContext } from "../harness/context";
 import { deps } from "../harness/doctor";
-import { callS3 } from "../harness/network/s3Requests";
+import { askS3, callS3 } from "../harness/network/s3Requests";
 import { makeUser, policyOf } from "../harness/real/liveBucket";
 import { s3Repo } from "../harness/repositories";
 import { NIGHTLY } from "../../tools/parts/nightly";
@@ -29,7 +30,8 @@ import { hasVersitygw } from "../harness/real/interopParts";
 const WRITER = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
 /** Backblaze's writers may list and read versions; Amazon's, as the components make them, may not. */
 const VERSIONS = ["s3:ListBucketVersions", "s3:GetObjectVersion"];
-const REAL = "backup/main/backup.info";
+const REAL = "backup/main/20261101-020000F/kept";
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 describe("an attack", async () => {
   if (!(await hasVersitygw("an attack"))) return;
@@ -47,6 +49,37 @@ describe("an attack", async () => {
 
   const setting = async (query: string, body: string): Promise<void> =>
     void (await callS3(server, { method: "PUT", bucket: server.bucket, query: { [query]: "" }, body }));
+  const keyOf = ({ name }: Pick<Repository["storage"], "name">, path: string): string =>
+    `${name.replace(`s3://${server.bucket}/`, "")}/${path}`;
+  const versionsOf = async (key: string): Promise<string[]> => {
+    const query = { versions: "", prefix: key };
+    const { text } = await callS3(server, { method: "GET", bucket: server.bucket, query });
+    return [...text.matchAll(/<VersionId>([^<]+)<\/VersionId>/g)].map(([, id = ""]) => id);
+  };
+  /** Locks each scratch file before the attack, like a service that stamps a bucket's rule on versions. */
+  const lockEach = ({ storage }: Repository): void => {
+    const open = storage.openAttacked?.bind(storage);
+    const openAttacked = (scratch: string): AttackedStorage => {
+      const attacked = open?.(scratch);
+      if (attacked === undefined) throw new Error("the storage cannot be attacked");
+      const attack = attacked.attack.bind(attacked);
+      return Object.assign(attacked, {
+        attack: async () => {
+          const body = `<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>${new Date(systemClock.nowMs() + DAY_MS).toISOString()}</RetainUntilDate></Retention>`;
+          for await (const { path } of attacked.list("", { recursive: true }))
+            await callS3(server, {
+              method: "PUT",
+              bucket: server.bucket,
+              key: keyOf(attacked, path),
+              query: { retention: "" },
+              body,
+            });
+          return attack();
+        },
+      });
+    };
+    Object.assign(storage, { openAttacked });
+  };
   async function keysOf(actions: readonly string[] | string): Promise<{ key: Secret; keySecret: Secret }> {
     const policy = typeof actions === "string" ? actions : policyOf(server, actions);
     const { accessKeyId, secretAccessKey } = await makeUser(server, `user${++userCount}`, policy);
@@ -115,6 +148,7 @@ describe("an attack", async () => {
       lifecycle: "skipped",
       versioning: "ok",
       "object-lock": "ok",
+      protection: "ok",
       past: "ok",
       restore: "ok",
     });
@@ -129,7 +163,12 @@ describe("an attack", async () => {
     );
     const record = await attack(repo);
     expect([record.ok, record.failures]).toEqual([true, []]);
-    expect(verdicts(record)).toMatchObject({ "delete-version": "ok", "batch-version": "ok", past: "warning" });
+    expect(verdicts(record)).toMatchObject({
+      "delete-version": "ok",
+      "batch-version": "ok",
+      protection: "ok",
+      past: "warning",
+    });
     await repo.storage.close();
   });
 
@@ -159,24 +198,33 @@ describe("an attack", async () => {
     for (const { storage } of repos) await storage.close();
   });
 
-  test("on locked files is refused even by a key that deletes versions", async () => {
-    await setting(
-      "object-lock",
-      "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>",
-    );
+  const LOCK_RULE =
+    "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
+
+  test("that only the bucket's rule refuses fails the drill: with the rule every version goes", async () => {
+    await setting("object-lock", LOCK_RULE);
     const repo = open(await keysOf([...WRITER, ...VERSIONS, "s3:DeleteObjectVersion"]));
     const record = await attack(repo);
-    expect([record.failures, verdicts(record)]).toEqual([
+    expect(record.failures.map(({ where }) => where)).toEqual(["attack:protection"]);
+    expect(verdicts(record)).toMatchObject({ "delete-version": "ok", bypass: "ok", past: "ok", restore: "ok" });
+    const facts = (await repo.storage.probe?.("pgbackstop-doctor-1")) ?? [];
+    expect(facts.at(-1)).toMatchObject({ name: "versions", verdict: "warn" });
+    lockEach(repo);
+    const locked = await attack(repo);
+    expect([locked.failures, verdicts(locked)]).toEqual([
       [],
-      expect.objectContaining({
-        "delete-version": "ok",
-        "batch-version": "ok",
-        bypass: "ok",
-        retention: "ok",
-        past: "ok",
-        restore: "ok",
-      }),
+      expect.objectContaining({ retention: "ok", protection: "ok" }),
     ]);
+    expect(locked.lockedForS).toBeGreaterThan(86_000);
+    // The loss that the drill foretells: the rule ends, and nothing of the version refuses any more.
+    await repo.storage.put(REAL, utf8("overwritten"));
+    const key = keyOf(repo.storage, REAL);
+    const before = await versionsOf(key);
+    expect(before.length).toBeGreaterThan(1);
+    await setting("object-lock", LOCK_RULE.replace(/<Rule>.*<\/Rule>/, ""));
+    for (const versionId of before)
+      await askS3(server, { method: "DELETE", bucket: server.bucket, key, query: { versionId } });
+    expect(await versionsOf(key)).toEqual([]);
     await repo.storage.close();
   });
 });

@@ -95,7 +95,7 @@ test.each([
   const target = { ...OPEN_DEPS, prefix: "attacked/scratch", storage, past: () => storage };
   const [[name, attack] = []] = new BlobAttacks(http, target, OPEN_DEPS.random).settings;
   const content = await measure(streamOf());
-  const file = { path: "f", key: "attacked/scratch/f", content, versionId: "v", lockedUntilMs: null };
+  const file = { path: "f", key: "attacked/scratch/f", content, versionId: "v" };
   expect([name, (await attack?.([file]))?.verdict]).toEqual(["soft-delete", verdict]);
   await http.close();
 });

@@ -61,7 +61,7 @@ describe("a bucket", async () => {
     const storage = open(await keysOf("writer", actions));
     const result = await doctor(storage, largeSizeBytes);
     expect(result.facts.filter((fact) => fact.verdict !== "ok")).toEqual([]);
-    expect(result.facts.at(-1)?.text).toBe("versions are kept, and this key cannot delete them");
+    expect(result.facts.at(-1)?.text).toBe("versions are kept, and this key has no right to delete them");
     await storage.close();
   });
 

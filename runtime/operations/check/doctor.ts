@@ -8,6 +8,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import type { Repository } from "../../repository/repository";
 import type { Storage, StorageFact } from "../../storage/storage";
+import { oldestLock } from "../shared/oldestLock";
 
 export interface Diagnosis {
   readonly repoIndex: number;
@@ -38,7 +39,7 @@ const LISTED_MAX = 10;
 export async function diagnose(
   repo: Repository,
   options: DoctorOptions,
-  ctx: Pick<Context, "log">,
+  ctx: Pick<Context, "clock" | "log">,
 ): Promise<Diagnosis> {
   const { storage } = repo;
   const round = new Round(repo, options);
@@ -47,6 +48,7 @@ export async function diagnose(
       if (await round.write()) await round.readAndReplace();
       await round.missing();
       await round.rest();
+      if (round.facts.some(({ lockedForMs }) => lockedForMs !== undefined)) await round.lock(repo, ctx.clock.nowMs());
     }
   } finally {
     await round.cleanUp(ctx);
@@ -127,6 +129,17 @@ class Round {
         this.#add(fact, this.#failed(`${fact.name}: ${fact.text}`));
     } catch (error) {
       this.#add({ name: "probe", verdict: "fail", text: toBackupError(error).message }, toBackupError(error));
+    }
+  }
+
+  /** Where only locks keep this key from deleting versions. */
+  async lock(repo: Repository, nowMs: number): Promise<void> {
+    try {
+      const fact = await oldestLock(repo, nowMs);
+      // A danger, like a key that deletes versions: backups work.
+      if (fact !== null) this.facts.push(fact.verdict === "fail" ? { ...fact, verdict: "warn" } : fact);
+    } catch (error) {
+      this.facts.push({ name: "oldest-backup", verdict: "skip", text: toBackupError(error).message });
     }
   }
 

@@ -22,6 +22,7 @@ import {
   writeAttackStanza,
 } from "./attackStanza";
 import type { CheckResult } from "./checks";
+import { oldestLock } from "../shared/oldestLock";
 import { DrillJournal, type JournalStart } from "./drillJournal";
 import type { AskedDrill } from "./askedDrill";
 import { repoInTurn } from "./drillPlan";
@@ -96,6 +97,12 @@ async function attackOne(
     journal.next("attack");
     const { facts, past } = await storage.attack();
     journal.keep(facts.map((fact) => resultOf(fact, repo.key)));
+    const lockedForMs = facts.find((fact) => fact.lockedForMs !== undefined)?.lockedForMs;
+    if (lockedForMs !== undefined) {
+      journal.lockedForS = Math.floor(lockedForMs / 1000);
+      const oldest = await oldestLock(repo, ctx.clock.nowMs());
+      if (oldest !== null) journal.keep([resultOf(oldest, repo.key)]);
+    }
     if (past === null) return;
     journal.next("restore");
     const restored = await restoreBefore({ ...own, storage: past }, stanza, `${local.path}/spool`, journal, deps, ctx);

@@ -1,6 +1,7 @@
 /** Collects a drill's results as it runs: phases, checks, failures, and the objectives that it measures against. */
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
+import { given } from "../../base/given";
 import type { CheckResult } from "./checks";
 import type { Picked } from "./drillPlan";
 import {
@@ -35,6 +36,8 @@ export class DrillJournal {
   picked: Picked | null = null;
   rpo: DrillRpo | null = null;
   restoredBytes = 0;
+  /** As in {@link DrillRecord}. */
+  lockedForS: number | undefined;
   /** What was fetched of an opened backup. */
   fetched: Pick<DrillOpened, "fetchedBytes" | "totalBytes"> = { fetchedBytes: 0, totalBytes: 0 };
   /** Age of the present cluster's newest backup in the drilled repository; infinite without one, null if not read. */
@@ -135,7 +138,7 @@ export class DrillJournal {
       restoredBytes: this.restoredBytes,
       checks: this.#checks,
       objectives: objectivesOf(this.turn),
-      ...(invocationId === undefined ? {} : { invocationId }),
+      ...given({ lockedForS: this.lockedForS, invocationId }),
     };
   }
 }

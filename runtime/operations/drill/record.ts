@@ -72,6 +72,8 @@ export interface DrillRecord {
   readonly restoredBytes: number;
   readonly checks: readonly DrillCheck[];
   readonly objectives: DrillObjectives;
+  /** Length of the lock of new files; present if only locks kept an attack from deleting them. */
+  readonly lockedForS?: number;
   /** systemd's id of the unit's run, 32 hexadecimal digits; absent outside of a unit. */
   readonly invocationId?: string;
 }

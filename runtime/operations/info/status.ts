@@ -115,6 +115,8 @@ export interface HeldBackup {
   readonly hold: Hold;
 }
 
+const NOTHING = { held: [], backupCount: 0, newest: null, newestFull: null, recoverableFromS: null } as const;
+
 /** Every repository has its own result; an unreadable one counts as a trouble. Never throws for a repository. */
 export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const results = await perRepo(input.repos, async (repo) => ({
@@ -154,19 +156,16 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       dumps: result.ok ? result.value.dumps : null,
     };
     if (!result.ok) {
-      const nothing = {
-        held: [],
-        backupCount: 0,
-        newest: null,
-        newestFull: null,
-        recoverableFromS: null,
-        newestWal: null,
-      };
-      return { ...common, ...nothing, troubles: [result.error, ...conflictErrors(common)] };
+      const troubles = [result.error, ...conflictErrors(common)];
+      return { ...common, ...NOTHING, newestWal: null, troubles };
     }
-    const trimmed = trimmedIn(result.value.info, input.repos[index], input.nowS);
-    const status = { ...common, ...backupsOf(result.value.info, trimmed), newestWal: result.value.newestWal };
-    return { ...status, troubles: troublesOf(status, input, newestWal) };
+    const { info, newestWal: ownWal } = result.value;
+    const trimmed = trimmedIn(info, input.repos[index], input.nowS);
+    const status = { ...common, ...backupsOf(info, trimmed), newestWal: ownWal };
+    return {
+      ...status,
+      troubles: [...troublesOf(status, input, newestWal), ...lockTroubles(status, info, input.nowS)],
+    };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
   const opened = openedOf(
@@ -267,6 +266,22 @@ function troublesOf(
     );
   }
   return troubles;
+}
+
+/** Backups that outlived the only thing that kept an attack drill from deleting them. */
+function lockTroubles(
+  { attack, key }: Pick<RepoStatus, "attack" | "key">,
+  { backups }: BackupInfo,
+  nowS: number,
+): BackupError[] {
+  const lockedForS = attack?.lockedForS;
+  if (lockedForS === undefined) return [];
+  const unlocked = backups.filter(({ startedAtS }) => startedAtS + lockedForS <= nowS);
+  if (unlocked.length === 0) return [];
+  const fact = `files are locked for ${durationText(lockedForS)}, and ${unlocked.length} of ${backups.length} backups are older: this repository's key can delete them`;
+  const hint =
+    "Lock for as long as a backup is kept, or use a key that cannot delete versions (docs/drills-attack.md).";
+  return [fail("access", fact, { repoIndex: key, hint })];
 }
 
 function conflictErrors({ conflicts, key }: Pick<RepoStatus, "conflicts" | "key">): BackupError[] {

@@ -4,6 +4,9 @@ import { malformed, parseDocument, requirePrefix } from "../objectStore/malforme
 import type { RequestFacts } from "../objectStore/transportFailure";
 import { findChild, findText, type XmlElement } from "../objectStore/xml";
 
+/** Header with the end of a version's policy, locked or not ("Get Blob Properties"). */
+export const POLICY_HEADER = "x-ms-immutability-policy-until-date";
+
 /** A blob, or one of its versions. */
 export interface ListedBlob extends ListedKey {
   /** Empty if it was written while the account kept no versions. */

@@ -5,6 +5,7 @@
 import type { Random } from "../../base/random";
 import { fail } from "../../base/errors";
 import {
+  type Attempt,
   type AttackTarget,
   judged,
   type Looked,
@@ -14,9 +15,11 @@ import {
   type StoreAttacks,
   undoable,
 } from "../objectStore/attack";
+import { lockOf } from "../objectStore/objectVersions";
 import { DENIED } from "../objectStore/probeFacts";
 import { headerOf, type StoreAnswer, type StoreRequest } from "../objectStore/storeHttp";
 import type { Verdict } from "../space";
+import { POLICY_HEADER } from "./azureAnswer";
 import type { AzureHttp } from "./azureHttp";
 import { blobBody, putBlob } from "./blobUpload";
 
@@ -58,9 +61,8 @@ export class BlobAttacks implements StoreAttacks {
 
   async look({ key }: Pick<Stolen, "key">): Promise<Looked> {
     const answer = await this.#ask({ method: "HEAD", key });
-    const until = Date.parse(headerOf(answer, "x-ms-immutability-policy-until-date") ?? "");
     const versionId = headerOf(answer, "x-ms-version-id") ?? "";
-    return { answer, versionId, lockedUntilMs: Number.isNaN(until) ? null : until };
+    return { answer, versionId, ...lockOf(answer, POLICY_HEADER) };
   }
 
   /** Brings back all deleted versions of the blob, under their ids. */
@@ -90,19 +92,23 @@ export class BlobAttacks implements StoreAttacks {
     return undoable(status, "overwrites blobs by an empty list of blocks");
   }
 
-  async #deleteVersion({ key, versionId }: Stolen): Promise<Verdict> {
-    const { status } = await this.#ask({ method: "DELETE", key, query: { versionid: versionId } });
+  async destroy({ key, versionId }: Pick<Stolen, "key" | "versionId">): Promise<number> {
+    return (await this.#ask({ method: "DELETE", key, query: { versionid: versionId } })).status;
+  }
+
+  async #deleteVersion(file: Stolen): Promise<Attempt> {
+    const status = await this.destroy(file);
     if (status >= 300) return judged(status, "");
     return { verdict: "warn", text: `this key deletes versions, which only soft delete undoes: ${SIGNATURE}` };
   }
 
   /** The policy of a version ends by a request of its own, unless it is locked. */
-  async #unlock(file: Stolen): Promise<Verdict> {
+  async #unlock(file: Stolen): Promise<Attempt> {
     const query = { comp: "immutabilityPolicies", versionid: file.versionId };
     const { status } = await this.#ask({ method: "DELETE", key: file.key, query, expected: [200] });
     const deleted = await this.#deleteVersion(file);
     if (status >= 300) return deleted;
-    const isLocked = file.lockedUntilMs !== null;
+    const isLocked = file.lockedUntilMs !== undefined;
     const remedy = `lock the policy of the container (az storage container immutability-policy lock), or ${SIGNATURE}`;
     return isLocked
       ? { verdict: "fail", text: `this key ends the immutability policy of a version: ${remedy}` }
@@ -110,7 +116,7 @@ export class BlobAttacks implements StoreAttacks {
   }
 
   /** Needs a right of its own, and an account that allows it. */
-  async #deleteForGood(file: Stolen): Promise<Verdict> {
+  async #deleteForGood(file: Stolen): Promise<Attempt> {
     const deleted = await this.#deleteVersion(file);
     const query = { versionid: file.versionId, deletetype: "permanent" };
     const { status } = await this.#ask({ method: "DELETE", key: file.key, query });
@@ -127,7 +133,7 @@ export class BlobAttacks implements StoreAttacks {
     if (DENIED.includes(status)) return { verdict: "ok", text: "the key may not" };
     if ([404, 405, 501].includes(status))
       return { verdict: "skip", text: `the service has no such request: [${status}]` };
-    const isLocked = files.every(({ lockedUntilMs }) => lockedUntilMs !== null);
+    const isLocked = files.every(({ lockedUntilMs }) => lockedUntilMs !== undefined);
     const text = `this key may switch soft delete of the account off ([${status}]), and then deletes versions for good: ${SIGNATURE}`;
     return { verdict: isLocked ? "warn" : "fail", text };
   }

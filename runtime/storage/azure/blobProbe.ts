@@ -3,11 +3,21 @@
  * writes, versions. Every blob is below one directory, which the caller removes.
  */
 import { utf8 } from "../../base/bytes";
-import { DENIED, probeClock, probePages, type StoreProbe, tlsFact } from "../objectStore/probeFacts";
-import { headerOf, type StoreRequest } from "../objectStore/storeHttp";
+import { lockOf } from "../objectStore/objectVersions";
+import {
+  asDanger,
+  DENIED,
+  judgeRefusal,
+  NEVER_WRITTEN,
+  probeClock,
+  probePages,
+  type StoreProbe,
+  tlsFact,
+} from "../objectStore/probeFacts";
+import { headerOf, type StoreAnswer, type StoreRequest } from "../objectStore/storeHttp";
 import { asked, type Verdict } from "../space";
 import type { Storage, StorageFact } from "../storage";
-import { parseBlobPage } from "./azureAnswer";
+import { parseBlobPage, POLICY_HEADER } from "./azureAnswer";
 import type { AzureHttp } from "./azureHttp";
 import { blobBody, putBlob } from "./blobUpload";
 
@@ -19,7 +29,7 @@ export interface BlobProbe extends StoreProbe {
 }
 
 /** A policy or a legal hold keeps the version ("Immutable storage for blob versions"). */
-const LOCKED = 409;
+const HELD = 409;
 
 export async function probeBlobs(probe: BlobProbe): Promise<StorageFact[]> {
   return [
@@ -63,12 +73,19 @@ async function probeCreate({ scratch, storage }: BlobProbe): Promise<Verdict> {
 }
 
 /** An attacker needs a key that deletes versions. In a container without versions not even that is needed. */
-async function probeVersions({ http, name, prefix, scratch }: BlobProbe): Promise<Verdict> {
+async function probeVersions({ clock, http, name, prefix, scratch }: BlobProbe): Promise<Verdict> {
   const key = `${prefix}/version`;
   const write = async (): Promise<string> => {
     const put = putBlob({ key, path: `${scratch}/version`, name: `${name}/version` }, blobBody(utf8("x")));
     return headerOf(await http.exchangeHead(put), "x-ms-version-id") ?? "";
   };
+  const ask = (request: Pick<StoreRequest, "method" | "key">): Promise<StoreAnswer> =>
+    http.exchangeHead({
+      ...request,
+      query: { versionid: replaced },
+      expected: [...DENIED, 400, 404, HELD],
+      doing: `delete a version of '${name}'`,
+    });
   const replaced = await write();
   if (replaced === "") {
     const text =
@@ -77,20 +94,16 @@ async function probeVersions({ http, name, prefix, scratch }: BlobProbe): Promis
   }
   // No key may delete the current version by its id.
   await write();
-  const request: StoreRequest = {
-    method: "DELETE",
-    key,
-    query: { versionid: replaced },
-    expected: [...DENIED, 400, LOCKED],
-    doing: `delete a version of '${name}'`,
-  };
-  const { status } = await http.exchangeHead(request);
+  const { lockedUntilMs } = lockOf(await ask({ method: "HEAD", key }), POLICY_HEADER);
+  const { status } = await ask({ method: "DELETE", key });
   if (status < 300) {
     const text =
       "this key can delete versions: a thief of the key can destroy every backup; use a signature without that right";
     return { verdict: "warn", text };
   }
-  if (DENIED.includes(status)) return { verdict: "ok", text: "versions are kept, and this key cannot delete them" };
-  if (status === LOCKED) return { verdict: "ok", text: "versions are kept and locked: no key can delete them yet" };
-  return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
+  if (![...DENIED, HELD].includes(status))
+    return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
+  const destroyMissing = async (): Promise<number> =>
+    (await ask({ method: "DELETE", key: `${prefix}/${NEVER_WRITTEN}` })).status;
+  return asDanger(await judgeRefusal({ destroyMissing, locks: [lockedUntilMs], nowMs: clock.nowMs() }));
 }

@@ -6,7 +6,7 @@ import { type ByteStream, streamOf } from "../../base/bytes";
 import { fail, nullOn } from "../../base/errors";
 import { attackStore } from "../objectStore/attack";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
-import { pathPages, type VersionPage } from "../objectStore/objectVersions";
+import { lockOf, pathPages, type VersionPage } from "../objectStore/objectVersions";
 import { PastStorage } from "../objectStore/past";
 import { uploadAgain } from "../objectStore/partUpload";
 import { holdsBytes } from "../objectStore/rangedRead";
@@ -14,7 +14,7 @@ import { headerOf, readText, type StoreRequest } from "../objectStore/storeHttp"
 import { checkPath } from "../paths";
 import type { Attacked, AttackedStorage, ObjectInfo, StorageFact } from "../storage";
 import { azureAddressOf, type AzureLocation } from "./azureAddress";
-import { type BlobPage, parseBlobPage } from "./azureAnswer";
+import { type BlobPage, parseBlobPage, POLICY_HEADER } from "./azureAnswer";
 import { azureError, type AzureFacts, codeOfRefusal } from "./azureFailure";
 import { AzureHttp } from "./azureHttp";
 import type { AzureAuthority } from "./azureKey";
@@ -63,7 +63,7 @@ export class BlobStorage extends ObjectStorage<BlobPage> implements AttackedStor
     const size = headerOf(head, "content-length") ?? "";
     const modifiedAtMs = Date.parse(headerOf(head, "last-modified") ?? "");
     if (head.status < 300 && version !== undefined && /^[0-9]{1,15}$/.test(size) && !Number.isNaN(modifiedAtMs))
-      return { path, type: "file", sizeBytes: Number(size), modifiedAtMs, version };
+      return { path, type: "file", sizeBytes: Number(size), modifiedAtMs, version, ...lockOf(head, POLICY_HEADER) };
     if (head.status === NOT_FOUND && codeOfRefusal({ ...head, text: "" }) === "BlobNotFound") return null;
     // Something else has answered, or the container is missing.
     return this.statListed(path, doing);

@@ -11,6 +11,8 @@ export interface GcsObject extends ListedKey {
   readonly generation: string;
   /** When it was deleted or replaced; absent for the live one. */
   readonly endedAtMs?: number;
+  /** End of its retention, by the bucket or by itself; absent without one. */
+  readonly lockedUntilMs?: number;
   /** Base64; absent for an object that others have composed. */
   readonly md5?: string;
 }
@@ -22,6 +24,8 @@ export interface ObjectPage extends ListedPage {
 const OBJECT_FIELDS = "name,size,generation,timeCreated";
 /** Limits an answer to what is read here. */
 export const ANSWER_FIELDS = `kind,${OBJECT_FIELDS},md5Hash`;
+/** Fields of an object that is looked at. */
+export const INFO_FIELDS = `${ANSWER_FIELDS},retentionExpirationTime`;
 export const PAGE_FIELDS = `kind,nextPageToken,prefixes,items(${OBJECT_FIELDS})`;
 export const VERSION_PAGE_FIELDS = `kind,nextPageToken,prefixes,items(${OBJECT_FIELDS},timeDeleted)`;
 export const BUCKET_FIELDS = "kind,versioning";
@@ -55,14 +59,16 @@ export function parseVersioning(text: string, facts: RequestFacts): boolean {
 }
 
 function objectOf(fields: Fields, facts: RequestFacts): GcsObject {
-  const { generation, md5Hash, name, size, timeCreated, timeDeleted } = fields;
+  const { generation, md5Hash, name, retentionExpirationTime, size, timeCreated, timeDeleted } = fields;
   const modifiedAtMs = timeOf(timeCreated);
   const ended = timeDeleted === undefined ? {} : { endedAtMs: timeOf(timeDeleted) };
   const isTimed = ![modifiedAtMs, ended.endedAtMs].some(Number.isNaN);
   if (typeof name !== "string" || name === "" || !isNumber(size) || !isNumber(generation) || !isTimed)
     throw malformed("an object without a valid name, size, generation or time", facts);
   const md5 = typeof md5Hash === "string" ? { md5: md5Hash } : {};
-  return { key: name, sizeBytes: Number(size), modifiedAtMs, generation, ...ended, ...md5 };
+  const lockedUntilMs = timeOf(retentionExpirationTime);
+  const lock = Number.isNaN(lockedUntilMs) ? {} : { lockedUntilMs };
+  return { key: name, sizeBytes: Number(size), modifiedAtMs, generation, ...ended, ...lock, ...md5 };
 }
 
 function timeOf(value: unknown): number {

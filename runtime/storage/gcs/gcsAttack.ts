@@ -4,9 +4,12 @@
  */
 import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
+import { given } from "../../base/given";
 import type { Random } from "../../base/random";
 import {
+  type Attempt,
   type AttackTarget,
+  judged,
   type Looked,
   sendAttack,
   type Stolen,
@@ -18,7 +21,7 @@ import type { VersionedBucket } from "../objectStore/past";
 import { DENIED } from "../objectStore/probeFacts";
 import type { StoreAnswer, StoreRequest } from "../objectStore/storeHttp";
 import type { Verdict } from "../space";
-import { ANSWER_FIELDS, parseObject } from "./gcsAnswer";
+import { ANSWER_FIELDS, INFO_FIELDS, parseObject } from "./gcsAnswer";
 import type { GcsHttp } from "./gcsHttp";
 import { objectBody, putObject } from "./gcsUpload";
 
@@ -59,14 +62,14 @@ export class GcsAttacks implements StoreAttacks {
   }
 
   async look({ key }: Pick<Stolen, "key">): Promise<Looked> {
-    const request = { method: "GET", key, query: { fields: ANSWER_FIELDS } } as const;
+    const request = { method: "GET", key, query: { fields: INFO_FIELDS } } as const;
     const answer = await this.#ask(request);
-    const { generation } = parseObject(
+    const { generation, lockedUntilMs } = parseObject(
       answer.text,
       key,
       this.#http.factsOf({ ...request, doing: "look at an object" }),
     );
-    return { answer, versionId: generation, lockedUntilMs: null };
+    return { answer, versionId: generation, ...given({ lockedUntilMs }) };
   }
 
   /** The restored object is a new one. */
@@ -93,12 +96,15 @@ export class GcsAttacks implements StoreAttacks {
     return undoable(status, bytes.length === 0 ? "overwrites objects by empty ones" : "overwrites objects");
   }
 
+  async destroy({ key, versionId }: Pick<Stolen, "key" | "versionId">): Promise<number> {
+    return (await this.#ask({ method: "DELETE", key, query: { generation: versionId } })).status;
+  }
+
   /** Twice, because nothing may delete what soft delete keeps. */
-  async #deleteVersion({ key, versionId }: Stolen): Promise<Verdict> {
-    const request = { method: "DELETE", key, query: { generation: versionId } } as const;
-    const { status } = await this.#ask(request);
-    await this.#ask(request);
-    if (status >= 300) return undoable(status, "");
+  async #deleteVersion(file: Stolen): Promise<Attempt> {
+    const status = await this.destroy(file);
+    await this.destroy(file);
+    if (status >= 300) return judged(status, "");
     const text = "the key deletes versions, as every key that may overwrite: only soft delete undoes it";
     return { verdict: "ok", text };
   }

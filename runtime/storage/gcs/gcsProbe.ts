@@ -5,12 +5,20 @@
  */
 import { utf8 } from "../../base/bytes";
 import { nullOn } from "../../base/errors";
-import { DENIED, probeClock, probePages, type StoreProbe, tlsFact } from "../objectStore/probeFacts";
-import { readText, type StoreRequest } from "../objectStore/storeHttp";
+import {
+  asDanger,
+  DENIED,
+  judgeRefusal,
+  NEVER_WRITTEN,
+  probeClock,
+  probePages,
+  type StoreProbe,
+  tlsFact,
+} from "../objectStore/probeFacts";
+import type { StoreRequest } from "../objectStore/storeHttp";
 import { asked, type Verdict } from "../space";
 import type { Storage, StorageFact } from "../storage";
-import { ANSWER_FIELDS, PAGE_FIELDS, parseObject, parseObjectPage } from "./gcsAnswer";
-import { explanationOf } from "./gcsFailure";
+import { INFO_FIELDS, PAGE_FIELDS, parseObject, parseObjectPage } from "./gcsAnswer";
 import type { GcsHttp } from "./gcsHttp";
 
 export interface GcsProbe extends StoreProbe {
@@ -70,38 +78,38 @@ async function probeCreate({ scratch, storage }: GcsProbe): Promise<Verdict> {
 }
 
 /** An attacker needs a key that deletes versions. In a bucket without versions not even that is needed. */
-async function probeVersions({ http, name, prefix, scratch, storage }: GcsProbe): Promise<Verdict> {
+async function probeVersions({ clock, http, name, prefix, scratch, storage }: GcsProbe): Promise<Verdict> {
   const [path, key] = [`${scratch}/version`, `${prefix}/version`];
   await storage.put(path, utf8("x"));
   const generation = (await storage.stat(path))?.version ?? "";
   await storage.put(path, utf8("y"));
   const doing = `get a version of '${name}'`;
-  const find: StoreRequest = { method: "GET", key, query: { generation, fields: ANSWER_FIELDS }, doing };
-  const former = http.exchangeText(find, (text, facts) => parseObject(text, key, facts));
-  if ((await nullOn(former, "fileMissing", "pathMissing")) === null) {
+  const find: StoreRequest = { method: "GET", key, query: { generation, fields: INFO_FIELDS }, doing };
+  const answer = http.exchangeText(find, (text, facts) => parseObject(text, key, facts));
+  const former = await nullOn(answer, "fileMissing", "pathMissing");
+  if (former === null) {
     const text =
       "the bucket keeps no versions: only soft delete, if it is on, brings back what this key deletes or overwrites";
     return { verdict: "warn", text };
   }
-  const request: StoreRequest = {
-    method: "DELETE",
-    key,
-    query: { generation },
-    expected: [...DENIED, 400, 412],
-    doing: `delete a version of '${name}'`,
+  const destroy = async (target: string): Promise<number> => {
+    const request: StoreRequest = {
+      method: "DELETE",
+      key: target,
+      query: { generation },
+      expected: [...DENIED, 400, 404, 412],
+      doing: `delete a version of '${name}'`,
+    };
+    return (await http.exchangeHead(request)).status;
   };
-  const { status, text: body } = await http.exchange(request, async (answer) => ({
-    status: answer.status,
-    text: await readText(answer),
-  }));
+  const status = await destroy(key);
   if (status < 300) {
     const text =
       "this key can delete versions, as every key can that may overwrite: only soft delete or a retention policy stops a thief of the key";
     return { verdict: "warn", text };
   }
-  const reason = explanationOf(body)?.reason ?? "";
-  if (/retention|hold/i.test(reason))
-    return { verdict: "ok", text: "versions are kept and locked: no key can delete them yet" };
-  if (DENIED.includes(status)) return { verdict: "ok", text: "versions are kept, and this key cannot delete them" };
-  return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
+  if (!DENIED.includes(status))
+    return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
+  const destroyMissing = (): Promise<number> => destroy(`${prefix}/${NEVER_WRITTEN}`);
+  return asDanger(await judgeRefusal({ destroyMissing, locks: [former.lockedUntilMs], nowMs: clock.nowMs() }));
 }

@@ -6,6 +6,7 @@
  */
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { fail, isError, nullOn } from "../../base/errors";
+import { given } from "../../base/given";
 import type { Bearer } from "../objectStore/accessToken";
 import { attackStore } from "../objectStore/attack";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
@@ -17,7 +18,7 @@ import { readText, type StoreAnswer, type StoreRequest } from "../objectStore/st
 import { checkPath } from "../paths";
 import type { Attacked, AttackedStorage, ObjectInfo, StorageFact } from "../storage";
 import { gcsAddressOf, type GcsLocation } from "./gcsAddress";
-import { ANSWER_FIELDS, BUCKET_FIELDS, PAGE_FIELDS, VERSION_PAGE_FIELDS } from "./gcsAnswer";
+import { BUCKET_FIELDS, INFO_FIELDS, PAGE_FIELDS, VERSION_PAGE_FIELDS } from "./gcsAnswer";
 import { type GcsObject, type ObjectPage, parseObject, parseObjectPage, parseVersioning } from "./gcsAnswer";
 import { GcsAttacks, withReturned } from "./gcsAttack";
 import { explanationOf, gcsError, type GcsFacts } from "./gcsFailure";
@@ -66,8 +67,8 @@ export class GcsStorage extends ObjectStorage<ObjectPage> implements AttackedSto
     checkPath(path);
     const object = await this.#find(path);
     if (object === null) return null;
-    const { generation: version, modifiedAtMs, sizeBytes } = object;
-    return { path, type: "file", sizeBytes, modifiedAtMs, version };
+    const { generation: version, lockedUntilMs, modifiedAtMs, sizeBytes } = object;
+    return { path, type: "file", sizeBytes, modifiedAtMs, version, ...given({ lockedUntilMs }) };
   }
 
   /**
@@ -165,7 +166,7 @@ export class GcsStorage extends ObjectStorage<ObjectPage> implements AttackedSto
   async #find(path: string): Promise<GcsObject | null> {
     const key = this.keys.keyOf(path);
     const doing = `get info of '${this.keys.nameOf(path)}'`;
-    const request: StoreRequest = { method: "GET", key, path, query: { fields: ANSWER_FIELDS }, doing };
+    const request: StoreRequest = { method: "GET", key, path, query: { fields: INFO_FIELDS }, doing };
     const ask = (): Promise<GcsObject> =>
       this.http.exchangeText(request, (text, facts) => parseObject(text, key, facts));
     return nullOn(this.orMissing(path, doing, ask), "fileMissing");

@@ -10,7 +10,7 @@ import { joinPath } from "../paths";
 import { asked, type Verdict } from "../space";
 import type { Attacked, Storage, StorageFact } from "../storage";
 import { secondOf } from "./objectVersions";
-import { DENIED } from "./probeFacts";
+import { DENIED, judgeRefusal, NEVER_WRITTEN } from "./probeFacts";
 import { headerOf, readText, type StoreAnswer, type StoreHttp, type StoreRequest } from "./storeHttp";
 import type { RequestFacts } from "./transportFailure";
 
@@ -31,8 +31,8 @@ export interface Stolen {
   readonly key: string;
   readonly content: Measure;
   readonly versionId: string;
-  /** Until when the service protects this version; null without a lock. */
-  readonly lockedUntilMs: number | null;
+  /** End of the version's lock; absent if it shows none. */
+  readonly lockedUntilMs?: number;
 }
 
 /** What the service says about an object. */
@@ -40,13 +40,21 @@ export interface Looked extends Pick<Stolen, "versionId" | "lockedUntilMs"> {
   readonly answer: Pick<StoreAnswer, "headers">;
 }
 
+/** Outcome of an attack on a file. */
+export interface Attempt extends Verdict {
+  /** The service refused to destroy the good version. */
+  readonly isKept?: true;
+}
+
 /** How a thief attacks one kind of service. */
 export interface StoreAttacks {
   look(file: Pick<Stolen, "key">): Promise<Looked>;
+  /** Asks for the deletion of a version; the status of the answer. */
+  destroy(version: Pick<Stolen, "key" | "versionId">): Promise<number>;
   /** Why nothing comes back from a bucket that shows no versions. */
   readonly withoutVersions: string;
   /** One round after the other; in each, every file is attacked in one way. */
-  readonly rounds: readonly (readonly (readonly [name: string, attack: (file: Stolen) => Promise<Verdict>])[])[];
+  readonly rounds: readonly (readonly (readonly [name: string, attack: (file: Stolen) => Promise<Attempt>])[])[];
   /** Attacks on the bucket. */
   readonly settings: readonly (readonly [name: string, attack: (files: readonly Stolen[]) => Promise<Verdict>])[];
   /** Has the service bring a version back; its id then, or null if the service has it no more. @throws access */
@@ -61,6 +69,8 @@ const PAUSE_MS = 2500;
 const ANSWERS = [...DENIED, 400, 404, 405, 409, 411, 412, 501];
 /** Refused while it is read: no service carries it out. */
 export const NO_XML = "<Attack";
+/** Nothing was refused: an earlier attack has removed the version. */
+const NOT_FOUND = 404;
 /** The worst first. */
 const VERDICTS: readonly Verdict["verdict"][] = ["fail", "warn", "ok", "skip"];
 const NAMES_MAX = 3;
@@ -97,11 +107,10 @@ export function undoable(status: number, what: string): Verdict {
 }
 
 /** An attack that nothing undoes. */
-export function judged(status: number, what: string): Verdict {
+export function judged(status: number, what: string): Attempt {
   if (status < 300) return { verdict: "fail", text: `this key ${what}` };
-  return DENIED.includes(status)
-    ? { verdict: "ok", text: "the service refuses it" }
-    : { verdict: "ok", text: `the service refuses it: [${status}]` };
+  const text = DENIED.includes(status) ? "the service refuses it" : `the service refuses it: [${status}]`;
+  return { verdict: "ok", text, ...(status === NOT_FOUND ? {} : { isKept: true }) };
 }
 
 class Attack {
@@ -110,6 +119,8 @@ class Attack {
   readonly #attacks: StoreAttacks;
   #files: readonly Stolen[] = [];
   #seenAtMs = 0;
+  /** Files whose good version the service refused to destroy. */
+  readonly #kept: Stolen[] = [];
   /** What a restore would get; null if this key gets nothing. */
   #past: Storage | null = null;
 
@@ -127,6 +138,7 @@ class Attack {
     await this.#target.clock.sleep(PAUSE_MS, this.#target.signal);
     for (const round of rounds) await this.#onFiles(round);
     for (const [name, attack] of settings) await this.#try(name, () => attack(this.#files));
+    if (this.#kept.length > 0) await this.#try("protection", () => this.#protection());
     await this.#try("past", () => this.#compare());
     return { past: this.#past, facts: this.#facts };
   }
@@ -136,13 +148,28 @@ class Attack {
     for (const [index, [name, attack]] of attacks.entries()) {
       await this.#try(name, async () => {
         const results: Verdict[] = [];
-        for (const [position, file] of this.#files.entries())
-          if (position % attacks.length === index) results.push(await attack(file));
+        for (const [position, file] of this.#files.entries()) {
+          if (position % attacks.length !== index) continue;
+          const { isKept, ...result } = await attack(file);
+          if (isKept === true) this.#kept.push(file);
+          results.push(result);
+        }
         const worst = VERDICTS.flatMap((verdict) => results.filter((result) => result.verdict === verdict))[0];
         assert(worst !== undefined, "an attack needs more files");
         return worst;
       });
     }
+  }
+
+  #protection(): Promise<Verdict> {
+    const [first] = this.#kept;
+    assert(first !== undefined, "no version was kept");
+    const missing = { key: joinPath(this.#target.prefix, NEVER_WRITTEN), versionId: first.versionId };
+    return judgeRefusal({
+      destroyMissing: () => this.#attacks.destroy(missing),
+      locks: this.#kept.map(({ lockedUntilMs }) => lockedUntilMs),
+      nowMs: this.#seenAtMs,
+    });
   }
 
   async #try(name: string, work: () => Promise<Verdict>): Promise<void> {
@@ -154,10 +181,10 @@ class Attack {
     const files: Stolen[] = [];
     for await (const { modifiedAtMs, path } of storage.list("", { recursive: true })) {
       const key = joinPath(prefix, path);
-      const { answer, lockedUntilMs, versionId } = await this.#attacks.look({ key });
+      const { answer, ...version } = await this.#attacks.look({ key });
       // The service's clock decides what was before.
       this.#seenAtMs = Math.max(this.#seenAtMs, modifiedAtMs, Date.parse(headerOf(answer, "date") ?? "") || 0);
-      files.push({ path, key, content: await measure(await storage.read(path)), versionId, lockedUntilMs });
+      files.push({ path, key, content: await measure(await storage.read(path)), ...version });
     }
     this.#files = files.sort((left, right) => (left.path < right.path ? -1 : 1));
   }

@@ -1,5 +1,7 @@
 /** Versions of objects, as listings show them. */
+import type { ObjectInfo } from "../storage";
 import type { KeyPrefix, ListedKey, ListedPage } from "./keyPrefix";
+import { headerOf, type StoreAnswer } from "./storeHttp";
 
 /** One state of an object, also "deleted". */
 export interface ListedVersion extends ListedKey {
@@ -51,6 +53,12 @@ export async function* completeKeys<O extends ListedKey>(
     const versions = keys.filter((key) => key !== last).flatMap((key) => versionsOf(byKey.get(key) ?? []));
     yield { versions, folders, next };
   }
+}
+
+/** The lock that an answer about an object shows in this header. */
+export function lockOf(answer: Pick<StoreAnswer, "headers">, header: string): Pick<ObjectInfo, "lockedUntilMs"> {
+  const lockedUntilMs = Date.parse(headerOf(answer, header) ?? "");
+  return Number.isNaN(lockedUntilMs) ? {} : { lockedUntilMs };
 }
 
 /** The unit in which versions are compared with a target time, as in stock. */

@@ -58,6 +58,40 @@ export async function probeClock(
   return { verdict: seconds > SKEW_SECONDS_MAX ? "fail" : seconds > SKEW_SECONDS_GOOD ? "warn" : "ok", text };
 }
 
+/** A version that a service did not delete when it was asked to. */
+export interface Refusal {
+  /** Asks to delete a version of an object that does not exist; the status of the answer. */
+  destroyMissing(): Promise<number>;
+  /** Ends of the locks that the refused versions show. */
+  readonly locks: readonly (number | undefined)[];
+  readonly nowMs: number;
+}
+
+/**
+ * What a refused deletion proves. A key without the right is refused also where nothing is locked; a lock of the
+ * version stays with it. A rule of the bucket is no proof: it ends, or somebody changes it.
+ */
+export async function judgeRefusal({ destroyMissing, locks, nowMs }: Refusal): Promise<Verdict> {
+  if (DENIED.includes(await destroyMissing()))
+    return { verdict: "ok", text: "versions are kept, and this key has no right to delete them" };
+  const untilMs = Math.min(...locks.map((lock) => lock ?? 0));
+  if (untilMs <= nowMs) return { verdict: "fail", text: UNPROVEN };
+  const until = `${new Date(untilMs).toISOString().slice(0, 19)}Z`;
+  const text = `this key may delete versions, but new ones show a lock until ${until}`;
+  return { verdict: "ok", text, lockedForMs: untilMs - nowMs };
+}
+
+const UNPROVEN =
+  "this key may delete versions: only a rule of the bucket refuses it now, and the versions show no lock of their own, so a thief waits or changes the rule; use a key without that right, or lock each version and let the key read locks";
+
+/** Facts of `doctor` name a danger, and do not fail it. */
+export function asDanger(fact: Verdict): Verdict {
+  return fact.verdict === "fail" ? { ...fact, verdict: "warn" } : fact;
+}
+
+/** Path of an object that no probe and no attack writes. */
+export const NEVER_WRITTEN = "never-written";
+
 interface ListingProbe<P> {
   /** Stores an object, at this path in the probe's directory. */
   put(path: string): Promise<unknown>;

@@ -7,6 +7,9 @@ import { malformed, parseDocument, requirePrefix } from "../objectStore/malforme
 import { type ListedVersion, secondOf, type VersionPage } from "../objectStore/objectVersions";
 import { findText, type XmlElement } from "../objectStore/xml";
 
+/** Header with the end of a version's lock, for keys that may read it (`s3:GetObjectRetention`). */
+export const LOCK_HEADER = "x-amz-object-lock-retain-until-date";
+
 export interface DeleteResult {
   readonly deleted: readonly string[];
   readonly refused: readonly string[];

@@ -5,14 +5,14 @@ import { fail, isError } from "../../base/errors";
 import { attackStore } from "../objectStore/attack";
 import { ObjectStorage, type ObjectStorageDeps, type ObjectStorageOptions } from "../objectStore/objectStorage";
 import { PastStorage } from "../objectStore/past";
-import { pathPages, type VersionPage } from "../objectStore/objectVersions";
+import { lockOf, pathPages, type VersionPage } from "../objectStore/objectVersions";
 import { eachPage } from "../objectStore/pages";
 import { lostUpload, uploadAgain } from "../objectStore/partUpload";
 import { holdsBytes } from "../objectStore/rangedRead";
 import { checkPath } from "../paths";
 import type { Attacked, AttackedStorage, ObjectInfo, StorageFact } from "../storage";
 import { addressOf, type S3Location } from "./address";
-import { parseDeleteResult, parseListPage, parseVersioning, parseVersionPage } from "./answer";
+import { LOCK_HEADER, parseDeleteResult, parseListPage, parseVersioning, parseVersionPage } from "./answer";
 import { S3Attacks } from "./s3Attack";
 import { bodyOf, headerOf, readText, S3Http, type S3Request } from "./http";
 import { upload } from "./multipart";
@@ -87,7 +87,7 @@ export class S3Storage extends ObjectStorage<ListedPage> implements AttackedStor
     const sizeBytes = Number(headerOf(head, "content-length"));
     const modifiedAtMs = Date.parse(headerOf(head, "last-modified") ?? "");
     if (head.status < 300 && version !== undefined && Number.isSafeInteger(sizeBytes) && !Number.isNaN(modifiedAtMs))
-      return { path, type: "file", sizeBytes, modifiedAtMs, version };
+      return { path, type: "file", sizeBytes, modifiedAtMs, version, ...lockOf(head, LOCK_HEADER) };
     // An answer to HEAD has no body.
     return this.statListed(path, doing);
   }

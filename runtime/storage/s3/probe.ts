@@ -5,10 +5,20 @@
  */
 import type { ListedPage } from "../objectStore/keyPrefix";
 import { utf8 } from "../../base/bytes";
-import { DENIED, probeClock, probePages, type StoreProbe, tlsFact } from "../objectStore/probeFacts";
+import { lockOf } from "../objectStore/objectVersions";
+import {
+  asDanger,
+  DENIED,
+  judgeRefusal,
+  NEVER_WRITTEN,
+  probeClock,
+  probePages,
+  type StoreProbe,
+  tlsFact,
+} from "../objectStore/probeFacts";
 import { asked, type Verdict } from "../space";
 import type { StorageFact } from "../storage";
-import { parseListPage, parseUploadId } from "./answer";
+import { LOCK_HEADER, parseListPage, parseUploadId } from "./answer";
 import { bodyOf, headerOf, type S3Answer, type S3Http, type S3Request } from "./http";
 
 export interface ProbeTarget extends StoreProbe {
@@ -104,21 +114,29 @@ async function probeVersions(target: ProbeTarget): Promise<Verdict> {
   if (version === undefined || version === "null" || version === "") {
     return { verdict: "warn", text: "the bucket keeps no versions: this key can delete or overwrite data permanently" };
   }
-  const request: S3Request = {
-    method: "DELETE",
-    key: `${prefix}/version`,
-    query: { versionId: version },
-    expected: [...DENIED, 400, 405, 501],
-    doing: `delete a version of '${name}'`,
+  const destroy = async (path: string, headers: Readonly<Record<string, string>> = {}): Promise<number> => {
+    const request: S3Request = {
+      method: "DELETE",
+      key: `${prefix}/${path}`,
+      query: { versionId: version },
+      headers,
+      expected: [...DENIED, 400, 404, 405, 501],
+      doing: `delete a version of '${name}'`,
+    };
+    return (await http.exchangeHead(request)).status;
   };
-  const { status } = await http.exchangeHead(request);
-  if (status < 300)
+  const head = await http.exchangeHead({ method: "HEAD", key: `${prefix}/version`, doing: `get info of '${name}'` });
+  const { lockedUntilMs } = lockOf(head, LOCK_HEADER);
+  const status = await destroy("version");
+  if (status >= 300 && !DENIED.includes(status))
+    return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
+  if (status < 300 || (await destroy("version", { "x-amz-bypass-governance-retention": "true" })) < 300)
     return {
       verdict: "warn",
       text: "this key can delete versions: a thief of the key can destroy every backup; use a key without that right",
     };
-  if (DENIED.includes(status)) return { verdict: "ok", text: "versions are kept, and this key cannot delete them" };
-  return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
+  const refusal = { destroyMissing: () => destroy(NEVER_WRITTEN), locks: [lockedUntilMs], nowMs: target.clock.nowMs() };
+  return asDanger(await judgeRefusal(refusal));
 }
 
 function put({ http, name, prefix }: ProbeTarget, path: string): Promise<S3Answer> {

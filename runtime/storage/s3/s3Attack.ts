@@ -1,6 +1,7 @@
 /** What a thief with this key would do to a bucket of an S3 service. The engine is objectStore/attack.ts. */
 import type { Random } from "../../base/random";
 import {
+  type Attempt,
   type AttackTarget,
   judged,
   type Looked,
@@ -10,10 +11,11 @@ import {
   type StoreAttacks,
   undoable,
 } from "../objectStore/attack";
+import { lockOf } from "../objectStore/objectVersions";
 import { DENIED } from "../objectStore/probeFacts";
 import { escapeXml } from "../objectStore/xml";
 import type { Verdict } from "../space";
-import { parseDeleteResult, parseUploadId } from "./answer";
+import { LOCK_HEADER, parseDeleteResult, parseUploadId } from "./answer";
 import { bodyOf, headerOf, type S3Answer, type S3Http, type S3Request } from "./http";
 
 const MINUTE_MS = 60_000;
@@ -41,7 +43,7 @@ export class S3Attacks implements StoreAttacks {
         ["batch", (file) => this.#batch(file, false)],
       ],
       [
-        ["delete-version", (file) => this.#deleteVersion(file, {})],
+        ["delete-version", (file) => this.#deleteVersion(file)],
         ["batch-version", (file) => this.#batch(file, true)],
         ["bypass", (file) => this.#bypass(file)],
         ["retention", (file) => this.#shorten(file)],
@@ -53,9 +55,8 @@ export class S3Attacks implements StoreAttacks {
   async look({ key }: Pick<Stolen, "key">): Promise<Looked> {
     const answer = await this.#ask({ method: "HEAD", key });
     const id = headerOf(answer, "x-amz-version-id") ?? "";
-    const until = Date.parse(headerOf(answer, "x-amz-object-lock-retain-until-date") ?? "");
     this.#seenAtMs = Math.max(this.#seenAtMs, Date.parse(headerOf(answer, "date") ?? "") || 0);
-    return { answer, versionId: id === "null" ? "" : id, lockedUntilMs: Number.isNaN(until) ? null : until };
+    return { answer, versionId: id === "null" ? "" : id, ...lockOf(answer, LOCK_HEADER) };
   }
 
   #ask(request: Omit<S3Request, "doing" | "path">): Promise<S3Answer & { readonly text: string }> {
@@ -92,33 +93,39 @@ export class S3Attacks implements StoreAttacks {
     return { verdict: "ok", text: `the service refuses an empty upload: [${ended.status}]` };
   }
 
-  async #batch({ key, versionId }: Stolen, withVersion: boolean): Promise<Verdict> {
+  async #batch({ key, versionId }: Stolen, withVersion: boolean): Promise<Attempt> {
     const version = withVersion ? `<VersionId>${escapeXml(versionId)}</VersionId>` : "";
     const text = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet><Object><Key>${escapeXml(key)}</Key>${version}</Object></Delete>`;
     const request = { method: "POST", query: { delete: "" }, body: bodyOf(Buffer.from(text), true) } as const;
     const answer = await this.#ask(request);
     const facts = this.#http.factsOf({ ...request, doing: "remove objects" });
     const isRefused = answer.status >= 300 || parseDeleteResult(answer.text, facts).refused.length > 0;
-    if (isRefused) return { verdict: "ok", text: "the service refuses it" };
+    if (isRefused) return { verdict: "ok", text: "the service refuses it", ...(withVersion ? { isKept: true } : {}) };
     return withVersion
       ? { verdict: "fail", text: "this key deletes versions in batches: a thief destroys every backup" }
       : { verdict: "ok", text: "the key hides objects in batches, as expiry needs it" };
   }
 
-  async #deleteVersion({ key, versionId }: Stolen, headers: Readonly<Record<string, string>>): Promise<Verdict> {
-    const answer = await this.#ask({ method: "DELETE", key, query: { versionId }, headers });
-    return judged(answer.status, "deletes versions: a thief destroys every backup");
+  async destroy(
+    { key, versionId }: Pick<Stolen, "key" | "versionId">,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<number> {
+    return (await this.#ask({ method: "DELETE", key, query: { versionId }, headers })).status;
+  }
+
+  async #deleteVersion(file: Stolen, headers: Readonly<Record<string, string>> = {}): Promise<Attempt> {
+    return judged(await this.destroy(file, headers), "deletes versions: a thief destroys every backup");
   }
 
   /** A key that may not read locks, as a writer's at Amazon, does not see them: it is tried on any file. */
-  async #bypass(file: Stolen): Promise<Verdict> {
+  async #bypass(file: Stolen): Promise<Attempt> {
     const verdict = await this.#deleteVersion(file, { "x-amz-bypass-governance-retention": "true" });
-    return verdict.verdict === "fail" && file.lockedUntilMs !== null
+    return verdict.verdict === "fail" && file.lockedUntilMs !== undefined
       ? { verdict: "fail", text: "this key ends locks: a thief destroys every backup" }
       : verdict;
   }
 
-  async #shorten({ key, lockedUntilMs, versionId }: Stolen): Promise<Verdict> {
+  async #shorten({ key, lockedUntilMs, versionId }: Stolen): Promise<Attempt> {
     const until = new Date(this.#seenAtMs + MINUTE_MS).toISOString();
     const text = `<Retention xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Mode>GOVERNANCE</Mode><RetainUntilDate>${until}</RetainUntilDate></Retention>`;
     const request = {
@@ -129,7 +136,7 @@ export class S3Attacks implements StoreAttacks {
       body: bodyOf(Buffer.from(text), true),
     } as const;
     const { status } = await this.#ask(request);
-    return status < 300 && lockedUntilMs === null
+    return status < 300 && lockedUntilMs === undefined
       ? { verdict: "warn", text: "the key may change locks; the file showed none" }
       : judged(status, "shortens locks: a thief waits for their end");
   }

@@ -8,6 +8,7 @@ import { COMMON_LIES, type Lie } from "./lyingS3";
 import { content, type DoubleAnswer, type DoubleRequest } from "./s3Double";
 
 const BUCKET = "backups";
+const DAY_MS = 24 * 60 * 60 * 1000;
 const CREATED_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
 const HTML = "<html><body>Sign in</body></html>";
 const md5 = (bytes: Uint8Array): string => createHash("md5").update(bytes).digest("base64");
@@ -32,6 +33,8 @@ export interface HonestGcsOptions {
   /** Rights of the key beyond those of roles/storage.objectUser. */
   readonly permissions?: readonly string[];
   readonly mayRestore?: boolean;
+  /** Refuses deletions: `shown` by the retention of each object for a day, or by a hold that shows no end. */
+  readonly retention?: "shown" | "hidden";
   readonly nowMs?: () => number;
 }
 
@@ -112,11 +115,12 @@ export class HonestGcs {
     const object = this.#find(key, generation);
     if (object === undefined) return noObject(key, query.get("alt") === "media");
     if (request.method === "DELETE") {
+      if (generation !== null && this.#options.retention !== undefined) return refused(403, "retentionPolicyNotMet");
       if (generation === null) this.remove(key);
       else this.#removeGeneration(key, generation);
       return { status: 204 };
     }
-    if (query.get("alt") !== "media") return json(resource(key, object));
+    if (query.get("alt") !== "media") return json({ ...resource(key, object), ...this.#retentionOf(object) });
     const answer = content(request, object.bytes);
     return { ...answer, headers: { ...answer.headers, etag: `"${object.generation}"` } };
   }
@@ -180,6 +184,11 @@ export class HonestGcs {
     const live = this.objects.get(key);
     if (generation === null || live?.generation === generation) return live;
     return this.#ended.find(([name, object]) => name === key && object.generation === generation)?.[1];
+  }
+
+  #retentionOf({ createdMs }: StoredObject): { readonly retentionExpirationTime?: string } {
+    if (this.#options.retention !== "shown") return {};
+    return { retentionExpirationTime: new Date(createdMs + DAY_MS).toISOString() };
   }
 
   #bucket(): DoubleAnswer {

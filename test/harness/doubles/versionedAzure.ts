@@ -27,6 +27,8 @@ export interface AccountOptions {
   readonly permanentDelete?: boolean;
   /** What locks each new version for a day. */
   readonly policy?: "unlocked" | "locked" | null;
+  /** A rule of the container refuses deletions of versions, which show no policy of their own. */
+  readonly isHeld?: boolean;
   /** Entries in a page. */
   readonly pageSize?: number;
 }
@@ -42,7 +44,14 @@ export class VersionedAzure {
   #writeCount = 0;
 
   constructor(options: AccountOptions) {
-    const more = { versioning: true, softDelete: true, permanentDelete: false, policy: null, pageSize: 5000 };
+    const more = {
+      versioning: true,
+      softDelete: true,
+      permanentDelete: false,
+      policy: null,
+      isHeld: false,
+      pageSize: 5000,
+    };
     this.#options = { ...more, ...options };
   }
 
@@ -152,7 +161,7 @@ export class VersionedAzure {
     const version = this.#find(key, id);
     if (version === undefined || version.isSoftDeleted !== isPermanent) return refused(404, "BlobNotFound");
     if (version.isCurrent) return refused(403, "OperationNotAllowedOnRootBlob");
-    if (version.policy !== null) return refused(409, "BlobImmutableDueToPolicy");
+    if (version.policy !== null || this.#options.isHeld) return refused(409, "BlobImmutableDueToPolicy");
     if (isPermanent && !this.#options.permanentDelete) return refused(409, "PermanentDeleteNotEnabled");
     if (this.#options.softDelete && !isPermanent) version.isSoftDeleted = true;
     else

@@ -84,6 +84,24 @@ describe("the screen", () => {
     );
   });
 
+  // claim: docs/drills-attack.md: status compares the lock that an attack drill relied on with the age of each backup
+  test("of backups that are older than the lock that an attack drill relied on", async () => {
+    for (const repo of repos)
+      await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
+    const drill = { ...DRILL, pick: "attack", ok: true, failures: [], rtoMs: null, endedAtS: NOW_S } as const;
+    const locked = (repo: number, days: number): DrillRecord => {
+      const id = `20261120-0${repo}0000Z-1a2b3c4d`;
+      return { ...drill, id, repo, lockedForS: days * 86_400 };
+    };
+    for (const [index, repo] of repos.entries())
+      await saveDrill([repo], temporaryFolder(), locked(index + 1, index === 0 ? 2 : 30), testContext());
+    const report = await collectStatus(inputOf());
+    expect(report.repos.map(({ troubles }) => troubles.map(({ message }) => message))).toEqual([
+      [expect.stringContaining("files are locked for 2 days, and 1 of 2 backups are older")],
+      [],
+    ]);
+  });
+
   test("of two repositories with the same content", async () => {
     for (const repo of repos)
       await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });

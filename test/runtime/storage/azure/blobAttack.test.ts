@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => double.stop());
 
-const REAL = "repo/backup/demo/backup.info";
+const REAL = "repo/backup/demo/20261101-020000F/kept";
 const attackWith = async (options: Omit<AccountOptions, "nowMs">): Promise<DrillRecord> => {
   const ctx = patient(1);
   const account = new VersionedAzure({ nowMs: () => ctx.clock.nowMs(), ...options });
@@ -31,7 +31,7 @@ const attackWith = async (options: Omit<AccountOptions, "nowMs">): Promise<Drill
   expect(outside).toEqual([]);
   const left: string[] = [];
   for await (const { path } of storage.list("", { recursive: true })) left.push(path);
-  expect(left).toEqual(["backup/demo/backup.info"]);
+  expect(left).toEqual(["backup/demo/20261101-020000F/kept"]);
   await storage.close();
   return record;
 };
@@ -46,9 +46,12 @@ const UNDONE = {
   unlock: "ok",
   permanent: "ok",
   "soft-delete": "ok",
+  protection: "ok",
   past: "ok",
   restore: "ok",
 };
+
+const { protection: _, ...WITHOUT_REFUSALS } = UNDONE;
 
 test("by the writer's signature that AzureRepository makes is undone, with soft delete and without", async () => {
   for (const softDelete of [true, false]) {
@@ -62,7 +65,7 @@ describe("by a key that deletes versions", () => {
     const record = await attackWith({ rights: SAS_PERMISSIONS.recovery });
     expect([record.failures, verdictsOf(record)]).toEqual([
       [],
-      { ...UNDONE, "delete-version": "warning", unlock: "warning", permanent: "warning" },
+      { ...WITHOUT_REFUSALS, "delete-version": "warning", unlock: "warning", permanent: "warning" },
     ]);
     expect(textOf(record, "delete-version")).toContain("use a signature of the container with the rights racwdl");
     expect(textOf(record, "past")).toMatch(
@@ -87,6 +90,12 @@ describe("by a key that deletes versions", () => {
       const record = await attackWith({ rights: SAS_PERMISSIONS.recovery, softDelete: false, policy });
       expect([record.failures, verdictsOf(record)]).toEqual([[], UNDONE]);
     }
+  });
+
+  test("fails if a rule of the container alone refuses: the versions show no policy", async () => {
+    const record = await attackWith({ rights: SAS_PERMISSIONS.recovery, softDelete: false, isHeld: true });
+    expect(record.failures.map(({ where }) => where)).toEqual(["attack:protection"]);
+    expect(textOf(record, "protection")).toContain("the versions show no lock of their own");
   });
 
   test("that may not write cannot show what soft delete keeps", async () => {

@@ -231,29 +231,48 @@ test.each([
   [
     "a key without the right to",
     refused(403, "AuthorizationPermissionMismatch"),
-    "ok: versions are kept, and this key",
+    "ok: versions are kept, and this key has no right",
   ],
-  ["nobody, while a policy keeps them,", refused(409, "BlobImmutableDueToPolicy"), "ok: versions are kept and locked"],
+  [
+    "nobody, while it shows a policy,",
+    refused(409, "BlobImmutableDueToPolicy"),
+    "ok: this key may delete versions, but new ones show a lock until 2099-01-01T00:00:00Z",
+    "Thu, 01 Jan 2099 00:00:00 GMT",
+  ],
+  [
+    "nobody, while a rule of the container keeps it,",
+    refused(409, "BlobImmutableDueToPolicy"),
+    "warn: this key may delete versions: only a rule",
+  ],
   ["the account's key", { status: 202 }, "warn: this key can delete versions"],
   ["a request that is not understood", refused(400, "InvalidQueryParameterValue"), "skip: the service answers 400"],
-])("a probe says what %s does to a version that is no longer current", async (_who, answer, expected) => {
-  const container = new HonestAzure();
-  let written = 0;
-  const deleted: (string | null)[] = [];
-  double.answering((request) => {
-    const { pathname, searchParams } = new URL(request.url, "http://a");
-    const version = searchParams.get("versionid");
-    if (version !== null) deleted.push(version);
-    if (version !== null) return answer;
-    const honest = container.answer(request);
-    if (request.method !== "PUT" || !pathname.endsWith("/scratch/version")) return honest;
-    return { ...honest, headers: { ...honest.headers, "x-ms-version-id": `2026-11-20T06:40:0${++written}.0000000Z` } };
-  });
-  const fact = (await open().probe("scratch")).find(({ name }) => name === "versions");
-  expect(`${fact?.verdict}: ${fact?.text}`).toContain(expected);
-  expect(deleted).toEqual(["2026-11-20T06:40:01.0000000Z"]);
-  expect(written).toBe(2);
-});
+])(
+  "a probe says what %s does to a version that is no longer current",
+  async (_who, answer, expected, until?: string) => {
+    const container = new HonestAzure();
+    let written = 0;
+    const deleted: (string | null)[] = [];
+    double.answering((request) => {
+      const { pathname, searchParams } = new URL(request.url, "http://a");
+      const version = searchParams.get("versionid");
+      if (version !== null && request.method === "HEAD")
+        return { status: 200, headers: until === undefined ? {} : { "x-ms-immutability-policy-until-date": until } };
+      if (pathname.endsWith("/never-written") && answer.status === 409) return refused(404, "BlobNotFound");
+      if (version !== null) deleted.push(version);
+      if (version !== null) return answer;
+      const honest = container.answer(request);
+      if (request.method !== "PUT" || !pathname.endsWith("/scratch/version")) return honest;
+      return {
+        ...honest,
+        headers: { ...honest.headers, "x-ms-version-id": `2026-11-20T06:40:0${++written}.0000000Z` },
+      };
+    });
+    const fact = (await open().probe("scratch")).find(({ name }) => name === "versions");
+    expect(`${fact?.verdict}: ${fact?.text}`).toContain(expected);
+    expect([...new Set(deleted)]).toEqual(["2026-11-20T06:40:01.0000000Z"]);
+    expect(written).toBe(2);
+  },
+);
 
 // claim: docs/azure.md: a machine's managed identity gives tokens, which are renewed (simulated metadata service)
 test("a managed identity's token is fetched, sent and, when refused, replaced; no message repeats it", async () => {

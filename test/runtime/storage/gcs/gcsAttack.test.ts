@@ -18,7 +18,7 @@ afterAll(() => double.stop());
 const attackWith = async (options: HonestGcsOptions): Promise<DrillRecord> => {
   const ctx = patient(1);
   const bucket = new HonestGcs({ nowMs: () => ctx.clock.nowMs(), ...options });
-  bucket.put("repo/backup/demo/backup.info", Buffer.from("real"));
+  bucket.put("repo/backup/demo/20261101-020000F/kept", Buffer.from("real"));
   double.answering((request) => bucket.answer(request));
   const storage = openGcs(double, { path: "/repo" }, { clock: ctx.clock });
   const record = await makeAttack([repository(2, { storage })], ctx);
@@ -26,7 +26,7 @@ const attackWith = async (options: HonestGcsOptions): Promise<DrillRecord> => {
     ({ method, url }) => method !== "GET" && !decodeURIComponent(url).includes("repo/pgbackstop/demo/attack/"),
   );
   expect(outside).toEqual([]);
-  expect([...bucket.objects.keys()]).toEqual(["repo/backup/demo/backup.info"]);
+  expect([...bucket.objects.keys()]).toEqual(["repo/backup/demo/20261101-020000F/kept"]);
   await storage.close();
   return record;
 };
@@ -58,6 +58,14 @@ test("fails without soft delete, and says what to do: versions do not protect", 
     expect(verdictsOf(record)).toMatchObject({ past: "failed", restore: "failed" });
     expect(textOf(record, "past")).toContain("switch on soft delete of the bucket for 7 days or more");
   }
+});
+
+test("is refused by retention that each object shows; a refusal that shows no end is no protection", async () => {
+  const shown = await attackWith({ retention: "shown" });
+  expect([shown.failures, verdictsOf(shown)]).toEqual([[], { ...UNDONE, protection: "ok" }]);
+  expect(shown.lockedForS).toBeGreaterThan(86_000);
+  const hidden = await attackWith({ retention: "hidden" });
+  expect(hidden.failures.map(({ where }) => where)).toEqual(["attack:protection"]);
 });
 
 test("fails if the key may switch soft delete off, or give itself the right", async () => {

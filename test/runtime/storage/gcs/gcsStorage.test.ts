@@ -381,22 +381,37 @@ test("a probe finds a service that ignores conditions or tokens of pages", async
 
 // claim: docs/gcs.md: `doctor` says whether versions are kept and the key can delete them (simulated service)
 test.each([
-  ["a key without the right to", refused(403, "forbidden"), "ok: versions are kept, and this key cannot"],
-  ["nobody, while a policy keeps them,", refused(403, "retentionPolicyNotMet"), "ok: versions are kept and locked"],
+  ["a key without the right to", refused(403, "forbidden"), "ok: versions are kept, and this key has no right"],
+  [
+    "nobody, while it shows its retention,",
+    refused(403, "retentionPolicyNotMet"),
+    "ok: this key may delete versions, but new ones show a lock until 2099-01-01T00:00:00Z",
+    "2099-01-01T00:00:00Z",
+  ],
+  [
+    "nobody, while a hold keeps it,",
+    refused(403, "retentionPolicyNotMet"),
+    "warn: this key may delete versions: only a rule",
+  ],
   ["a writer's key", { status: 204 }, "warn: this key can delete versions, as every key can that may overwrite"],
   ["a request that is not understood", refused(400, "invalid"), "skip: the service answers 400"],
-])("a probe says what %s does to a version that is no longer current", async (_who, answer, expected) => {
-  const bucket = new HonestGcs();
-  const deleted: (string | null)[] = [];
-  double.answering((request) => {
-    const generation = new URL(request.url, "http://a").searchParams.get("generation");
-    if (generation === null) return bucket.answer(request);
-    if (request.method === "GET") return json(resource("repo/scratch/version", { generation }));
-    deleted.push(generation);
-    return answer;
-  });
-  const fact = (await open().probe("scratch")).find(({ name }) => name === "versions");
-  expect(`${fact?.verdict}: ${fact?.text}`).toContain(expected);
-  expect(deleted).toHaveLength(1);
-  expect(deleted[0]).not.toBe(bucket.objects.get("repo/scratch/version")?.generation);
-});
+])(
+  "a probe says what %s does to a version that is no longer current",
+  async (_who, answer, expected, until?: string) => {
+    const bucket = new HonestGcs();
+    const deleted: (string | null)[] = [];
+    double.answering((request) => {
+      const generation = new URL(request.url, "http://a").searchParams.get("generation");
+      if (generation === null) return bucket.answer(request);
+      if (request.method === "GET")
+        return json({ ...resource("repo/scratch/version", { generation }), retentionExpirationTime: until });
+      const isMissing = request.url.includes("never-written");
+      if (isMissing && JSON.stringify(answer).includes("retentionPolicyNotMet")) return refused(404, "notFound");
+      deleted.push(generation);
+      return answer;
+    });
+    const fact = (await open().probe("scratch")).find(({ name }) => name === "versions");
+    expect(`${fact?.verdict}: ${fact?.text}`).toContain(expected);
+    expect(deleted[0]).not.toBe(bucket.objects.get("repo/scratch/version")?.generation);
+  },
+);
