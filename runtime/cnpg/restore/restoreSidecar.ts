@@ -41,7 +41,7 @@ function openRestore(proc: CommandProcess): Sidecar {
       ),
     ],
     // A running recovery keeps its configuration.
-    isBusy: () => isJob,
+    isFixed: isJob,
     close: async (signal) => Promise.race([gets.close(), untilAborted(signal)]),
   };
 }

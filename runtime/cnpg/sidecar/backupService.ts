@@ -7,9 +7,11 @@
  * requests for one object take one backup: a request during the run waits for it, and a later one gets the result. The
  * process ends when no request waits for it. While another pod backs up into a repository it retries, for six hours at
  * most.
+ *
+ * The service outlives a changed configuration. A running backup keeps the keys that it began with; each attempt, and
+ * each look at the repositories, takes the present ones.
  */
 import { STANDBY_MARGIN_S } from "../../archiver/gapBackup";
-import { untilAborted } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { ERRORS, fail, stockErrorName, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
@@ -25,16 +27,21 @@ import { type RequestedBackupType, backupTypeOf, readParameters } from "../opera
 import type { PluginService } from "../grpc/grpcServer";
 
 export interface BackupParts {
-  readonly repos: readonly Repository[];
   /** Name of the pod. */
   readonly instanceId: string;
-  /** `archive-timeout` */
-  readonly archiveTimeoutMs: number;
+  /** Runs `work` with the present configuration. */
+  present<T>(work: (present: PresentConfiguration) => Promise<T>): Promise<T>;
   /** Runs the program's `backup` with these additional arguments; the callback gets its errors. */
   run(args: readonly string[], signal: AbortSignal, onOutput: (text: string) => void): Promise<number>;
   isStandby(): Promise<boolean>;
-  /** Resolves when no backup runs that nobody requested. */
-  settled(): Promise<void>;
+  /** Resolves when no backup runs in this pod, or `signal` aborts. */
+  settled(signal: AbortSignal): Promise<void>;
+}
+
+interface PresentConfiguration {
+  readonly repos: readonly Repository[];
+  /** `archive-timeout` */
+  readonly archiveTimeoutMs: number;
 }
 
 interface Running {
@@ -96,31 +103,16 @@ async function takeBackup(
   uid: string,
   ctx: Context,
 ): Promise<BackupResult> {
-  const wanted = wantedBackup(request, parts.repos);
-  const repos =
-    wanted.repoIndexes === null ? parts.repos : parts.repos.filter(({ key }) => wanted.repoIndexes?.includes(key));
-  await Promise.race([parts.settled(), untilAborted(ctx.signal)]);
-  const standby = await parts.isStandby();
+  // Wrong parameters fail before any wait.
+  await parts.present(async ({ repos }) => wantedBackup(request, repos));
+  await parts.settled(ctx.signal);
+  const isStandby = await parts.isStandby();
   const endMs = ctx.clock.monotonicMs() + BUSY_MS_MAX;
   for (let attempt = 1; ; attempt++) {
     // Read for each attempt: this backup may build on the other pod's.
-    const before = await listCurrentBackups(repos);
-    const done = resultOf(before, uid, parts);
-    if (done !== null) return done;
-    const type =
-      wanted.type === "auto" ? typeByPolicy(before, wanted.fullEveryDays, ctx.clock.nowMs() / 1000) : wanted.type;
-    ctx.log.info(
-      `backup ${uid}: ${type}${wanted.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`,
-    );
-    const patience = standby ? [`--archive-timeout=${standbyTimeoutS(request, parts.archiveTimeoutMs)}`] : [];
-    const args = [
-      `--type=${type}`,
-      `--backup-standby=${standby ? "y" : "n"}`,
-      ...patience,
-      `--annotation=${BACKUP_UID_NOTE}=${uid}`,
-    ];
-    const lacking = attempt === 1 ? null : lackingOf(before, uid);
-    const { exitCode, output } = await runInto(parts, lacking ?? wanted.repoIndexes, args, ctx);
+    const step = await parts.present((present) => nextStep(parts, present, { request, uid, attempt, isStandby }, ctx));
+    if ("done" in step) return step.done;
+    const { exitCode, output } = await runInto(parts, step.repoIndexes, step.args, ctx);
     if (exitCode === 0) break;
     if (!isBusyElsewhere(exitCode, output) || ctx.clock.monotonicMs() >= endMs)
       throw fail("command", messageOf(output) || `the backup ended with code ${exitCode}`);
@@ -129,9 +121,52 @@ async function takeBackup(
     );
     await ctx.clock.sleep(BUSY_PAUSE_MS, ctx.signal);
   }
-  const result = resultOf(await listCurrentBackups(repos), uid, parts);
+  const result = await parts.present(async ({ repos }) => {
+    const { repoIndexes } = wantedBackup(request, repos);
+    return resultOf(await listCurrentBackups(chosenFrom(repos, repoIndexes)), uid, parts);
+  });
   if (result === null) throw fail("backupSetInvalid", "the backup succeeded, but not in every repository");
   return result;
+}
+
+interface Attempt {
+  readonly request: BackupRequest;
+  readonly uid: string;
+  /** From 1. */
+  readonly attempt: number;
+  readonly isStandby: boolean;
+}
+
+/** The result of an earlier run, or the next run; null as `repoIndexes` for all repositories. */
+async function nextStep(
+  parts: BackupParts,
+  { repos, archiveTimeoutMs }: PresentConfiguration,
+  { request, uid, attempt, isStandby }: Attempt,
+  ctx: Context,
+): Promise<
+  { readonly done: BackupResult } | { readonly repoIndexes: readonly number[] | null; readonly args: readonly string[] }
+> {
+  const wanted = wantedBackup(request, repos);
+  const before = await listCurrentBackups(chosenFrom(repos, wanted.repoIndexes));
+  const done = resultOf(before, uid, parts);
+  if (done !== null) return { done };
+  const isAuto = wanted.type === "auto";
+  const type = isAuto ? typeByPolicy(before, wanted.fullEveryDays, ctx.clock.nowMs() / 1000) : wanted.type;
+  ctx.log.info(
+    `backup ${uid}: ${type}${isAuto ? " by policy" : ""}, from ${isStandby ? "this standby" : "the primary"}`,
+  );
+  const args = [
+    `--type=${type}`,
+    `--backup-standby=${isStandby ? "y" : "n"}`,
+    ...(isStandby ? [`--archive-timeout=${standbyTimeoutS(request, archiveTimeoutMs)}`] : []),
+    `--annotation=${BACKUP_UID_NOTE}=${uid}`,
+  ];
+  const lacking = attempt === 1 ? null : lackingOf(before, uid);
+  return { repoIndexes: lacking ?? wanted.repoIndexes, args };
+}
+
+function chosenFrom(repos: readonly Repository[], repoIndexes: readonly number[] | null): readonly Repository[] {
+  return repos.filter(({ key }) => repoIndexes?.includes(key) !== false);
 }
 
 /** One run into all repositories, or with keys one run each; returns the worst exit code. */

@@ -1,7 +1,7 @@
 /**
  * The sidecar behind a socket that stays: a changed configuration replaces the sidecar, and no call fails in the
- * meantime. The previous one ends at a moment when no call runs; calls that come then wait for the next one. The
- * operator sees neither an error nor a restart, and PostgreSQL's archiver repeats nothing.
+ * meantime. The previous one ends at a moment when no call runs, besides one for a backup; calls that come then wait
+ * for the next one. The operator sees neither an error nor a restart, and PostgreSQL's archiver repeats nothing.
  */
 import { untilAborted } from "../../base/clock";
 import { fail } from "../../base/errors";
@@ -10,11 +10,17 @@ import type { Method, PluginService } from "../grpc/grpcServer";
 export interface Sidecar {
   /** The same services and methods in every configuration. */
   readonly services: readonly PluginService[];
-  /** True while a restart would cost more than an old configuration. */
-  isBusy(): boolean;
+  /** True if it ignores a changed configuration. */
+  readonly isFixed: boolean;
   /** Waits for running work until `signal` aborts. */
   close(signal: AbortSignal): Promise<void>;
 }
+
+/**
+ * Services that no replacement waits for, and that every sidecar shares. The heartbeat and the operator's first call
+ * need an answer at any time; a call for a backup takes hours, and its backup has its own configuration.
+ */
+const STAYING: readonly string[] = ["identity", "backup"];
 
 export class CurrentSidecar {
   readonly services: readonly PluginService[];
@@ -27,26 +33,15 @@ export class CurrentSidecar {
   constructor(first: Sidecar) {
     this.#sidecar = first;
     this.services = first.services.map((service) =>
-      // The heartbeat and the operator's first call need an answer at any time, and it depends on no configuration.
-      service.name === "identity" ? service : { name: service.name, methods: this.#methodsOf(service) },
+      STAYING.includes(service.name) ? service : { name: service.name, methods: this.#methodsOf(service) },
     );
   }
 
-  isBusy(): boolean {
-    return this.#sidecar.isBusy();
-  }
-
-  /**
-   * Puts the result of `next` in the place of the sidecar, which `next` closes. Waits until no call runs. False: it is
-   * busy, and nothing happened.
-   */
-  async replace(next: (former: Sidecar) => Promise<Sidecar>): Promise<boolean> {
+  /** Puts the result of `next` in the place of the sidecar, which `next` closes. Waits until no call runs. */
+  async replace(next: (former: Sidecar) => Promise<Sidecar>): Promise<void> {
     const release = await this.#quiet();
     try {
-      // A call may have begun something that goes on.
-      if (this.isBusy()) return false;
       this.#sidecar = await next(this.#sidecar);
-      return true;
     } finally {
       release();
     }

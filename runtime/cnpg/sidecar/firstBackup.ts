@@ -28,13 +28,15 @@ export interface FirstBackupParts {
   isStandby(): Promise<boolean>;
   /** True while a requested backup runs. */
   isBusy(): boolean;
-  /** Takes an incremental backup into one repository, or with null into all; the exit code. */
-  backup(repoIndex: number | null, signal: AbortSignal): Promise<number>;
+  /**
+   * Takes an incremental backup into one repository, or with null into all; the exit code. It outlives the loop, whose
+   * sidecar may get another configuration.
+   */
+  backup(repoIndex: number | null): Promise<number>;
 }
 
 export class FirstBackups {
   readonly #parts: FirstBackupParts;
-  #running: Promise<unknown> = Promise.resolve();
 
   constructor(parts: FirstBackupParts) {
     this.#parts = parts;
@@ -51,20 +53,13 @@ export class FirstBackups {
         if (lacking.length === 0 && unknown === 0) return;
         const isMine = !this.#parts.isBusy() && !(await this.#parts.isStandby());
         if (isMine && unknown > 0) await this.#parts.prepare();
-        const work = isMine && lacking.length > 0 ? this.#take(lacking, ctx, signal) : Promise.resolve(true);
-        this.#running = work.catch(() => {});
-        const isDone = await work;
+        const isDone = !isMine || lacking.length === 0 || (await this.#take(lacking, ctx, signal));
         pauseMs = isDone ? LOOK_MS : Math.min(pauseMs * 2, LOOK_MS_MAX);
       } catch (error) {
         ctx.log.warn(`unable to take the first backup yet: ${toBackupError(error).message}`);
         pauseMs = Math.min(pauseMs * 2, LOOK_MS_MAX);
       }
     }
-  }
-
-  /** A requested backup waits for a running one: two at a time are refused. */
-  async settled(): Promise<void> {
-    await this.#running;
   }
 
   /** An unreadable repository, or one whose stanza is another cluster's, may have one: it is checked again. */
@@ -85,7 +80,7 @@ export class FirstBackups {
     const all = repoIndexes.length === this.#parts.repos.length;
     let worst = 0;
     for (const key of all ? [null] : repoIndexes) {
-      worst = Math.max(worst, await this.#parts.backup(key, signal));
+      worst = Math.max(worst, await this.#parts.backup(key));
     }
     if (worst !== 0 && !signal.aborted) ctx.log.warn(`the first backup failed with exit code ${worst}: retrying`);
     return worst === 0;

@@ -6,17 +6,16 @@ import { access } from "../../local/nodeFiles";
 import { GetService } from "../../archiver/getService";
 import { removeLeftFiles } from "../../archiver/ownFile";
 import { WalService } from "../../archiver/walService";
-import { untilAborted } from "../../base/clock";
+import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 import type { Config } from "../../config/types";
 import type { ReportFile } from "../../operations/report/reportFields";
-import { backupService } from "./backupService";
+import { type BackupParts, backupService } from "./backupService";
 import { parseObject } from "../kubernetes/clusterObject";
 import { isCheckWanted, isHistory, requireOwnTimeline, Timelines } from "./emptyArchive";
 import { type FirstBackupParts, FirstBackups } from "./firstBackup";
-import type { PluginService } from "../grpc/grpcServer";
 import { identityService } from "../grpc/identityService";
 import type { WalArchiveRequest, WalRestoreRequest } from "../grpc/messages";
 import { MetricSource } from "./metricSource";
@@ -31,24 +30,30 @@ import { expireForever } from "./timedExpire";
 import { TimedHeal } from "./timedHeal";
 import { walService } from "./wal";
 
+/** For work in the background, at the end. */
+const LOOPS_MS = 5000;
+/** A requested backup waits for one that runs in this pod. */
+const SETTLED_LOOK_MS = 5000;
+
 /** Makes the document of the verb `report`. */
 type MakeReport = (proc: CommandProcess) => Promise<ReportFile>;
+type Backups = ReturnType<typeof backupService>;
 
 export const instanceCommand =
   (report: MakeReport): Command =>
-  (proc) =>
-    serveSidecar(proc, (current) => openInstance(current, report));
+  (proc) => {
+    const backups = openBackupService(proc);
+    return serveSidecar(proc, (current) => openInstance(current, backups, report));
+  };
 
-function openInstance(proc: CommandProcess, makeReport: MakeReport): Sidecar {
+function openInstance(proc: CommandProcess, backups: Backups, makeReport: MakeReport): Sidecar {
   const { config, ctx } = proc;
   const own = { ...ctx, signal: new AbortController().signal };
   const repos = proc.repositories();
   const timelines = new Timelines();
-  const isStandby = async (): Promise<boolean> =>
-    access(`${proc.dataDirectory}/standby.signal`).then(
-      () => true,
-      () => false,
-    );
+  const isStandby = standbyCheck(proc);
+  /** True during any backup in this container, also one that was started by hand. */
+  const isBusy = (): boolean => backups.isBusy() || proc.lockState("backup").held;
   const stanzas = new StanzaKeeper(proc, own);
   const stream = openStreaming(proc, stanzas, isStandby, own);
   const wal = new WalService(
@@ -60,7 +65,7 @@ function openInstance(proc: CommandProcess, makeReport: MakeReport): Sidecar {
   const gets = openGetServices(proc, own);
   const walSegmentSizeBytes = async (): Promise<number> => (await proc.loadControl()).walSegmentSizeBytes;
   const run = runOwn(proc);
-  const { backups, firstBackups, isBusy } = openBackups(proc, run, { isStandby, prepare: () => stanzas.prepare() });
+  const firstBackups = openFirstBackups(proc, run, { isBusy, isStandby, prepare: () => stanzas.prepare() });
   const healing = new TimedHeal({
     repos,
     mayHeal: async () => timelines.isAny() && !(await isStandby()),
@@ -83,11 +88,11 @@ function openInstance(proc: CommandProcess, makeReport: MakeReport): Sidecar {
   const loops = [
     healing.runForever(own, ending.signal),
     metrics.refreshForever(own, ending.signal),
-    firstBackups.takeThem(own, ending.signal),
-    report === null ? null : reportFullBackups(report, own, ending.signal),
+    ...(report === null ? [] : [reportFullBackups(report, own, ending.signal)]),
     serveReport(proc, () => makeReport(proc), own, ending.signal),
-    hasRetention(config) ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null,
   ];
+  const taking = firstBackups.takeThem(own, ending.signal);
+  const expiring = hasRetention(config) ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null;
   for (const name of removeLeftFiles(wal.walDirectory))
     ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
   stream?.start();
@@ -99,13 +104,20 @@ function openInstance(proc: CommandProcess, makeReport: MakeReport): Sidecar {
       backups,
       metrics.service(),
     ],
-    isBusy,
+    isFixed: false,
     close: async (signal) => {
       ending.abort(fail("term", "the sidecar is ending"));
       const closing = gets.all.map((each) => Promise.race([each.close(), untilAborted(signal)]));
-      await Promise.all([wal.close(signal), stream?.close(signal), ...closing, ...loops]);
+      // A first backup outlives a changed configuration, and releases its leases when the pod ends.
+      const ended = ctx.signal.aborted ? taking : null;
+      await Promise.all([wal.close(signal), stream?.close(signal), ...closing, endOf(loops, own), expiring, ended]);
     },
   };
+}
+
+/** Requests to a repository that is down would delay the pod's end. */
+function endOf(loops: readonly Promise<void>[], { clock }: Context): Promise<unknown> {
+  return withTimeTo(LOOPS_MS, clock, (enough) => Promise.race([Promise.all(loops), untilAborted(enough)]));
 }
 
 interface GetServices {
@@ -126,41 +138,52 @@ function openGetServices(proc: CommandProcess, own: Context): GetServices {
   };
 }
 
-interface Backups {
-  readonly backups: PluginService;
-  readonly firstBackups: FirstBackups;
-  /** True during any backup in this container, also one that was started by hand: all of them end with it. */
-  readonly isBusy: () => boolean;
+function standbyCheck({ dataDirectory }: CommandProcess): () => Promise<boolean> {
+  return async () =>
+    access(`${dataDirectory}/standby.signal`).then(
+      () => true,
+      () => false,
+    );
 }
 
-/** Requested backups and the sidecar's own first ones: each must know when the other runs. */
-function openBackups(
+/** Outlives every configuration: `proc` is the first one's process. */
+function openBackupService(proc: CommandProcess): Backups {
+  const { config, ctx } = proc;
+  const parts: BackupParts = {
+    instanceId: config.plugin.instance ?? "",
+    present: async (work) => {
+      const present = proc.reloaded();
+      try {
+        return await work({ repos: present.repositories(), archiveTimeoutMs: present.config.archive.timeoutMs });
+      } finally {
+        await present.close();
+      }
+    },
+    run: runOwn(proc),
+    isStandby: standbyCheck(proc),
+    settled: async (signal) => {
+      while (proc.lockState("backup").held) await ctx.clock.sleep(SETTLED_LOOK_MS, signal);
+    },
+  };
+  return backupService(parts, ctx);
+}
+
+function openFirstBackups(
   proc: CommandProcess,
   run: ReturnType<typeof runOwn>,
-  { isStandby, prepare }: Pick<FirstBackupParts, "isStandby" | "prepare">,
-): Backups {
+  parts: Pick<FirstBackupParts, "isBusy" | "isStandby" | "prepare">,
+): FirstBackups {
   const { config, ctx } = proc;
-  const repos = proc.repositories();
-  const isBusy = (): boolean => backups.isBusy() || proc.lockState("backup").held;
-  const firstBackups = new FirstBackups({
-    repos: config.settings.firstBackup === true ? repos : [],
+  return new FirstBackups({
+    ...parts,
+    repos: config.settings.firstBackup === true ? proc.repositories() : [],
     cluster: async () => {
       const { pgVersion: version, systemId } = await proc.loadControl();
       return { version, systemId };
     },
-    prepare,
-    isStandby,
-    isBusy,
-    backup: (repoIndex, signal) =>
-      run(["backup", "--type=incr", ...(repoIndex === null ? [] : [`--repo=${repoIndex}`])], signal, () => {}),
+    backup: (repoIndex) =>
+      run(["backup", "--type=incr", ...(repoIndex === null ? [] : [`--repo=${repoIndex}`])], ctx.signal, () => {}),
   });
-  const settled = (): Promise<void> => firstBackups.settled();
-  const { archive, plugin } = config;
-  const backups = backupService(
-    { repos, instanceId: plugin.instance ?? "", archiveTimeoutMs: archive.timeoutMs, run, isStandby, settled },
-    ctx,
-  );
-  return { backups, firstBackups, isBusy };
 }
 
 function hasRetention({ repos }: Config): boolean {

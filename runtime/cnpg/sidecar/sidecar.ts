@@ -26,13 +26,14 @@ export async function serveSidecar(proc: CommandProcess, open: (proc: CommandPro
   const { socket, heartbeatFile, watchPaths } = config.plugin;
   // Running work does not see the pod's signal, so that it can finish.
   const own: Context = { ...ctx, signal: new AbortController().signal };
-  const current = new CurrentSidecar(open(proc));
+  const first = open(proc);
+  const current = new CurrentSidecar(first);
   const server = await servePluginSocket(socket, current.services, own);
   ctx.log.info(`plugin listens on '${socket}'`);
   await leaveLauncher(proc);
   const ending = new AbortController();
   const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
-  const parts: ReloadParts = { proc, current, open, watchPaths };
+  const parts: ReloadParts = { proc, current, open, watchPaths: first.isFixed ? [] : watchPaths };
   const failed = reloadForever(parts, own, ending.signal);
   await Promise.race([untilAborted(ctx.signal), failed]);
   // The socket closes first: the heartbeat must not report it as missing.
@@ -54,16 +55,16 @@ interface ReloadParts {
 /** Never resolves. @throws errors of opening a sidecar, which end the process: Kubernetes starts it again */
 async function reloadForever(parts: ReloadParts, own: Context, signal: AbortSignal): Promise<never> {
   const { current, open, watchPaths } = parts;
-  const reload = async (): Promise<boolean> => {
+  const reload = async (): Promise<void> => {
     let next: CommandProcess;
     try {
       next = parts.proc.reloaded();
     } catch (error) {
       own.log.error(toBackupError(error, "config"));
       own.log.warn("the changed configuration cannot be read: continuing with the previous one");
-      return true;
+      return;
     }
-    const isReplaced = await current.replace(async (former) => {
+    await current.replace(async (former) => {
       await withTimeTo(RELOAD_MS, own.clock, (enough) => former.close(enough));
       await parts.proc.close();
       parts.proc = next;
@@ -71,11 +72,9 @@ async function reloadForever(parts: ReloadParts, own: Context, signal: AbortSign
       own.log.info("the configuration has changed: read again");
       return open(next);
     });
-    if (!isReplaced) await next.close();
-    return isReplaced;
   };
   try {
-    await followChanges(watchPaths, () => current.isBusy(), reload, own, signal);
+    await followChanges(watchPaths, reload, own, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   }

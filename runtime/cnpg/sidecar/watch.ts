@@ -1,6 +1,6 @@
 /**
  * Detects a changed configuration of a sidecar: keys in Secrets are rotated, and Kubernetes replaces the files. A
- * change waits for a running backup, which would start over; a backup reads the files itself.
+ * running backup, which has read the files itself, is no reason to wait: until the change is read, no WAL is archived.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "../../local/nodeFiles";
@@ -9,13 +9,12 @@ import type { Context } from "../../base/context";
 const LOOK_MS = 10_000;
 
 /**
- * Calls `reload` for each change of the directories' content, while `isBusy` is false; again at the next look if it
- * returns false. Ends when `signal` aborts, and with the error of `reload`.
+ * Calls `reload` for each change of the directories' content. Ends when `signal` aborts, and with the error of
+ * `reload`.
  */
 export async function followChanges(
   directories: readonly string[],
-  isBusy: () => boolean,
-  reload: () => Promise<boolean>,
+  reload: () => Promise<void>,
   ctx: Context,
   signal: AbortSignal,
 ): Promise<void> {
@@ -24,7 +23,10 @@ export async function followChanges(
     await ctx.clock.sleep(LOOK_MS, signal);
     const now = await contentOf(directories);
     // Equal twice: no writer is active.
-    if (now !== loaded && now === last && !isBusy() && (await reload())) loaded = now;
+    if (now !== loaded && now === last) {
+      await reload();
+      loaded = now;
+    }
     last = now;
   }
 }

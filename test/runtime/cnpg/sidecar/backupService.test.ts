@@ -53,9 +53,8 @@ function service(more: Partial<BackupParts> = {}) {
   };
   const { methods } = backupService(
     {
-      repos,
       instanceId: "orders-1",
-      archiveTimeoutMs: 60_000,
+      present: (work) => work({ repos, archiveTimeoutMs: 60_000 }),
       run,
       isStandby: async () => false,
       settled: async () => {},
@@ -137,6 +136,30 @@ describe("a Backup", () => {
     expect(await take()).toMatchObject({ metadata: { repo1: LABEL, repo2: LABEL } });
     expect(runs.map((args) => args.filter((arg) => arg.startsWith("--repo")))).toEqual([[], [], ["--repo=2"]]);
     expect(ctx.clock.sleeps).toEqual([30_000, 30_000]);
+  });
+
+  // claim: docs/keys.md: a Backup that waits takes the new keys
+  test("takes the present keys for each attempt and each look", async () => {
+    const rotated = storages.map((storage, index) => repository(index + 1, { storage: new FaultyStorage(storage) }));
+    let isRotated = false;
+    const take = service({
+      present: (work) => work({ repos: isRotated ? rotated : repos, archiveTimeoutMs: 60_000 }),
+      run: async (args, _signal, output) => {
+        runs.push(args);
+        if (isRotated) return (await store(UID, rotated), 0);
+        // Withdrawn while it waits for another pod.
+        isRotated = true;
+        repos = storages.map((_, index) =>
+          repository(index + 1, {
+            storage: new FaultyStorage(new MemoryStorage()).breakDown(fail("access", "denied")),
+          }),
+        );
+        output("ERROR: [050]: unable to acquire the lease of stanza 'demo': held by host 'orders-2'");
+        return 50;
+      },
+    });
+    expect(await take()).toMatchObject({ metadata: { repo1: LABEL, repo2: LABEL } });
+    expect(runs).toHaveLength(2);
   });
 
   test("waits for another pod for six hours, not longer, and for no other error", async () => {

@@ -5,10 +5,8 @@ import { pause } from "../../../harness/context";
 const NEVER = new AbortController().signal;
 
 let closed: string[];
-let busy: boolean;
 beforeEach(() => {
   closed = [];
-  busy = false;
 });
 
 /** Answers with its name; a request with `held` waits for that. */
@@ -16,6 +14,10 @@ function sidecar(name: string): Sidecar {
   return {
     services: [
       { name: "identity", methods: { Probe: () => ({ ready: true }) } },
+      {
+        name: "backup",
+        methods: { Backup: async (request: { held?: Promise<void> }) => (await request.held, { backed: true }) },
+      },
       {
         name: "wal",
         methods: {
@@ -27,7 +29,7 @@ function sidecar(name: string): Sidecar {
         },
       },
     ],
-    isBusy: () => busy,
+    isFixed: false,
     close: async () => void closed.push(name),
   };
 }
@@ -75,18 +77,25 @@ describe("a sidecar that another one replaces", () => {
     expect([closed, answered]).toEqual([["first"], 0]);
     gone.abort();
     opening.end();
-    expect(await replaced).toBe(true);
+    await replaced;
     expect(await waiting[0]).toEqual({ by: "second" });
     await expect(waiting[1]).rejects.toThrow("the caller of wal.Archive disconnected");
     await current.close(NEVER);
     expect(closed).toEqual(["first", "second"]);
   });
 
-  test("stays while it is busy", async () => {
+  // claim: docs/kubernetes/restarts.md: a changed configuration does not wait for a running backup
+  test("waits for no backup, which goes on", async () => {
     const current = new CurrentSidecar(sidecar("first"));
-    busy = true;
-    expect(await current.replace(async () => sidecar("second"))).toBe(false);
-    expect([closed, await calls(current)("Archive")]).toEqual([[], { by: "first" }]);
+    const running = held();
+    const backup = calls(current)("Backup", { held: running.until });
+    await current.replace(async (former) => {
+      await former.close(NEVER);
+      return sidecar("second");
+    });
+    expect(await calls(current)("Archive")).toEqual({ by: "second" });
+    running.end();
+    expect(await backup).toEqual({ backed: true });
   });
 
   test("passes the error of the next one on, and keeps no call waiting", async () => {
