@@ -5,7 +5,8 @@
  * A domain consists of the file `pgbackstop.domain` in the lock path with random text, the boot of the machine, the
  * file's device and inode, and the process' namespaces. So a lock path that was copied with an image, that several
  * machines mount, or that containers share whose process numbers differ, is not one domain. A process' text also has
- * its number and its start, because numbers are reused.
+ * its number and its start, because numbers are reused, and its lock in the spool (holderLock.ts), which shows its end
+ * to containers with other numbers: a restarted sidecar is the same host.
  */
 import {
   closeSync,
@@ -21,33 +22,34 @@ import {
 import { join } from "node:path";
 import { sha1Hex } from "../base/hash";
 import type { Random } from "../base/random";
-import { isAliveSince, statOf } from "./lockState";
+import type { HolderLock } from "./holderLock";
+import { bootId, isAliveSince, statOf } from "./lockState";
 import { isMissing, systemCodeOf } from "./systemError";
 
 export interface Domain {
-  /** `<32 hexadecimal digits>-<process number>-<its start, in ticks since the boot>` */
+  /** `<32 hexadecimal digits>-<process number>-<its start, in ticks since the boot>[+<its lock>]` */
   readonly text: string;
   /** What this process knows about the one that wrote the text. It counts itself as ended: it has no other lease. */
   stateOf(text: string): "alive" | "ended" | "unknown";
 }
 
 const FILE = "pgbackstop.domain";
-const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
 const ID_SIZE_BYTES = 16;
 const ID = /^[0-9a-f]{32}$/;
-const TEXT = /^([0-9a-f]{32})-(\d+)-(\d+)$/;
+const TEXT = /^(([0-9a-f]{32})-(\d+)-(\d+))(?:\+(.+))?$/;
 /** Process numbers and starts are comparable only within one of each. Old kernels have no namespace of times. */
 const NAMESPACES = ["pid", "time"];
 const WRITABLE_BY_OTHERS = 0o022;
 
 /**
  * Null when nothing proves that another process has ended: the machine has no boot id, `/proc` shows other numbers than
- * this process', or another account may write the file. Creates a missing file.
+ * this process', or another account may write the file. Creates a missing file. `lock` is this process' own.
  */
 export function lockDomain(
   lockPath: string,
   self: { readonly uid: number; readonly pid: number },
   random: Random,
+  lock: HolderLock | null = null,
 ): Domain | null {
   const path = join(lockPath, FILE);
   try {
@@ -56,26 +58,21 @@ export function lockDomain(
     const id = readId(path, self.uid) ?? make(path, self.uid, random);
     if (id === null || boot === "" || stat?.pid !== self.pid) return null;
     const shared = sha1Hex([id, boot, ...NAMESPACES.map(namespaceOf)].join(" ")).slice(0, 2 * ID_SIZE_BYTES);
-    return domainOf(shared, `${shared}-${stat.pid}-${stat.startTicks}`);
+    return domainOf(shared, `${shared}-${stat.pid}-${stat.startTicks}`, lock);
   } catch {
     // A lease works without a domain too: a dead holder is then detected by its silence.
     return null;
   }
 }
 
-/** Identifies this start of the machine. @throws the file system's errors */
-export function bootId(): string {
-  return readFileSync(BOOT_ID_FILE, "utf8").trim();
-}
-
-function domainOf(shared: string, text: string): Domain {
+function domainOf(shared: string, own: string, lock: HolderLock | null): Domain {
   const stateOf: Domain["stateOf"] = (other) => {
-    if (other === text) return "ended";
-    const [, theirs, pid, startTicks] = TEXT.exec(other) ?? [];
-    if (theirs !== shared) return "unknown";
-    return isAliveSince(Number(pid), Number(startTicks)) ? "alive" : "ended";
+    const [, process, theirs, pid, startTicks, theirLock = ""] = TEXT.exec(other) ?? [];
+    if (process === own) return "ended";
+    if (theirs === shared) return isAliveSince(Number(pid), Number(startTicks)) ? "alive" : "ended";
+    return lock?.stateOf(theirLock) ?? "unknown";
   };
-  return { text, stateOf };
+  return { text: lock === null ? own : `${own}+${lock.text}`, stateOf };
 }
 
 function namespaceOf(kind: string): string {

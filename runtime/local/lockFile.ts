@@ -203,6 +203,11 @@ export function isFlocked(path: string): boolean | null {
   }
 }
 
+/** False when another process has a lock on the file, or flock(1) is missing. */
+export function tryFlock(fd: number): boolean {
+  return runFlock(["-n", "-x"], fd).status === 0;
+}
+
 function runFlock(options: readonly string[], fd: number): SpawnSyncReturns<Buffer> {
   const stdio = ["ignore", "ignore", "pipe", fd];
   return spawnSync("flock", [...options, String(CHILD_FD)], {

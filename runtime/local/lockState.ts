@@ -133,6 +133,7 @@ function isHeld(path: string, isAlive: HolderCheck): boolean {
   return isFlocked(path) ?? (writtenAtMs !== undefined && isAlive(holder.pid, writtenAtMs));
 }
 
+const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
 /** Precision of a process' start and of a file's time. */
 const TIME_STEP_MS = 1000;
 /** The unit of starts in `/proc`: 100 a second on every Linux that Node runs on. */
@@ -170,6 +171,11 @@ function isThere(pid: number): boolean {
   } catch (error) {
     return systemCodeOf(error) === "EPERM";
   }
+}
+
+/** Identifies this start of the machine. @throws the file system's errors */
+export function bootId(): string {
+  return readFileSync(BOOT_ID_FILE, "utf8").trim();
 }
 
 interface Stat {

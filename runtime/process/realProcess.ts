@@ -19,7 +19,8 @@ import { COMMAND_TABLE } from "../config/commands";
 import type { Config, PgConfig, RepoConfig } from "../config/types";
 import { type MissingWalStore, openMissingWal } from "../local/missingWal";
 import { acquireLock, type LockFile, type LockKind } from "../local/lockFile";
-import { lockDomain } from "../local/lockDomain";
+import { type HolderLock, openHolderLock } from "../local/holderLock";
+import { type Domain, lockDomain } from "../local/lockDomain";
 import { isLocked, type LockState, readLockState } from "../local/lockState";
 import { childEnvironment } from "../local/ownProcess";
 import { checkStopFile } from "../local/stopFile";
@@ -101,6 +102,9 @@ export class RealProcess implements CommandProcess {
   readonly #again: Repository[] = [];
   readonly #others: RealProcess[] = [];
   readonly #sessions = new Map<number, Session>();
+  /** Opened with the first lease. */
+  #knownDomain: Domain | null | undefined;
+  #holderLock: HolderLock | null = null;
   #closed: Promise<void> | undefined;
   #users: UserNames | undefined;
 
@@ -417,14 +421,24 @@ export class RealProcess implements CommandProcess {
 
   unlockedLeases(ctx: Context): Leases {
     // Without lock files two of these processes may run at the same time. They also live on after a failed release.
-    return new Leases(() => ({ ...this.#leaseParts(), domain: null }), ctx);
+    return new Leases(() => this.#leaseParts(null), ctx);
   }
 
-  #leaseParts(): LeaseParts {
-    const { command, lockPath } = this.config;
-    const { hostName, pid, uid } = this.#facts;
+  get #domain(): Domain | null {
+    const { lockPath, spoolPath } = this.config;
+    const { pid, uid } = this.#facts;
+    if (this.#knownDomain === undefined) {
+      this.#holderLock = openHolderLock(spoolPath, uid, this.ctx.random);
+      this.#knownDomain = lockDomain(lockPath, { uid, pid }, this.ctx.random, this.#holderLock);
+    }
+    return this.#knownDomain;
+  }
+
+  #leaseParts(domain = this.#domain): LeaseParts {
+    const { command } = this.config;
+    const { hostName, pid } = this.#facts;
     return {
-      domain: lockDomain(lockPath, { uid, pid }, this.ctx.random),
+      domain,
       holder: { host: hostName, pid, verb: command },
       storageAfterAbort: (repo) => () => this.#storageAfterAbort(repo),
     };
@@ -527,6 +541,7 @@ export class RealProcess implements CommandProcess {
     await this.#pool?.close();
     await Promise.all([...(this.#repos ?? []), ...this.#again].map((repo) => repo.storage.close()));
     for (const lock of this.#locks) lock.release();
+    this.#holderLock?.close();
   }
 
   get #ioTimeoutMs(): number {

@@ -23,7 +23,7 @@ import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { ManifestTarget } from "../../format/repository/manifest";
 import { atomicWrite, loadReport, replaceReport } from "../../local/atomicWrite";
 import type { ProgramEnd } from "../../local/program";
-import { bootId } from "../../local/lockDomain";
+import { bootId } from "../../local/lockState";
 import { statOf } from "../../local/lockState";
 import { isMissing, systemCodeOf, systemError, textIfThere } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { parseMountTable } from "../../../../runtime/base/mountTable";
-import { bootId } from "../../../../runtime/local/lockDomain";
+import { bootId } from "../../../../runtime/local/lockState";
 import { bootOf } from "../../../../runtime/operations/open/openLocation";
 
 const mountsOf = (id: number): ReturnType<typeof parseMountTable> =>
