@@ -2,14 +2,23 @@
  * WAL files without which a recovery cannot reach the streamed WAL after them: complete segments, and timeline
  * histories.
  */
-import { bySession, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
-import { DIRECTORY_LENGTH, lsnOfSegment, parseWalName, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
+import { bySession, coverOf, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
+import {
+  DIRECTORY_LENGTH,
+  formatLsn,
+  lsnOfSegment,
+  parseWalName,
+  SEGMENT_NAME,
+  segmentOfLsn,
+  timelineOf,
+} from "../../format/wal/walSegment";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { listWal, type StoredWal } from "../../repository/walStore";
 import type { ClusterIdentity } from "../shared/identity";
 import type { KnownWal, OpenArchive } from "../shared/knownWal";
-import type { ArchivedSegment } from "./streamWorkerOptions";
+import { PACE } from "./pace";
+import type { ArchivedSegment, StreamWorkerOptions } from "./streamWorkerOptions";
 
 /** Each holds the segments of 4 GiB. */
 const DIRECTORIES_MAX = 8;
@@ -61,12 +70,46 @@ export function completeOf(
   );
 }
 
-/** Where the furthest chunk of a timeline ends; 0 without any. */
-export function endOf(chunks: readonly StreamChunk[], timeline: number, segmentSizeBytes: number): bigint {
-  return chunks
+/** A warning if an earlier session has streamed more of the timeline than the server has; else null. */
+export function findFurther(
+  chunks: readonly StreamChunk[],
+  { flushLsn, segmentSizeBytes, timeline }: Pick<StreamWorkerOptions, "flushLsn" | "segmentSizeBytes" | "timeline">,
+): string | null {
+  const most = chunks
     .filter(({ segment }) => timelineOf(segment) === timeline)
     .map(({ end, segment }) => lsnOfSegment(segment, segmentSizeBytes) + BigInt(end))
-    .reduce((most, end) => (end > most ? end : most), 0n);
+    .reduce((furthest, end) => (end > furthest ? end : furthest), 0n);
+  if (most <= flushLsn) return null;
+  return (
+    `has streamed WAL of timeline ${timeline} up to ${formatLsn(most)}, the server has it up to ${formatLsn(flushLsn)}: ` +
+    "was it reset to an earlier state, or do two servers stream into one stanza?"
+  );
+}
+
+/** The next chunk from `from` on: within one segment and the limit of a chunk. */
+export function chunkAt(
+  { segmentSizeBytes, session, timeline }: Pick<StreamWorkerOptions, "segmentSizeBytes" | "session" | "timeline">,
+  from: bigint,
+  goal: bigint,
+): StreamChunk {
+  const segment = segmentOfLsn(timeline, from, segmentSizeBytes);
+  const begin = Number(from - lsnOfSegment(segment, segmentSizeBytes));
+  const most = Math.min(segmentSizeBytes, begin + PACE.chunkSizeBytesMax);
+  return { segment, session, begin, end: Math.min(most, begin + Number(goal - from)) };
+}
+
+/** The chunk that replaces many small ones of a segment's first `stored` bytes; null while they are few. */
+export function mergedOf(own: readonly StreamChunk[], stored: number): StreamChunk | null {
+  // A chunk that was merged to its limit stays; the next merged one follows it.
+  const cover = coverOf(own).filter(({ end }) => end <= stored);
+  const limit = PACE.mergedSizeBytesMax;
+  const tail = cover.slice(cover.findLastIndex(({ begin, end }) => end - begin > limit / 2) + 1);
+  const pieces = stored <= limit ? cover : tail;
+  const [first] = pieces;
+  if (first === undefined || pieces.length <= PACE.piecesMax) return null;
+  // It must end where a chunk ends, because the next one begins there.
+  const last = pieces.findLast(({ end }) => end - first.begin <= limit) ?? first;
+  return { ...first, end: last.end };
 }
 
 /** The archived ones of `names` by their bytes, as far as a bounded search shows, earliest first. */

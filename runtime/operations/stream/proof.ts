@@ -5,7 +5,7 @@
  */
 import { basename } from "node:path";
 import { streamPath } from "../../format/repository/repoPath";
-import { CHUNK_HEAD_SIZE_BYTES, chunkFileName, type StreamChunk } from "../../format/wal/streamChunk";
+import { CHUNK_HEAD_SIZE_BYTES, chunkFileName, parseChunkName, type StreamChunk } from "../../format/wal/streamChunk";
 import { DIRECTORY_LENGTH, SEGMENT_NAME } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { findBeside, findWal, type StoredWal } from "../../repository/walStore";
@@ -31,6 +31,8 @@ export interface Lost {
   readonly chunk: StreamChunk | null;
   /** True if the archived segment is missing. */
   readonly isArchivedLost: boolean;
+  /** All chunks that the listing has. */
+  readonly chunks: readonly StreamChunk[];
   /** Archived files by the names of their segments: at least those of {@link Held.segments}. */
   readonly stored: ReadonlyMap<string, readonly StoredWal[]>;
 }
@@ -50,7 +52,6 @@ export async function findLost(
     info !== null && info.sizeBytes > CHUNK_HEAD_SIZE_BYTES;
   const listing = async (): Promise<Set<string>> => {
     const names = new Set<string>();
-    if (chunks.length === 0) return names;
     for await (const info of repo.storage.list(directory)) if (isWhole(info)) names.add(basename(info.path));
     return names;
   };
@@ -63,15 +64,16 @@ export async function findLost(
     .sort((left, right) =>
       left.segment === right.segment ? left.begin - right.begin : left.segment < right.segment ? -1 : 1,
     );
+  const all = [...listed].flatMap((name) => parseChunkName(name) ?? []);
   const isArchivedLost = archived !== null && !stored.has(archived);
   for (const [index, chunk] of missing.entries()) {
     const path = `${directory}/${chunkFileName(chunk)}`;
     if (index < LOOKED_UP_MAX && isWhole(await repo.storage.stat(path))) continue;
     // Archived by another process, which may then remove it.
     if (isOwn(chunk.segment, await findWal(repo, archiveId, chunk.segment))) continue;
-    if (isHeld(chunk)) return { chunk, isArchivedLost, stored };
+    if (isHeld(chunk)) return { chunk, isArchivedLost, stored, chunks: all };
   }
-  return { chunk: null, isArchivedLost, stored };
+  return { chunk: null, isArchivedLost, stored, chunks: all };
 }
 
 /** The archive's files of these segments, and some of their neighbours: one listing of each directory. */

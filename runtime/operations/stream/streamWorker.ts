@@ -20,48 +20,24 @@ import {
   segmentOfLsn,
   timelineOf,
 } from "../../format/wal/walSegment";
-import { coverOf, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
+import { reachOf, type StreamChunk } from "../../format/wal/streamChunk";
 import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { listChunks, putChunk, type StreamOrigin } from "../../repository/streamStore";
+import { listChunks, putChunk, removeChunk, type StreamOrigin } from "../../repository/streamStore";
 import type { StoredWal } from "../../repository/walStore";
 import { PushTarget } from "../archivePush/pushWal";
 import type { OpenArchive } from "../shared/knownWal";
 import { repoErrorLine } from "../shared/results";
 import { Leftovers } from "./streamLeftovers";
-import { archivedBefore, archivedOf, completeOf, endOf, isNeeded, leastLsn } from "./needed";
+import { archivedBefore, archivedOf, chunkAt, completeOf, findFurther, isNeeded, leastLsn, mergedOf } from "./needed";
+import { cutChunks, type Fork, OtherSessions } from "./otherSessions";
+import { PACE } from "./pace";
 import { findLost, storedBeside } from "./proof";
 import { settle } from "./settle";
 import { isServers, StreamConflicts } from "./streamConflicts";
 import type { StreamStatus } from "./streamStatus";
 import type { ArchivedSegment, PromptOptions, StreamWorkerOptions, Upload } from "./streamWorkerOptions";
 import type { WalWindow } from "./walWindow";
-
-/** A chunk: the unit of an upload. */
-const CHUNK_SIZE_BYTES_MAX = 8 * 1024 * 1024;
-/** After this number of chunks a segment's chunks are merged, unless the segment is larger than this. */
-const PIECES_MAX = 32;
-const MERGED_SIZE_BYTES_MAX = 16 * 1024 * 1024;
-const PAUSE_MS_MAX = 60_000;
-/** How often to check whether another process has archived a segment, or one was archived before the agent started. */
-const LOOK_MS = 30_000;
-/** Uploads of a prompt repository at the same time. */
-const UPLOADS_MAX = 4;
-/** How fast the expected duration of an upload follows longer ones. */
-const UPLOAD_GROWTH = 1.25;
-const PROMPT_PAUSE_MS = 200;
-const PROMPT_PAUSE_MS_MAX = 5000;
-/** How often a prompt repository's chunks are tidied up alongside the uploads. */
-const TIDY_MS = 1000;
-/** {@link LOOK_MS} while a commit may wait for WAL that another process archives. */
-const PROMPT_LOOK_MS = 5000;
-/**
- * A commit is confirmed only if the repository has shown within this time that it still has what was stored before. At
- * half of it the next look begins, so that commits seldom wait for one.
- */
-const PROOF_MS = 10_000;
-/** The same for a position that is only reported; that look needs no new WAL. */
-const SHOWN_MS = 60_000;
 
 export class StreamWorker {
   readonly #repo: Repository;
@@ -87,6 +63,7 @@ export class StreamWorker {
   /** Segments that an earlier session has streamed completely and that the archive lacks. */
   readonly #complete = new Set<string>();
   readonly #conflicts: StreamConflicts;
+  readonly #others: OtherSessions;
   #position: bigint;
   #reachedAtMs: number | null = null;
   /** The last time that nothing was missing. */
@@ -124,6 +101,7 @@ export class StreamWorker {
     this.#ctx = ctx;
     this.#leftovers = new Leftovers(repo, ctx);
     this.#conflicts = new StreamConflicts(repo.key, options.segmentSizeBytes, ctx.log);
+    this.#others = new OtherSessions(repo, window, options, this.#origin, ctx.log);
     this.#position = window.begin;
     this.#sent = window.begin;
     this.#confirmed = window.begin;
@@ -137,14 +115,14 @@ export class StreamWorker {
   }
 
   status(): StreamStatus {
-    const error = this.#error ?? this.#conflicts.error;
+    const error = this.#error ?? this.#others.error ?? this.#conflicts.error;
     const common = { repoIndex: this.#repo.key, error, lostCount: this.#lostCount };
     if (this.#reachedAtMs === null) return { ...common, lsn: null, atMs: null };
     const missing = new Set([...this.#missingWal, ...this.#conflicts.before(this.#confirmed)]);
     if (missing.size > 0)
       return { ...common, lsn: leastLsn(missing, this.#options.segmentSizeBytes), atMs: this.#safeAtMs };
-    const lsn = this.#confirmed;
-    const isShown = this.#options.prompt !== undefined || this.#provenAgeMs() <= SHOWN_MS;
+    const lsn = this.#others.least(this.#confirmed);
+    const isShown = this.#options.prompt !== undefined || this.#provenAgeMs() <= PACE.shownMs;
     const isLevel = isShown && !this.#window.closed && lsn >= this.#window.end;
     return { ...common, lsn, atMs: isLevel ? this.#ctx.clock.nowMs() : this.#reachedAtMs };
   }
@@ -182,7 +160,7 @@ export class StreamWorker {
     for (let beganAtMs = Number.NEGATIVE_INFINITY; !signal.aborted; ) {
       const isOver = this.#window.closed;
       if (!isOver && !this.#hasWork()) {
-        await this.#wait(LOOK_MS);
+        await this.#wait(PACE.lookMs);
         if (!this.#window.closed && !this.#hasWork()) await this.#try();
         continue;
       }
@@ -192,7 +170,7 @@ export class StreamWorker {
         continue;
       }
       beganAtMs = clock.monotonicMs();
-      pauseMs = (await this.#try()) ? 0 : Math.min(Math.max(pauseMs * 2, this.#options.intervalMs), PAUSE_MS_MAX);
+      pauseMs = (await this.#try()) ? 0 : Math.min(Math.max(pauseMs * 2, this.#options.intervalMs), PACE.pauseMsMax);
       if (isOver) return;
     }
   }
@@ -249,8 +227,8 @@ export class StreamWorker {
         this.#failed(toBackupError(thrown));
       }
       if (this.#window.closed) return;
-      const nextMs = Math.max(pauseMs * 2, PROMPT_PAUSE_MS);
-      pauseMs = this.#position > before ? PROMPT_PAUSE_MS : Math.min(nextMs, PROMPT_PAUSE_MS_MAX);
+      const nextMs = Math.max(pauseMs * 2, PACE.promptPauseMs);
+      pauseMs = this.#position > before ? PACE.promptPauseMs : Math.min(nextMs, PACE.promptPauseMsMax);
       await this.#waitOut(pauseMs);
     }
   }
@@ -259,6 +237,10 @@ export class StreamWorker {
   async #shipPromptly(prompt: PromptOptions): Promise<void> {
     const { signal } = this.#ctx;
     const archive = await this.#open();
+    if (this.#others.fork !== null) {
+      await this.#withdraw(archive, this.#others.fork);
+      await this.#prove(archive, this.#ctx.clock.monotonicMs());
+    }
     this.#sent = this.#position;
     this.#failure = null;
     const running = new Set<Promise<void>>();
@@ -277,7 +259,7 @@ export class StreamWorker {
           continue;
         }
         this.#tidy(archive);
-        const lookMs = this.#histories.size > 0 ? TIDY_MS : this.#isHeldBack() ? PROMPT_LOOK_MS : LOOK_MS;
+        const lookMs = this.#histories.size > 0 ? PACE.tidyMs : this.#isHeldBack() ? PACE.promptLookMs : PACE.lookMs;
         await this.#wait(waitMs ?? lookMs);
       }
     } finally {
@@ -296,7 +278,7 @@ export class StreamWorker {
       this.#jump();
       this.#sent = this.#position;
     }
-    if (this.#sent >= this.#window.end || this.#uploads.length >= UPLOADS_MAX) return null;
+    if (this.#sent >= this.#window.end || this.#uploads.length >= PACE.uploadsMax) return null;
     if (this.#window.closed) return 0;
     const isAlone = this.#uploads.length === 0 || this.#isBehind || this.#uploadMs === Number.POSITIVE_INFINITY;
     const spreadMs = isAlone ? 0 : this.#uploadMs / 2;
@@ -306,7 +288,7 @@ export class StreamWorker {
   /** Never rejects: the first failure stops {@link #shipPromptly}, which begins again at the stored position. */
   async #upload(archive: OpenArchive, prompt: PromptOptions): Promise<void> {
     const goal = this.#window.end;
-    const chunk = this.#chunkAt(this.#sent, goal);
+    const chunk = chunkAt(this.#options, this.#sent, goal);
     const segmentLsn = lsnOfSegment(chunk.segment, this.#options.segmentSizeBytes);
     const isArchived = this.#archived.has(chunk.segment);
     const size = isArchived ? this.#options.segmentSizeBytes : chunk.end;
@@ -323,7 +305,7 @@ export class StreamWorker {
       this.#options.requireStarted();
       await this.#put(archive, chunk, from, end);
       this.#own.set(chunk.segment, [...(this.#own.get(chunk.segment) ?? []), chunk]);
-      this.#uploadMs = Math.min(this.#ctx.clock.monotonicMs() - beganAtMs, this.#uploadMs * UPLOAD_GROWTH + 1);
+      this.#uploadMs = Math.min(this.#ctx.clock.monotonicMs() - beganAtMs, this.#uploadMs * PACE.uploadGrowth + 1);
       upload.isDone = true;
       // After a failure of an earlier upload these bytes are sent again.
       if (this.#failure === null) this.#advance(prompt);
@@ -339,18 +321,18 @@ export class StreamWorker {
       this.#uploads.shift();
       this.#position = first.end;
       if (first.levelAtMs !== null) this.#reached(first.levelAtMs);
-      const segment = segmentOfLsn(this.#options.timeline, first.end - 1n, this.#options.segmentSizeBytes);
-      const offset = Number(first.end - lsnOfSegment(segment, this.#options.segmentSizeBytes));
-      this.#leaveCovered(segment, offset);
+      this.#leaveCovered();
       this.#succeeded();
     }
     if (this.#uploads.length === 0 && this.#position >= this.#window.end) this.#reached(this.#ctx.clock.nowMs());
     this.#confirm(prompt);
   }
 
-  /** `isProven`: by a look that has just ended, however long it took. */
-  #confirm(prompt: PromptOptions, isProven = false): void {
-    if (isProven || this.#provenAgeMs() <= PROOF_MS) this.#confirmed = this.#position;
+  /** @param proven what was stored when a look began that has just ended, however long it took */
+  #confirm(prompt: PromptOptions, proven?: bigint): void {
+    if (this.#others.areThere) {
+      if (proven !== undefined && proven > this.#confirmed) this.#confirmed = proven;
+    } else if (proven !== undefined || this.#provenAgeMs() <= PACE.proofMs) this.#confirmed = this.#position;
     prompt.progressed();
   }
 
@@ -358,22 +340,30 @@ export class StreamWorker {
   #keepProven(archive: OpenArchive, prompt: PromptOptions): void {
     const nowMs = this.#ctx.clock.monotonicMs();
     const hasMore = this.#uploads.length > 0 || this.#confirmed < this.#position || this.#conflicts.names.length > 0;
-    if (this.#proving !== null || !hasMore || nowMs - this.#provenAtMs <= PROOF_MS / 2) return;
+    const isDue = nowMs - this.#provenAtMs > PACE.proofMs / 2 || this.#isUnproven();
+    if (this.#proving !== null || !hasMore || !isDue) return;
+    const position = this.#position;
     this.#proving = this.#prove(archive, nowMs)
-      .then(() => this.#confirm(prompt, true))
+      .then(() => this.#confirm(prompt, position))
       .catch((thrown: unknown) => {
         this.#failure ??= toBackupError(thrown);
         this.#window.notify();
       })
       .finally(() => {
         this.#proving = null;
+        if (this.#isUnproven()) this.#window.notify();
       });
+  }
+
+  /** True for WAL that another server may store otherwise, and that no look has begun after. */
+  #isUnproven(): boolean {
+    return this.#others.areThere && this.#confirmed < this.#position;
   }
 
   /** Reports the position of a repository that no commit waits for, after a look if the last one is too old. */
   async #keepShown(archive: OpenArchive): Promise<void> {
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (nowMs - this.#provenAtMs >= SHOWN_MS / 2) await this.#prove(archive, nowMs);
+    if (nowMs - this.#provenAtMs >= PACE.shownMs / 2) await this.#prove(archive, nowMs);
     this.#confirmed = this.#position;
   }
 
@@ -400,7 +390,36 @@ export class StreamWorker {
     this.#conflicts.set(this.#conflictsIn(lost.stored));
     if (lost.isArchivedLost && held.archived !== null) this.#lose(held.archived);
     if (lost.chunk !== null) throw this.#goBack(lost.chunk);
+    await this.#others.look(
+      archive,
+      lost.chunks.filter((chunk) => this.#isOther(chunk)),
+    );
+    if (this.#others.fork !== null && this.#options.prompt !== undefined) {
+      this.#options.prompt.progressed();
+      throw this.#others.error;
+    }
     this.#provenAtMs = nowMs;
+    this.#leaveCovered();
+  }
+
+  /** True for another session's chunk of a segment that counts by its chunks, or that is yet to come. */
+  #isOther({ segment, session }: StreamChunk): boolean {
+    const isOurs =
+      this.#own.has(segment) || (segment >= this.#segment() && timelineOf(segment) === this.#options.timeline);
+    return session !== this.#options.session && isOurs && !this.#archived.has(segment);
+  }
+
+  /**
+   * Takes back what this session has stored of other WAL than an earlier session, whose commits may have been
+   * confirmed: a recovery would get the later one's. What was confirmed stays.
+   */
+  async #withdraw(archive: OpenArchive, { chunk: other, lsn }: Fork): Promise<void> {
+    if (this.#options.session < other.session || this.#confirmed > lsn) return;
+    const put = (chunk: StreamChunk, from: bigint): Promise<void> => this.#put(archive, chunk, from, lsn);
+    await cutChunks(this.#own, lsn, this.#options.segmentSizeBytes, put, (chunk) =>
+      removeChunk(this.#repo, archive.archiveId, chunk),
+    );
+    if (this.#position > lsn) this.#position = lsn;
   }
 
   /** True if these files of a segment's name are the server's own segment, as far as this worker knows. */
@@ -468,19 +487,10 @@ export class StreamWorker {
     if (!this.#isHeldBack()) this.#safeAtMs = atMs;
   }
 
-  /** The next chunk from `from` on: within one segment and the limit of a chunk. */
-  #chunkAt(from: bigint, goal: bigint): StreamChunk {
-    const { segmentSizeBytes, session, timeline } = this.#options;
-    const segment = segmentOfLsn(timeline, from, segmentSizeBytes);
-    const begin = Number(from - lsnOfSegment(segment, segmentSizeBytes));
-    const most = Math.min(segmentSizeBytes, begin + CHUNK_SIZE_BYTES_MAX);
-    return { segment, session, begin, end: Math.min(most, begin + Number(goal - from)) };
-  }
-
   /** Merges and removes alongside the uploads. A failure is no failure to ship. */
   #tidy(archive: OpenArchive): void {
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (this.#tidying !== null || nowMs - this.#tidiedAtMs < TIDY_MS) return;
+    if (this.#tidying !== null || nowMs - this.#tidiedAtMs < PACE.tidyMs) return;
     this.#tidiedAtMs = nowMs;
     this.#tidying = this.#mergeTail(archive, nowMs)
       .catch((thrown: unknown) => this.#ctx.log.detail(`streaming: ${toBackupError(thrown).message}`))
@@ -497,15 +507,8 @@ export class StreamWorker {
     const segment = this.#segment();
     const segmentLsn = lsnOfSegment(segment, segmentSizeBytes);
     const stored = Number(this.#position - segmentLsn);
-    // A chunk that was merged to its limit stays; the next merged one follows it.
-    const cover = coverOf(this.#own.get(segment) ?? []).filter(({ end }) => end <= stored);
-    const tail = cover.slice(cover.findLastIndex(({ begin, end }) => end - begin > MERGED_SIZE_BYTES_MAX / 2) + 1);
-    const pieces = stored <= MERGED_SIZE_BYTES_MAX ? cover : tail;
-    const [first] = pieces;
-    if (first === undefined || pieces.length <= PIECES_MAX) return;
-    // It must end where a chunk ends, because the next one begins there.
-    const last = pieces.findLast(({ end }) => end - first.begin <= MERGED_SIZE_BYTES_MAX) ?? first;
-    const chunk = { ...first, end: last.end };
+    const chunk = mergedOf(this.#own.get(segment) ?? [], stored);
+    if (chunk === null) return;
     const from = segmentLsn + BigInt(chunk.begin);
     if (this.#window.begin > from) return;
     this.#mergedAtMs = nowMs;
@@ -556,18 +559,18 @@ export class StreamWorker {
     const own = this.#own.get(segment) ?? [];
     const reach = goal < segmentLsn + size ? goal : segmentLsn + size;
     const isMerge =
-      own.length >= PIECES_MAX &&
+      own.length >= PACE.piecesMax &&
       this.#window.begin <= segmentLsn &&
-      reach - segmentLsn <= BigInt(MERGED_SIZE_BYTES_MAX);
+      reach - segmentLsn <= BigInt(PACE.mergedSizeBytesMax);
     const from = isMerge ? segmentLsn : this.#position;
-    const most = from + BigInt(isMerge ? MERGED_SIZE_BYTES_MAX : CHUNK_SIZE_BYTES_MAX);
+    const most = from + BigInt(isMerge ? PACE.mergedSizeBytesMax : PACE.chunkSizeBytesMax);
     const to = reach < most ? reach : most;
     const chunk = { segment, session, begin: Number(from - segmentLsn), end: Number(to - segmentLsn) };
     await this.#put(archive, chunk, from, to);
     this.#own.set(segment, isMerge ? [chunk] : [...own, chunk]);
     this.#position = to;
     if (isMerge) this.#leftovers.add(own);
-    this.#leaveCovered(segment, chunk.end);
+    this.#leaveCovered();
   }
 
   /**
@@ -589,14 +592,10 @@ export class StreamWorker {
   }
 
   async #listOlder(archiveId: string): Promise<StreamChunk[]> {
-    const { flushLsn, segmentSizeBytes, timeline } = this.#options;
     const older = await listChunks(this.#repo, archiveId);
-    const most = endOf(older, timeline, segmentSizeBytes);
-    if (most > flushLsn)
-      this.#ctx.log.warn(
-        `${this.#repo.name} has streamed WAL of timeline ${timeline} up to ${formatLsn(most)}, the server has it up to ${formatLsn(flushLsn)}: ` +
-          "was it reset to an earlier state, or do two servers stream into one stanza?",
-      );
+    const further = findFurther(older, this.#options);
+    if (further !== null) this.#ctx.log.warn(`${this.#repo.name} ${further}`);
+    this.#others.areThere = older.some((chunk) => this.#isOther(chunk));
     await this.#lookBack(older, archiveId);
     return older;
   }
@@ -620,10 +619,16 @@ export class StreamWorker {
     }
   }
 
-  /** Until this session has shipped the segment up to `end`, an earlier one may have shipped more. */
-  #leaveCovered(segment: string, end: number): void {
+  /**
+   * Until this session has shipped the segment up to the position, an earlier one may have shipped more. Other bytes
+   * are another server's, and stay.
+   */
+  #leaveCovered(): void {
+    const segment = segmentOfLsn(this.#options.timeline, this.#position - 1n, this.#options.segmentSizeBytes);
+    const end = Number(this.#position - lsnOfSegment(segment, this.#options.segmentSizeBytes));
     const older = (this.#older ?? []).filter((each) => each.segment === segment);
-    if (older.length > 0 && older.every((each) => each.end <= end)) this.#leaveOlder(segment);
+    if (older.length > 0 && older.every((each) => each.end <= end && this.#others.isOurs(each)))
+      this.#leaveOlder(segment);
   }
 
   #leaveOlder(segment: string): void {
@@ -670,7 +675,7 @@ export class StreamWorker {
     const names = new Set(streamed.filter((name) => name !== current));
     const nowMs = this.#ctx.clock.monotonicMs();
     const isAwaited = this.#options.prompt !== undefined && this.#isHeldBack();
-    if (nowMs - this.#lookedAtMs >= (isAwaited ? PROMPT_LOOK_MS : LOOK_MS)) {
+    if (nowMs - this.#lookedAtMs >= (isAwaited ? PACE.promptLookMs : PACE.lookMs)) {
       this.#lookedAtMs = nowMs;
       this.#options.requireStarted();
       // Chunks of other timelines may stay forever: expire checks them.

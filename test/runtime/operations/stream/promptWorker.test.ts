@@ -681,6 +681,120 @@ describe("a segment of which the archive has another server's file", () => {
   });
 });
 
+describe("another server that streams the same timeline", () => {
+  const [NAME] = [walName(5)];
+  let held: HeldClock;
+  beforeEach(() => {
+    held = new HeldClock();
+    ctx = { ...ctx, clock: held };
+  });
+  const passSeconds = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second++) await held.advance(1000);
+  };
+  /** WAL of a clone that wrote its own from `fork` on. */
+  const sendOther = ({ window }: Sailing, sizeBytes: number, fork: bigint): void => {
+    const bytes = wal(window.end, sizeBytes);
+    const own = Number(fork > window.end ? fork - window.end : 0n);
+    if (own < sizeBytes) bytes.fill(255, own);
+    window.append(window.end, bytes);
+  };
+  const chunks = (): string[] => storage.paths().flatMap((path) => (parseChunkName(basename(path)) ? [path] : []));
+  const warnings = (): string[] => ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text);
+  const CONFLICT = { kind: "archiveDuplicate", exitCode: 45, repoIndex: 1 };
+
+  // claim: docs/synchronous.md: of two servers that stream other bytes…
+  it.each([0, 60, 100, 130])(
+    "has nothing confirmed from its own bytes on, takes them back, and the first one goes on (%i common bytes)",
+    async (common) => {
+      const fork = START + BigInt(common);
+      const first = sail();
+      send(first, 150);
+      await settled(() => first.confirmed === first.window.end);
+      await passSeconds(11);
+      const clone = sail();
+      sendOther(clone, 200, fork);
+      await passSeconds(2);
+      await settled(() => clone.worker.status().error?.kind === "archiveDuplicate");
+      expect(clone.confirmed).toBeLessThanOrEqual(fork);
+      expect(clone.worker.status().error).toMatchObject(CONFLICT);
+      await passSeconds(10);
+      send(first, 50);
+      await passSeconds(20);
+      await settled(() => first.confirmed === first.window.end);
+      expect(await recoveredLength(START)).toBe(200);
+      // It keeps ended, whatever either server writes.
+      sendOther(clone, 300, fork);
+      await passSeconds(60);
+      expect(clone.confirmed).toBeLessThanOrEqual(fork);
+      expect(clone.worker.status().error).toMatchObject(CONFLICT);
+      send(first, 10);
+      await passSeconds(20);
+      await settled(() => first.confirmed === first.window.end);
+      expect(await recoveredLength(START)).toBe(210);
+      expect(warnings().filter((text) => text.includes(`has streamed other WAL of ${NAME}`)).length).toBeGreaterThan(0);
+      await first.crash();
+      await clone.crash();
+    },
+  );
+
+  it("and its clone have no position confirmed of which a recovery gets other bytes, in any order", async () => {
+    const step = fc.record({
+      who: fc.nat(1),
+      size: fc.integer({ min: 1, max: 50 }),
+      seconds: fc.constantFrom(0, 0, 0, 1, 6, 12),
+    });
+    let meaningful = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.nat(60), fc.array(step, { minLength: 2, maxLength: 14 }), async (common, steps) => {
+        await begin();
+        held = new HeldClock();
+        ctx = { ...ctx, clock: held };
+        const fork = START + BigInt(common);
+        const two = [sail({ flushLsn: START }), sail({ flushLsn: START })] as const;
+        // A look of the last ten seconds may not have shown the other one's first chunk.
+        for (const { who, seconds, size } of [
+          ...[0, 1, 0, 1].map((no) => ({ who: no, size: 1, seconds: 12 })),
+          ...steps,
+        ]) {
+          const one = two[who] as Sailing;
+          if (who === 0) send(one, size);
+          else sendOther(one, size, fork);
+          for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+          if (seconds > 0) await passSeconds(seconds);
+        }
+        await passSeconds(12);
+        const beyond = two.filter(({ confirmed }) => confirmed > fork);
+        expect(beyond.length).toBeLessThanOrEqual(1);
+        if (beyond.length > 0) meaningful++;
+        for (const each of two) await each.crash();
+        tooEarly = [];
+      }),
+    );
+    expect(meaningful).toBeGreaterThan(5);
+  });
+
+  it("is not an agent that streams the same bytes: an earlier connection, or another agent of this server", async () => {
+    const first = sail();
+    send(first, 150);
+    await settled(() => first.confirmed === first.window.end);
+    await passSeconds(11);
+    const second = sail();
+    send(second, 120);
+    await passSeconds(1);
+    await settled(() => second.confirmed === second.window.end);
+    expect(chunks().length).toBeGreaterThan(1);
+    for (const each of [first, second]) {
+      send(each, 100);
+      await passSeconds(12);
+      await settled(() => each.confirmed === each.window.end);
+      expect(each.worker.status().error).toBeNull();
+    }
+    expect(warnings().filter((text) => text.includes("ArchiveDuplicate"))).toEqual([]);
+    await first.crash();
+    await second.crash();
+  });
+});
+
 // claim: docs/synchronous.md: a position is confirmed only when a recovery reaches it, in any order of answers,
 //   failures and crashes
 it("in any order of answers, failures and crashes a recovery gets every reported byte", {
