@@ -1,6 +1,7 @@
 /**
- * Brings a host to its desired state, and reads its true state. The order of an update: directories, files and runtime,
- * PostgreSQL's settings, a restart only if allowed, stanza, check, first backup, units.
+ * Brings a host to its desired state, and reads its true state. The order of an update: programs, directories, files
+ * and runtime, a cluster if no repository has the stanza, PostgreSQL's settings, a restart only if allowed, stanza,
+ * check, first backup, units.
  *
  * Every step can be repeated, and leaves parts alone that are as desired. A failure keeps the state reached so far
  * ({@link PartlyApplied}), above all PostgreSQL's previous settings.
@@ -88,6 +89,7 @@ import {
   runtimeOf,
   withCompiled,
 } from "./hostIdentity";
+import { bringCluster, requireOwnStanza } from "./bringCluster";
 import { applyFirstRun } from "./firstRun";
 import { neededByStandby } from "./restoreCommand";
 import { withLock } from "./hostLock";
@@ -405,7 +407,8 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
     outcome.ready = true;
     return;
   }
-  const settingsChanged = await applySettings(update, runtime);
+  await bringCluster(runtime, desired, log);
+  const settingsChanged = await applySettings(update, runtime, !wasReady);
   await removeLeft(update, left, runtime);
 
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
@@ -502,8 +505,11 @@ async function removeStale(update: Update, all: readonly string[]): Promise<void
   outcome.fileFacts = Object.fromEntries(Object.entries(outcome.fileFacts).filter(([path]) => !stale.includes(path)));
 }
 
-/** Sets values that differ and restarts if needed and allowed. Returns true if a setting changed or took effect. */
-async function applySettings(update: Update, runtime: RuntimeOnHost): Promise<boolean> {
+/**
+ * Sets values that differ and restarts if needed and allowed. Returns true if a setting changed or took effect.
+ * @param isNew the server may be another one than at the last update
+ */
+async function applySettings(update: Update, runtime: RuntimeOnHost, isNew: boolean): Promise<boolean> {
   const { connection, desired, isShared, log, outcome } = update;
   const names = Object.keys(desired.settings);
   let live = await askServer(runtime, desired);
@@ -522,6 +528,7 @@ async function applySettings(update: Update, runtime: RuntimeOnHost): Promise<bo
   const waited = outcome.pendingRestart;
   await checkServer(connection, desired, live);
   if (desired.stockVersion !== null) checkStockKnows(desired.stockVersion, live.serverVersion);
+  if (isNew && outcome.upgradedFrom === undefined) requireOwnStanza(await readDestinations(runtime), live, desired);
   if (begins) outcome.walGap = true;
   const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
   // A killed update leaves no other trace of the previous values, and of the gap.

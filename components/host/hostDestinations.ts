@@ -8,6 +8,8 @@ import { isFields } from "../plan/model/anyValue";
 export interface Destination {
   /** `repo1` */
   readonly repository: string;
+  /** The stanza's; omitted if there is no stanza. */
+  readonly cluster?: { readonly systemId: string; readonly version: string };
   readonly newestFull: { readonly label: string; readonly stoppedAt: string } | null;
   readonly newestWal: { readonly name: string; readonly storedAt: string } | null;
   /** Why it is unreadable; then the others are null. */
@@ -24,10 +26,11 @@ export function parseDestinations(document: unknown): Destination[] {
     if (!isFields(row) || typeof row["key"] !== "number")
       throw new Error("unable to read the repositories: info did not print a list of them");
     const repository = `repo${row["key"]}`;
-    const { error, full, wal } = row;
+    const { db, error, full, wal } = row;
     if (typeof error === "string") return { repository, newestFull: null, newestWal: null, error };
     return {
       repository,
+      ...(isFields(db) ? { cluster: { systemId: String(db["system-id"]), version: String(db["version"]) } } : {}),
       newestFull: isFields(full) ? { label: String(full["label"]), stoppedAt: timeOf(full["stop"]) } : null,
       newestWal: isFields(wal) ? { name: String(wal["name"]), storedAt: timeOf(wal["stored"]) } : null,
     };

@@ -5,7 +5,7 @@ import { type Accounts, accountsFor, type DesiredDirectory, makeDirectories, rem
 import { type Looked, nodeFactIn, queryOf, requireNode, versionsOf } from "./detected";
 import { bringNode, findNeed, nodeFactOf } from "./node/node";
 import type { NodeInput } from "./node/nodeChoice";
-import { bringPostgres, type PostgresInput } from "./postgresInstall";
+import { bringPackages, type PostgresInput } from "./postgresInstall";
 import { type HostFacts, readState } from "./state";
 
 export interface ProgramsWanted {
@@ -54,8 +54,7 @@ export async function bringPrograms(
 ): Promise<Accounts> {
   const look = (): Promise<HostFacts> => readState(connection, queryOf(looked, false));
   let facts = await look();
-  const location = { user: wanted.user, dataDirectory: wanted.dataDirectory, config: wanted.directories.config };
-  if (await bringPostgres(connection, wanted.postgres, location, facts, log)) facts = await look();
+  if (await bringPackages(connection, wanted.postgres, wanted, facts, log)) facts = await look();
   const accounts = accountsIn(facts, wanted.user, connection);
   const node = wanted.bringsNode;
   const need = findNodeNeed(connection, wanted, looked, facts, outcome.nodeFact);

@@ -5,6 +5,8 @@
  *
  * It resumes after a crash: a note next to the configuration marks a cluster that is still being created.
  */
+import { dirname } from "node:path";
+import { shellArgument } from "../plan/host/hostCommand";
 import { type Connection, runScript, type LogLine } from "./connection";
 import { distributionOf, type PackageSource, sourceOf } from "./distribution";
 import type { HostFacts } from "./state";
@@ -23,14 +25,6 @@ export interface PostgresInput {
 
 /** Program of the package. */
 export const PACKAGED_PGBACKREST = "/usr/bin/pgbackrest";
-
-/** Additional facts about the cluster. */
-export interface ClusterLocation {
-  readonly user: string;
-  readonly dataDirectory: string;
-  /** Our configuration's directory, which holds the note. */
-  readonly config: string;
-}
 
 const PACKAGES_TIMEOUT_MS = 45 * 60_000;
 const CLUSTER_TIMEOUT_MS = 10 * 60_000;
@@ -145,52 +139,63 @@ export function requireVersion(
   );
 }
 
-/**
- * Installs missing packages and creates the cluster, if that is wanted and none exists. True if it did something.
- * @throws Error for an unknown distribution or version, CommandFailed with the output of apt or initdb
- */
-export async function bringPostgres(
+/** Creates the cluster, or finishes one that an interrupted update began. @throws CommandFailed with initdb's output */
+export async function createCluster(
   connection: Connection,
-  wanted: PostgresInput | undefined,
-  location: ClusterLocation,
-  facts: HostFacts,
+  { port, version }: PostgresInput,
+  { dataDirectory, directories }: { readonly dataDirectory: string; readonly directories: { readonly config: string } },
   log: LogLine,
-): Promise<boolean> {
-  if (wanted?.install !== true) return false;
-  if (wanted.programsOnly === true) return bringPackages(connection, wanted, location, facts, log);
-  const note = notePath(location.config);
-  const isUnfinished = (await connection.exec(["test", "-e", note])).exitCode === 0;
-  if (facts.clusterVersion !== null && !isUnfinished)
-    return wanted.pgbackrest === true && bringPackages(connection, wanted, location, facts, log);
-  await bringPackages(connection, wanted, location, facts, log);
-  log(`creating a cluster of PostgreSQL ${wanted.version} in ${location.dataDirectory}`);
+): Promise<void> {
+  log(`creating a cluster of PostgreSQL ${version} in ${dataDirectory}`);
   await runScript(
     connection,
-    `make a cluster in ${location.dataDirectory}`,
+    `make a cluster in ${dataDirectory}`,
     CLUSTER_SCRIPT,
-    [String(wanted.version), location.dataDirectory, String(wanted.port), note, "/etc/postgresql", location.user],
+    [String(version), dataDirectory, String(port), notePath(directories.config), "/etc/postgresql", PACKAGE_USER],
     { timeoutMs: CLUSTER_TIMEOUT_MS },
   );
-  return true;
 }
 
-/** True when something was missing. */
-async function bringPackages(
+/**
+ * A shell line that makes Debian's configuration of a cluster whose data directory `recover` will fill: its programs
+ * make one only together with a cluster. Directories above it are made as {@link CLUSTER_SCRIPT} makes them.
+ */
+export function emptyClusterCommand({ port, version }: PostgresInput, dataDirectory: string): string {
+  const [directory, above] = [dataDirectory, dirname(dataDirectory)].map(shellArgument);
+  const make = [
+    `{ runuser -u ${PACKAGE_USER} -- mkdir -p ${above} 2>/dev/null || mkdir -p ${above}; }`,
+    `pg_createcluster --datadir=${directory} --port=${port} ${version} ${CLUSTER}`,
+    `find ${directory} -delete`,
+  ].join(" && ");
+  return `test ! -e ${directory}/PG_VERSION && { test -e /etc/postgresql/${version}/${CLUSTER} || { ${make}; }; }`;
+}
+
+/** True while {@link createCluster} is still to be finished. */
+export async function isUnfinished(connection: Connection, config: string): Promise<boolean> {
+  return (await connection.exec(["test", "-e", notePath(config)])).exitCode === 0;
+}
+
+/**
+ * Installs missing packages. True if it did something.
+ * @throws Error for an unknown distribution or version, CommandFailed with the output of apt
+ */
+export async function bringPackages(
   connection: Connection,
-  wanted: PostgresInput,
-  location: ClusterLocation,
+  wanted: PostgresInput | undefined,
+  { user }: { readonly user: string },
   facts: HostFacts,
   log: LogLine,
 ): Promise<boolean> {
+  if (wanted?.install !== true || (facts.clusterVersion !== null && wanted.pgbackrest !== true)) return false;
   const distribution = distributionOf(facts.osRelease);
   const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);
   if (connection.login.uid !== 0)
     throw new Error(
       `installing PostgreSQL needs root, and the login on ${connection.name} is ${connection.login.name}`,
     );
-  if (location.user !== PACKAGE_USER) {
+  if (user !== PACKAGE_USER) {
     throw new Error(
-      `the packages run PostgreSQL as ${PACKAGE_USER}, not as ${location.user}: leave user out, or install PostgreSQL yourself`,
+      `the packages run PostgreSQL as ${PACKAGE_USER}, not as ${user}: leave user out, or install PostgreSQL yourself`,
     );
   }
   const server = `postgresql-${wanted.version}`;

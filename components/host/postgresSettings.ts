@@ -15,6 +15,8 @@ const BETWEEN_PAUSES_MS = [250, 500, 1000, 2000];
 const DISABLED = "(disabled)";
 
 export interface LiveSettings {
+  /** Empty from a runtime of an earlier version. */
+  readonly systemId: string;
   readonly serverVersion: number;
   readonly dataDirectory: string;
   readonly values: Readonly<Record<string, string>>;
@@ -247,11 +249,12 @@ function unescape(text: string): string {
 
 function parseSettings(stdout: string): LiveSettings {
   const answer = parseJsonOutput("read the settings of PostgreSQL", stdout);
-  const { settings, serverVersion, dataDirectory } = answer as {
-    settings?: unknown;
-    serverVersion?: unknown;
-    dataDirectory?: unknown;
-  };
+  const {
+    dataDirectory,
+    serverVersion,
+    settings,
+    systemId = "",
+  } = answer as Partial<Record<"dataDirectory" | "serverVersion" | "settings" | "systemId", unknown>>;
   if (!Array.isArray(settings) || typeof serverVersion !== "number" || typeof dataDirectory !== "string") {
     throw new Error(
       "unable to read the settings of PostgreSQL: pg-settings printed no settings, server version or data directory",
@@ -265,6 +268,7 @@ function parseSettings(stdout: string): LiveSettings {
     readonly source?: string;
   }[];
   return {
+    systemId: String(systemId),
     serverVersion,
     dataDirectory,
     values: Object.fromEntries(rows.map((row) => [row.name, row.value])),

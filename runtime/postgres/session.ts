@@ -159,6 +159,11 @@ export class Session {
     return this.#facts;
   }
 
+  async systemId(): Promise<string> {
+    const { rows } = await this.query("select system_identifier::text as id from pg_catalog.pg_control_system()");
+    return rows[0].id;
+  }
+
   /** Milliseconds since 1970 by the database's clock. */
   async nowMs(): Promise<number> {
     const { rows } = await this.query(

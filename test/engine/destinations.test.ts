@@ -136,6 +136,7 @@ test("an update reports what it read from each repository, and warns about a new
   expect(rows).toEqual([
     {
       repository: "repo1",
+      cluster: { systemId: expect.stringMatching(/^\d+$/), version: expect.stringMatching(/^\d+$/) },
       newestFull: { label: expect.stringMatching(/^\d{8}-\d{6}F$/), stoppedAt: expect.stringMatching(/^20\d\d-.*Z$/) },
       newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/), storedAt: expect.stringMatching(/^20\d\d-.*Z$/) },
     },

@@ -17,11 +17,12 @@ import { PostgresHost } from "../../components/databases/postgresHost";
 import type { Connection } from "../../components/host/connection";
 import { bringNode } from "../../components/host/node/node";
 import { chooseNode, type NodeInput, type NodeSettings } from "../../components/host/node/nodeChoice";
-import { bringPostgres } from "../../components/host/postgresInstall";
+import { bringPackages } from "../../components/host/postgresInstall";
 import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { readState } from "../../components/host/state";
 import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf } from "../harness/compare/engineTexts";
 import { makeProgramFolder, removeProgramFolder } from "../harness/programFolder";
 import {
   connectionTo,
@@ -314,10 +315,8 @@ describe("a bare host", async () => {
       ...facts,
       osRelease: 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"\n',
     };
-    const config = { user: "postgres", dataDirectory: DATA, config: "/etc/pgbackstop" };
-    await expect(
-      bringPostgres(connection, { version: 17, install: true, port: 5432 }, config, stranger, report),
-    ).rejects.toThrow(
+    const wanted = { version: 17, install: true, port: 5432 };
+    await expect(bringPackages(connection, wanted, { user: "postgres" }, stranger, report)).rejects.toThrow(
       "pgbackstop does not install PostgreSQL on Fedora Linux 42 (Server Edition) (127.0.0.1): Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported",
     );
     expect((await host.run(["id", "postgres"])).exitCode).toBe(1);
@@ -373,6 +372,48 @@ describe("a bare host", async () => {
     expect(stdout).toContain("changed by hand: Node.js: ");
     await stack.up();
     expect(await host.runOk([path, "-p", "1 + 1"])).toBe("2\n");
+  });
+
+  // claim: docs/hosts/updates.md: a rebuilt host gets no empty cluster, and the printed command recovers the lost one
+  test("rebuilt under its name gets no cluster, and the printed command recovers its rows", async () => {
+    await psql(host, "create table kept as select generate_series(1, 1000) as id");
+    const systemId = await psql(host, "select system_identifier from pg_control_system()");
+    await psql(host, "select pg_switch_wal()");
+    // PostgreSQL archives what it has before it ends.
+    await host.runOk(["systemctl", "stop", "postgresql@17-main"]);
+    await host.runOk([
+      "sh",
+      "-c",
+      "systemctl disable --now $(cd /etc/systemd/system && ls -d pgbackstop*.socket pgbackstop*.timer)",
+    ]);
+    await host.runOk([
+      "sh",
+      "-c",
+      "systemctl stop 'pgbackstop*.service'; rm -rf /etc/systemd/system/pgbackstop*; systemctl daemon-reload",
+    ]);
+    await host.runOk(["pg_dropcluster", "17", "main"]);
+    await host.runOk(["rm", "-rf", "/etc/pgbackstop", LIB, "/var/lib/postgresql/17", "/usr/local/bin/pgbackstop"]);
+    await host.runOk(["sh", "-c", "tr -d - < /proc/sys/kernel/random/uuid > /etc/machine-id"]);
+
+    const failure = await failureOf((await open()).up({ refresh: true }));
+    expect(failure).toContain(
+      `${DATA} on 127.0.0.1 has no cluster, but stanza main is that of a cluster of PostgreSQL 17`,
+    );
+    expect(
+      await host.runOk([
+        "sh",
+        "-c",
+        "pg_lsclusters -h; ls -d /var/lib/postgresql/17 /etc/postgresql/17/main 2>/dev/null || :",
+      ]),
+    ).toBe("");
+    const command = /^\s*(test ! -e .* recover)\s*$/m.exec(failure)?.[1] ?? "";
+    await host.runOk(["sh", "-c", `${command} --yes`]);
+    expect(await psql(host, "select count(*), sum(id) from kept")).toBe("1000|500500\n");
+    expect(await psql(host, "select system_identifier from pg_control_system()")).toBe(systemId);
+    expect((await (await open()).up()).outputs).toMatchObject({ pendingRestart: { value: false } });
+    expect(await host.runOk(["pg_lsclusters", "-h"])).toMatch(
+      /^17\s+main\s+5432\s+online\s+postgres\s+\/var\/lib\/postgresql\/17\/main/,
+    );
   });
 
   // claim: docs/hosts/updates.md: a bare host gets…

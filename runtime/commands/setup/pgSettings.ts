@@ -1,9 +1,10 @@
 /**
  * `pg-settings [name=value …]`: prints the settings that archiving depends on, or changes them by ALTER SYSTEM and a
  * reload; `name=` resets. `pg-settings stdin` reads them as JSON, `{"name":"value","other":null}`: an archive_command
- * may contain a password, and command lines are public. Prints JSON:
- * `{"settings":[{"name","value","configured","automatic","source","pendingRestart"}],"serverVersion","dataDirectory"}`.
- * The data directory is the container's if there is one. The host component uses it in place of a client on the host.
+ * may contain a password, and command lines are public. Prints JSON with
+ * `{"name","value","configured","automatic","source","pendingRestart"}` of each in `settings`, and `serverVersion`,
+ * `dataDirectory`, `systemId`. The data directory is the container's if there is one. The host component uses it in
+ * place of a client on the host.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -33,7 +34,8 @@ export const pgSettingsCommand: Command = async (proc) => {
   const settings = await session.settings(names);
   const { dataDirectory, versionNum } = await session.facts();
   const own = proc.container === undefined ? [] : await session.settings(["data_directory"]);
-  const answer = { settings, serverVersion: versionNum, dataDirectory: own[0]?.value ?? dataDirectory };
+  const systemId = await session.systemId();
+  const answer = { settings, serverVersion: versionNum, dataDirectory: own[0]?.value ?? dataDirectory, systemId };
   proc.print(`${JSON.stringify(answer)}\n`);
   return 0;
 };

@@ -144,8 +144,7 @@ export class KnownNames implements Names {
 
   async #askProduction(): Promise<void> {
     await this.#withProduction(undefined, async (session) => {
-      const { rows } = await session.query("select system_identifier::text as id from pg_control_system()");
-      if (BigInt((rows[0] as { id: string }).id) !== this.#deps.systemId) {
+      if (BigInt(await session.systemId()) !== this.#deps.systemId) {
         this.#isProductionThere = false;
         this.#ctx.log.info("find: another cluster's server runs here, so its names are not used");
         this.#reasons.add("another cluster's server runs here");

@@ -7,7 +7,7 @@ import { timeText } from "../../base/clock";
 import { type BackupError, fail, nullOn } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { durationText } from "../../base/units";
-import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
+import { type ArchiveHistoryEntry, archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import { archiveIdPath } from "../../format/repository/repoPath";
@@ -24,6 +24,8 @@ export interface StoredFull {
 }
 
 export interface Destination {
+  /** The stanza's present cluster; null without the stanza. */
+  readonly cluster: { readonly pgVersion: string; readonly systemId: bigint } | null;
   readonly newestFull: StoredFull | null;
   readonly newestWal: StoredWal | null;
 }
@@ -35,10 +37,16 @@ export interface StoredWal {
 
 /** Every repository has its own result. One without the stanza is empty. */
 export function listDestinations(repos: readonly Repository[]): Promise<RepoResult<Destination>[]> {
-  return perRepo(repos, async (repo) => ({
-    newestFull: await findNewestFull(repo),
-    newestWal: await findNewestWal(repo),
-  }));
+  return perRepo(repos, async (repo) => {
+    const backupInfo = await nullOn(loadBackupInfo(repo), "fileMissing");
+    const archiveInfo = await nullOn(loadArchiveInfo(repo), "fileMissing");
+    const info = archiveInfo ?? backupInfo;
+    return {
+      cluster: info === null ? null : currentHistory<ArchiveHistoryEntry>(info),
+      newestFull: backupInfo === null ? null : newestFullOf(currentBackupsOf(backupInfo)),
+      newestWal: archiveInfo === null ? null : await findNewestWal(repo, archiveIdOf(currentHistory(archiveInfo))),
+    };
+  });
 }
 
 /** Every repository's backups; one without the stanza is an error in its own result. */
@@ -121,19 +129,15 @@ export function destinationsJson(stanza: string, results: readonly RepoResult<De
     name: stanza,
     repo: results.map((result): JsonValue => {
       if (!result.ok) return { error: `[${result.error.name}] ${result.error.message}`, key: result.repoIndex };
-      const { newestFull, newestWal } = result.value;
+      const { cluster, newestFull, newestWal } = result.value;
       return {
+        db: cluster === null ? null : { "system-id": String(cluster.systemId), version: cluster.pgVersion },
         full: newestFull === null ? null : { label: newestFull.label, stop: newestFull.stoppedAtS },
         key: result.repoIndex,
         wal: newestWal === null ? null : { name: newestWal.name, stored: newestWal.storedAtS },
       };
     }),
   };
-}
-
-async function findNewestFull(repo: Repository): Promise<StoredFull | null> {
-  const info = await nullOn(loadBackupInfo(repo), "fileMissing");
-  return info === null ? null : newestFullOf(currentBackupsOf(info));
 }
 
 /**

@@ -48,6 +48,8 @@ export interface HostFacts {
   readonly debianCluster: { readonly major: string; readonly name: string } | null;
 }
 
+const DEBIAN_CONFIGURATIONS = "/etc/postgresql";
+
 export interface Owner extends AccountIds {
   readonly mode: number;
 }
@@ -198,12 +200,15 @@ async function findUnits(cluster: HostFacts["debianCluster"]): Promise<string[]>
   return [...units];
 }
 
+/** Reads Debian's configurations, each of which names the data directory of its cluster. */
 async function findDebianCluster(...directories: readonly string[]): Promise<HostFacts["debianCluster"]> {
-  for (const directory of directories) {
-    const [, major, name] = /^\/var\/lib\/postgresql\/(\d+)\/([^/]+)$/.exec(directory) ?? [];
-    if (major === undefined || name === undefined) continue;
-    if ((await statOrNull(`/etc/postgresql/${major}/${name}/postgresql.conf`)) !== null) return { major, name };
-  }
+  for (const major of await namesIn(DEBIAN_CONFIGURATIONS))
+    for (const name of await namesIn(`${DEBIAN_CONFIGURATIONS}/${major}`)) {
+      // Another cluster may hide its own.
+      const text = await textIfThere(`${DEBIAN_CONFIGURATIONS}/${major}/${name}/postgresql.conf`).catch(() => null);
+      const [, directory] = /^\s*data_directory\s*=\s*'([^']*)'/m.exec(text ?? "") ?? [];
+      if (directory !== undefined && directories.includes(directory)) return { major, name };
+    }
   return null;
 }
 

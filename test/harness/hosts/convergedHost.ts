@@ -20,6 +20,12 @@ export interface HostWorld {
   isDown: boolean;
   /** By name; true with a full backup. */
   repositories: Record<string, boolean>;
+  /** Version of PostgreSQL that the stanza is of, by repository; omitted without a stanza. */
+  stanzas: Record<string, string>;
+  /** The stanza's; that of the server is 1. */
+  systemId: string;
+  /** Repositories that cannot be read. */
+  unreadable: string[];
   /** Verbs that fail. */
   failing: string[];
   /** Verbs that were run, without those that only read. */
@@ -55,11 +61,16 @@ if (verb === "pg-settings") {
   const values = { ...world.values, ...world.automatic };
   const settings = Object.entries(values).map(([name, value]) => (
     { name, value, pendingRestart: false, automatic: world.automatic[name] ?? null, source: "default" }));
-  end(0, JSON.stringify({ settings, serverVersion: 170004, dataDirectory }));
+  end(0, JSON.stringify({ settings, serverVersion: 170004, dataDirectory, systemId: "1" }));
 }
 if (verb === "info") {
   const full = { label: "20261120-065325F", stop: 1700000000 };
-  const repo = Object.entries(world.repositories).map(([name, has]) => ({ key: Number(name.slice(4)), full: has ? full : null }));
+  const repo = Object.entries(world.repositories).map(([name, has]) => {
+    const key = Number(name.slice(4));
+    if (world.unreadable.includes(name)) return { key, error: "[HostConnectError] unable to connect" };
+    const version = world.stanzas[name];
+    return { key, db: version === undefined ? null : { "system-id": world.systemId, version }, full: has ? full : null };
+  });
   end(0, JSON.stringify([{ name: "main", repo }]));
 }
 if (verb === "version") end(0, "");
@@ -85,6 +96,9 @@ export class ConvergedHost {
       automatic: {},
       isDown: false,
       repositories: { repo1: true },
+      stanzas: {},
+      systemId: "1",
+      unreadable: [],
       failing: [],
       verbs: [],
       ...over,
@@ -181,6 +195,11 @@ export class ConvergedHost {
 
   #make(name: string): void {
     mkdirSync(this.path(name), { recursive: true });
+  }
+
+  /** The connection of the next update. */
+  connection(): Connection {
+    return this.#connection();
   }
 
   #connection(killedAt?: string, times = 1): Connection {

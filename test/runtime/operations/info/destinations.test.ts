@@ -52,7 +52,10 @@ it("finds the newest full backup and the newest complete segment of each reposit
     wal: { name: "000000010000000100000002" },
   });
   expect(json.repo[3]).toMatchObject({ error: expect.stringContaining("HostConnectError: unable to connect"), key: 4 });
-  expect(json.repo[1]).toEqual({ key: 2, full: null, wal: null });
+  // A stanza without a backup belongs to a cluster too.
+  const db = { "system-id": String(CONTROL.systemId), version: CONTROL.pgVersion };
+  expect(json.repo[1]).toEqual({ key: 2, db, full: null, wal: null });
+  expect(json.repo[2]).toEqual({ key: 3, db: null, full: null, wal: null });
 });
 
 it("distinguishes an unreadable repository from an empty one", () => {
