@@ -374,6 +374,36 @@ describe("a bare host", async () => {
     expect(await host.runOk([path, "-p", "1 + 1"])).toBe("2\n");
   });
 
+  // claim: docs/hosts/updates.md: no unit hides a directory that a tablespace or a link may lead to
+  test("backs up a tablespace below /home by its timer's unit, and archives a pg_wal that is a link there", async () => {
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0700", "/home/space", "/home/wal"]);
+    // After the last update, which knows nothing of it.
+    await psql(host, "create tablespace space location '/home/space'");
+    await psql(host, "create table stored tablespace space as select generate_series(1, 1000) as id");
+    await host.runOk(["systemctl", "start", "pgbackstop-main-full.service"]);
+    // By hand and in an update it runs under the same restrictions.
+    await host.runOk(["pgbackstop", "backup", "--type=incr"]);
+    await host.runOk(["pgbackstop", "check"]);
+
+    await host.runOk(["systemctl", "stop", "postgresql@17-main"]);
+    await host.runOk([
+      "sh",
+      "-c",
+      `cp -a ${DATA}/pg_wal/. /home/wal && rm -r ${DATA}/pg_wal && ln -s /home/wal ${DATA}/pg_wal`,
+    ]);
+    await host.runOk(["systemctl", "start", "postgresql@17-main"]);
+    await host.runOk(["systemctl", "restart", "pgbackstop-main-agent.service"]);
+    await host.runOk(["pgbackstop", "check"]);
+    await host.runOk(["systemctl", "start", "pgbackstop-main-full.service"]);
+
+    await host.runOk(["systemctl", "stop", "postgresql@17-main"]);
+    await host.runOk(["sh", "-c", `rm ${DATA}/pg_wal && cp -a /home/wal ${DATA}/pg_wal`]);
+    await host.runOk(["systemctl", "start", "postgresql@17-main"]);
+    await psql(host, "drop table stored");
+    await psql(host, "drop tablespace space");
+    await host.runOk(["systemctl", "start", "pgbackstop-main-full.service"]);
+  });
+
   // claim: docs/hosts/updates.md: a rebuilt host gets no empty cluster, and the printed command recovers the lost one
   test("rebuilt under its name gets no cluster, and the printed command recovers its rows", async () => {
     await psql(host, "create table kept as select generate_series(1, 1000) as id");

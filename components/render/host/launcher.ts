@@ -18,8 +18,11 @@ import { isOpening, ownDrills } from "../../plan/schedule/declaredDrills";
 import { FIND_VERB } from "./commandLine";
 import { hostCredentials } from "./systemdCredentials";
 import { madeFile, type RenderedFile } from "./renderedFile";
+import { hardening } from "../units/hardening";
 import { ALLOCATOR_LINES, ALLOCATOR_VARIABLES, UNIT_HEAD } from "../units/unit";
 
+/** Verbs that prove a host, by hand and in an update: under the restrictions of the scheduled ones. */
+const VERBS_AS_SCHEDULED = "backup | check";
 const VERBS_OF_ROOT = commandsWith((row) => row.root === true).join(" | ");
 
 /** Null without a launcher: then PostgreSQL's account runs every verb with its own command line. */
@@ -67,6 +70,8 @@ function launcherText(plan: HostPlan): string {
   const credentials = given.map(({ id, path }) => `-p ${shellArgument(`LoadCredential=${id}:${path}`)}`);
   const include = credentials.length === 0 ? "" : " '--config-include-path=${CREDENTIALS_DIRECTORY}'";
   const program = withoutStanza(runtimeArgv(plan)).map(shellArgument).join(" ");
+  // Here no specifier is replaced.
+  const restrictions = hardening(plan).map((line) => `-p ${shellArgument(line.replaceAll("%%", "%"))}`);
   // They refuse a stanza's options.
   const bare = bareArgv(plan).map(shellArgument).join(" ");
   // They look for it at its usual path: PostgreSQL's account can get the keys from nothing else.
@@ -93,6 +98,8 @@ while [ "$count" -gt 0 ]; do
   set -- "$@" "$word"
   count=$((count - 1))
 done
+set -- ${program}${include} "$@"
+case $verb in ${VERBS_AS_SCHEDULED}) set -- ${restrictions.join(" ")} -- "$@" ;; *) set -- -- "$@" ;; esac
 streams=--pipe
 if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then streams=--pty; fi
 unit=${shellArgument(`pgbackstop-${plan.stanza}-run`)}-$$
@@ -102,7 +109,7 @@ trap 'signal=1; systemctl stop --no-block "$unit.service"' HUP INT TERM
 # With the descriptor of the caller: what runs in the background reads nothing otherwise.
 exec 3<&0
 systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=exec --working-directory=/ -p User="$user" -p UMask=0027 \\
-  ${[...ALLOCATOR_LINES.map((line) => `-p ${line}`), `-p Environment=${stanzaVariable(plan)}`, ...credentials, `-- ${program}${include} "$@" <&3 &`].join(" \\\n  ")}
+  ${[...ALLOCATOR_LINES.map((line) => `-p ${line}`), `-p Environment=${stanzaVariable(plan)}`, ...credentials, '"$@" <&3 &'].join(" \\\n  ")}
 pid=$!
 code=0
 wait "$pid" || code=$?

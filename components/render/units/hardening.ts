@@ -11,7 +11,7 @@ import { storeOf } from "../../plan/repositories/repositoryTypes";
 import { systemdArgument } from "../host/commandLine";
 import { capabilities, engineWrites, startsContainers, systemCalls } from "./containerRights";
 
-/** Directories that ProtectHome hides. */
+/** Directories that ProtectHome makes read-only. */
 const HOME_DIRECTORIES = ["/home", "/root", "/run/user"];
 /** Directories that `ProtectSystem=full` makes read-only. */
 const SYSTEM_DIRECTORIES = ["/boot", "/efi", "/etc", "/usr"];
@@ -80,7 +80,9 @@ interface Needs {
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
   const { entersContainer = false, mounts = false, restores = false, staysUp = false, writes = [] } = needs;
-  const home = usesHome(plan, writes) ? [] : [`ProtectHome=${homeProtection(plan)}`];
+  // Never hidden: only the server knows where its tablespaces and links lead, also those that it gets later. An agent
+  // writes into pg_wal, which may be a link.
+  const home = staysUp || usesHome(plan, writes) ? [] : ["ProtectHome=read-only"];
   if ((restores || entersContainer) && startsContainers(plan))
     return [...HARDENING_OF_ENGINE, "UMask=0027", "ProtectSystem=full", ...home];
   const own = [
@@ -115,12 +117,7 @@ function writablePaths(plan: HostPlan): string[] {
   return [...new Set([parentOf(lock), log, spool, ...repositories])];
 }
 
-/** Only the host knows where a container's data are, and many are below a home directory. */
-function homeProtection({ container }: HostPlan): "yes" | "read-only" {
-  return container === undefined ? "yes" : "read-only";
-}
-
-/** True if the service needs a path below a home directory. */
+/** True if the service may write to a path below a home directory. */
 function usesHome(plan: HostPlan, writes: readonly string[]): boolean {
   const { directories } = plan;
   const paths = [

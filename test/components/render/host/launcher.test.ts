@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launcherFile } from "../../../../components/render/host/launcher";
+import { backupUnits } from "../../../../components/render/units/backupUnits";
 import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
 import { BUCKET, NAS, plan } from "../../plans";
 
@@ -63,6 +64,23 @@ test("root's verb is a unit with the keys and the caller's arguments, input and 
     "restore",
     "from the caller",
   ]);
+});
+
+// claim: docs/hosts/updates.md: check and backups of an update run under the restrictions of the scheduled ones
+test("backup and check run under every restriction of the scheduled backup, other verbs without", () => {
+  const settings = { repositories: BOTH, schedules: { full: { cron: "0 2 * * 0" } } };
+  const [service] = backupUnits(plan({ ...settings, directories: { config: folder } }));
+  const other = /^(Type|User|Environment|ExecStart|LoadCredential|TimeoutStartSec|Nice|IOScheduling\w+)=/;
+  const lines = (service?.text.split("[Service]\n")[1] ?? "").trim().split("\n");
+  const restrictions = lines.filter((line) => !other.test(line));
+  expect(restrictions.length).toBeGreaterThan(15);
+  for (const verb of ["backup", "check"]) {
+    const { stdout } = run(["--log-level-console=info", verb]);
+    const [properties = ""] = stdout.split("\n--\n");
+    expect(properties.split("\n")).toEqual(expect.arrayContaining(restrictions));
+    expect(stdout).toContain(`\n--log-level-console=info\n${verb}\n`);
+  }
+  expect(run(["restore"]).stdout).not.toContain("ProtectSystem");
 });
 
 test("the caller may give the stanza, and no other one", () => {

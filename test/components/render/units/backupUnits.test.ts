@@ -119,7 +119,7 @@ test("a schedule is a service and a timer", () => {
     SystemCallFilter=@system-service
     UMask=0027
     ProtectSystem=strict
-    ProtectHome=yes
+    ProtectHome=read-only
     ReadWritePaths=-/var/spool/pgbackrest -/var/log/pgbackrest -/mnt/nas/pgbackrest
 
     # Written by pgbackstop: changes made here by hand are undone by the next update.
@@ -144,12 +144,31 @@ test("a schedule is a service and a timer", () => {
   ]);
 });
 
-test("homes stay visible only if a path is below one", () => {
+test("homes are writable only if a path is below one", () => {
   const text = (over: object): string => backupUnits(plan(over))[0]?.text ?? "";
-  expect(text({})).toContain("ProtectHome=yes");
+  expect(text({})).toContain("ProtectHome=read-only");
   expect(text({ dataDirectory: "/home/me/data" })).not.toContain("ProtectHome");
   expect(text({ nodePath: "/root/node/bin/node" })).not.toContain("ProtectHome");
 });
+
+// claim: docs/hosts/updates.md: no unit hides a directory that a tablespace or a link may lead to
+test.each([
+  ["directories", { repo1: NAS }],
+  ["buckets", { repo1: BUCKET }],
+  ["both", { repo1: NAS, repo2: BUCKET }],
+])(
+  "no unit hides a directory that a tablespace or a link may lead to, with repositories in %s",
+  (_name, repositories) => {
+    const drills = { monthly: { cron: "0 5 1 * *" }, open: { cron: "0 6 1 * *", how: "open" as const } };
+    const units = unitsOf(plan({ repositories, drills, streaming: { intervalSeconds: 5 } }));
+    const hiding =
+      /^(ProtectHome=(yes|tmpfs)|PrivateTmp=yes|RootDirectory=|(Inaccessible|TemporaryFileSystem|Exec)Paths=).*$/m;
+    expect(units.flatMap(({ name, text }) => (hiding.test(text) ? [name] : []))).toEqual([]);
+    // It writes into pg_wal.
+    const agent = units.find(({ name }) => name === "pgbackstop-main-agent.service");
+    expect(agent?.text).not.toContain("ProtectHome");
+  },
+);
 
 test("without a schedule there is no unit", () => {
   expect(backupUnits(plan({ schedules: {} }))).toEqual([]);
