@@ -237,7 +237,7 @@ export function usualDirectories(major: string): string[] {
 /**
  * Programs of a major version ("15").
  * @param prefix what starts each of them, as another account
- * @throws fileMissing with every searched directory
+ * @throws fileMissing with every searched directory; execute if one that is there does not run
  */
 export async function findPrograms(
   major: string,
@@ -249,7 +249,7 @@ export async function findPrograms(
   const seen: string[] = [];
   for (const directory of directories) {
     if (!(await isExecutable(`${directory}/postgres`))) continue;
-    const { stdout } = await runProgram([`${directory}/postgres`, "--version"], { signal });
+    const stdout = await versionOf(`${directory}/postgres`, signal);
     if (isVersion(stdout, major)) return new DirectoryPrograms(directory, prefix);
     seen.push(`${directory} is of '${stdout.trim()}'`);
   }
@@ -272,7 +272,7 @@ export async function findClientPrograms(
   for (const directory of directories) {
     const [dump, load] = [`${directory}/pg_dump`, `${directory}/psql`];
     if (!(await isExecutable(dump)) || !(await isExecutable(load))) continue;
-    const { stdout } = await runProgram([dump, "--version"], { signal });
+    const stdout = await versionOf(dump, signal);
     if (Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]) >= Number(major)) return { dump, load };
     seen.push(`${directory} is of '${stdout.trim()}'`);
   }
@@ -285,6 +285,13 @@ export async function findClientPrograms(
       hint: `Install PostgreSQL ${major}'s client package, or set --bin-path to its directory.`,
     },
   );
+}
+
+/** A program's answer to `--version`. @throws execute if it does not run */
+export async function versionOf(program: string, signal: AbortSignal, prefix: readonly string[] = []): Promise<string> {
+  const ended = await runProgram([...prefix, program, "--version"], { signal });
+  requireSuccess(program, ended);
+  return ended.stdout;
 }
 
 /** Whether the output of `postgres --version` is of a major version. */

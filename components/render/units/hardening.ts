@@ -80,9 +80,8 @@ interface Needs {
 /** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
   const { entersContainer = false, mounts = false, restores = false, staysUp = false, writes = [] } = needs;
-  // Never hidden: only the server knows where its tablespaces and links lead, also those that it gets later. An agent
-  // writes into pg_wal, which may be a link.
-  const home = staysUp || usesHome(plan, writes) ? [] : ["ProtectHome=read-only"];
+  // Never hidden: only the server knows where its tablespaces and links lead, also those that it gets later.
+  const home = usesHome(plan, writes) ? [] : ["ProtectHome=read-only"];
   if ((restores || entersContainer) && startsContainers(plan))
     return [...HARDENING_OF_ENGINE, "UMask=0027", "ProtectSystem=full", ...home];
   const own = [
@@ -92,7 +91,8 @@ export function hardening(plan: HostPlan, needs: Needs = {}): string[] {
     `SystemCallFilter=${mounts ? "@system-service @mount" : systemCalls(plan)}`,
     "UMask=0027",
   ];
-  if (staysUp) return [...own, ...systemProtection(plan), ...home];
+  // An agent writes into pg_wal, which may be a link to a home directory.
+  if (staysUp) return [...own, ...systemProtection(plan)];
   const paths = [...writablePaths(plan), ...engineWrites(plan), ...writes].map((path) => systemdArgument(`-${path}`));
   return [...own, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
 }

@@ -17,6 +17,7 @@ import {
   type HostFacts,
   loadHostFacts,
   hasSameDirectories,
+  type Owner,
 } from "../../operations/recover/hostFacts";
 import {
   type Journal,
@@ -38,6 +39,7 @@ import {
 } from "../../operations/recover/recoverPlan";
 import { clearInstant, goOnInstant } from "../../operations/recover/instant";
 import { type Begun, goOn, type Recovered, requireOk, type RecoverTools, undo } from "../../operations/recover/recover";
+import { findStartFault } from "../../operations/recover/startProof";
 import type { RecoverSource } from "../../operations/recover/recoverSource";
 import { agreed, refused } from "./agree";
 import type {
@@ -49,7 +51,7 @@ import type {
   ProgramAccess,
 } from "../../process/commandProcess";
 import { instantFactsOf, instantMemoryOf, instantOf, moveAtOf, requireServable, seenOf } from "./instant";
-import { toolsOf } from "./recoverTools";
+import { asAccountArgs, toolsOf } from "./recoverTools";
 
 export const recoverCommand: Command = async (proc) => {
   const facts = await loadHostFacts(proc.dataDirectory, proc.ctx, proc.container, seenOf);
@@ -110,11 +112,9 @@ async function begin(
     live,
     control,
     freeSpace: await freeSpaceOf(proc, facts, source),
-    broughtWalBytes:
-      proc.container === undefined
-        ? 0
-        : (source.wal?.segmentCount ?? 0) * (facts.control?.walSegmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES),
+    broughtWalBytes: proc.container === undefined ? 0 : walBytesOf(facts, source),
     finishWal: config.recover.finishWal,
+    startFault: await startFaultOf(proc, facts, source, account),
     instant: instantFactsOf(proc, facts.dataDirectory, account),
     running: (["backup", "restore"] as const).find((kind) => proc.isLocked(kind)) ?? null,
     nowS: Math.floor(nowMs / 1000),
@@ -152,6 +152,21 @@ async function begin(
   await requireAsPlanned(proc, facts, file, former);
   await file.write(journal);
   return run(proc, { journal, file, control }, tools);
+}
+
+function startFaultOf(
+  { config, container, ctx, self }: CommandProcess,
+  facts: HostFacts,
+  { pgVersion }: RecoverSource,
+  account: Owner,
+): Promise<PlanInput["startFault"]> {
+  const asAccount = self.uid === 0 ? asAccountArgs(account) : [];
+  const isConfigured = config.settings.postgres?.start !== undefined;
+  return findStartFault({ facts, container, pgVersion, account, asAccount, isConfigured }, ctx.signal);
+}
+
+function walBytesOf({ control }: HostFacts, { wal }: RecoverSource): number {
+  return (wal?.segmentCount ?? 0) * (control?.walSegmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES);
 }
 
 function freeSpaceOf({ container }: CommandProcess, { dataDirectory }: HostFacts, { targets }: RecoverSource) {

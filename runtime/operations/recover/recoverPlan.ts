@@ -4,7 +4,7 @@
  */
 import { timeText } from "../../base/clock";
 import { formatSize } from "../../base/units";
-import { fail } from "../../base/errors";
+import { type BackupError, fail, isError } from "../../base/errors";
 import { parseLsn } from "../../format/wal/walSegment";
 import { parseTargetTime } from "../restore/select";
 import type { ServerControl } from "./control";
@@ -48,6 +48,8 @@ export interface PlanInput {
   readonly broughtWalBytes: number;
   /** The user wants the server's last WAL archived. */
   readonly finishWal: boolean;
+  /** Why the server may not start on the restored data (startProof.ts). */
+  readonly startFault: BackupError | null;
   /** A running backup or restore of this stanza on this host. */
   readonly running: string | null;
   /** Null copies everything before the server starts. */
@@ -80,20 +82,25 @@ const SPACE_EXTRA_BYTES = 64 * 1024 * 1024;
 /** A clock that is slightly ahead does not put the target in the future. */
 const CLOCK_SLACK_S = 1;
 
+/** What a recovery needs from its stop to its end, in the order of the refusals. Each returns warnings. */
+const PRECONDITIONS: readonly ((input: PlanInput) => readonly string[] | void)[] = [
+  requireOwnServer,
+  requireIdle,
+  requireSameCluster,
+  requireStart,
+  requireUnused,
+  ({ facts, instant, request, source }) => {
+    if (instant !== null) requireInstant(instant, facts, source, request);
+  },
+  requireMovable,
+  requireReachable,
+  requireSpace,
+];
+
 /** @throws every refusal of `recover`, each with a remedy */
 export function planRecover(input: PlanInput): RecoverPlan {
-  const { facts, live, request, source, stamp } = input;
-  requireOwnServer(input);
-  if (input.running !== null)
-    throw fail("lockAcquire", `${input.running} of stanza '${request.stanza}' runs on this host`, {
-      hint: "Wait for it to finish, or stop it.",
-    });
-  requireSameCluster(facts, source);
-  requireUnused(facts);
-  if (input.instant !== null) requireInstant(input.instant, facts, source, request);
-  requireMovable(facts);
-  const warnings = requireReachable(input);
-  requireSpace(input);
+  const { facts, live, stamp } = input;
+  const warnings = PRECONDITIONS.flatMap((precondition) => precondition(input) ?? []);
   const aside = (path: string): Move => ({ from: path, to: `${path}.before-recover-${stamp}` });
   const moves = [...facts.tablespaces, ...(facts.walDirectory === null ? [] : [facts.walDirectory])].map(aside);
   // Last: while it exists, it shows which directories belong to it.
@@ -166,8 +173,23 @@ function requireOwnServer({ facts, live }: PlanInput): void {
   }
 }
 
+/** @throws lockAcquire (50) */
+function requireIdle({ request, running }: PlanInput): void {
+  if (running === null) return;
+  throw fail("lockAcquire", `${running} of stanza '${request.stanza}' runs on this host`, {
+    hint: "Wait for it to finish, or stop it.",
+  });
+}
+
+/** A question that got no answer refuses nothing. @throws fileMissing (55) and others */
+function requireStart({ startFault }: PlanInput): readonly string[] {
+  if (startFault === null) return [];
+  if (!isError(startFault, "execute")) throw startFault;
+  return [`whether the server starts on the restored data is unknown: ${startFault.message}`];
+}
+
 /** @throws dbMismatch (58) */
-function requireSameCluster({ control, dataDirectory }: HostFacts, source: RecoverSource): void {
+function requireSameCluster({ facts: { control, dataDirectory }, source }: PlanInput): void {
   if (control === null || String(control.systemId) === source.systemId) return;
   const own = `'${dataDirectory}' belongs to system-id ${control.systemId}`;
   throw fail("dbMismatch", `${own}, backup ${source.label} to ${source.systemId}: these are different clusters`, {
@@ -176,7 +198,7 @@ function requireSameCluster({ control, dataDirectory }: HostFacts, source: Recov
 }
 
 /** The links of a copied data directory lead to the directories of its origin. @throws pgRunning (38) */
-function requireUnused({ dataDirectory, otherUse }: HostFacts): void {
+function requireUnused({ facts: { dataDirectory, otherUse } }: PlanInput): void {
   if (otherUse === null) return;
   throw fail(
     "pgRunning",
@@ -188,7 +210,7 @@ function requireUnused({ dataDirectory, otherUse }: HostFacts): void {
 }
 
 /** A rename needs no space, but a mount point cannot be renamed. @throws fileMove (74) */
-function requireMovable({ dataDirectory, mounts, tablespaces, walDirectory }: HostFacts): void {
+function requireMovable({ facts: { dataDirectory, mounts, tablespaces, walDirectory } }: PlanInput): void {
   for (const path of [dataDirectory, ...(walDirectory === null ? [] : [walDirectory]), ...tablespaces]) {
     const mount = mounts.find((each) => each === path || each.startsWith(`${path}/`));
     if (mount === undefined) continue;

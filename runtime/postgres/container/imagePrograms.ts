@@ -21,15 +21,23 @@ export interface ImageRequest {
   readonly imageName: string;
   /** PostgreSQL's account in the image. */
   readonly account: { readonly uid: number; readonly gid: number };
-  /** The directory of this machine, at the same path in the containers. */
-  readonly directory: string;
+  /** The directory of this machine, at the same path in the containers; omitted to look only for programs. */
+  readonly directory?: string;
 }
 
 const LABEL = "pgbackstop.directory";
-/** Prints each directory with a server, the server's version and the directory's programs. */
+/**
+ * Prints each directory with a server, the server's version and the directory's programs. The shell alone does it: an
+ * image need not have anything else.
+ */
 const FIND_SCRIPT =
-  'for d in "$(dirname "$(command -v postgres)")" "$@"; do [ -x "$d/postgres" ] || continue; echo "$d"; "$d/postgres" --version; ls "$d"; echo; done';
+  'p=$(command -v postgres); for d in "${p%/*}" "$@"; do [ -x "$d/postgres" ] || continue; echo "$d"; "$d/postgres" --version; for f in "$d"/*; do echo "${f##*/}"; done; echo; done; exit 0';
 const EXISTS_SCRIPT = 'for p; do [ -e "$p" ] && exit 0; done; exit 1';
+/** PostgreSQL runs archive_command and restore_command by it ("system(3)"). */
+const SHELL = "/bin/sh";
+/** An engine's words for a program that the image lacks, with its codes. */
+const NO_PROGRAM = /executable file not found|no such file or directory/i;
+const NO_PROGRAM_CODES = [126, 127];
 /** Queries of assertions may run in parallel, and share memory by files. */
 const SHARED_MEMORY = "512m";
 
@@ -44,7 +52,7 @@ export class ImagePrograms implements Programs {
     this.#names = new Set(names);
   }
 
-  /** Programs of a major version. @throws fileMissing if the image has another one; execute */
+  /** Programs of a major version. @throws fileMissing if the image has another one, or no shell; execute */
   static async find(request: ImageRequest, major: string, signal: AbortSignal): Promise<ImagePrograms> {
     const [shell = "", ...args] = findCommand(major);
     const command = runCommand(request, shell, args);
@@ -58,8 +66,15 @@ export class ImagePrograms implements Programs {
   }
 
   async hasLibrary(name: string): Promise<boolean> {
-    const command = runCommand(this.#request, "sh", ["-c", EXISTS_SCRIPT, "sh", ...libraryPaths(this.directory, name)]);
-    return (await runProgram(command, { signal: new AbortController().signal })).code === 0;
+    const command = runCommand(this.#request, SHELL, [
+      "-c",
+      EXISTS_SCRIPT,
+      "sh",
+      ...libraryPaths(this.directory, name),
+    ]);
+    const { code, stderr } = await runProgram(command, { signal: new AbortController().signal });
+    if (code > 1) throw unanswered(this.#request.imageName, stderr);
+    return code === 0;
   }
 
   command(name: string, args: readonly string[], reads = false): readonly string[] {
@@ -78,18 +93,19 @@ export class ImagePrograms implements Programs {
   }
 
   endLeft(): Promise<void> {
-    return endContainers(this.#request.engine, this.#request.directory);
+    const { directory, engine } = this.#request;
+    return directory === undefined ? Promise.resolve() : endContainers(engine, directory);
   }
 }
 
 /** What looks for programs in a container. */
 export function findCommand(major: string): readonly string[] {
-  return ["sh", "-c", FIND_SCRIPT, "sh", ...usualDirectories(major), "/usr/local/bin"];
+  return [SHELL, "-c", FIND_SCRIPT, "sh", ...usualDirectories(major), "/usr/local/bin"];
 }
 
 /**
  * The programs of a major version that {@link findCommand} found.
- * @throws fileMissing if the image has another version; execute
+ * @throws fileMissing if the image has another version, or no shell; execute if it gave no answer
  */
 export async function findInContainer(
   command: readonly string[],
@@ -97,14 +113,25 @@ export async function findInContainer(
   signal: AbortSignal,
 ): Promise<{ readonly directory: string; readonly names: readonly string[] }> {
   const { code, stderr, stdout } = await runProgram(command, { signal });
+  if (NO_PROGRAM_CODES.includes(code) && stderr.includes(SHELL) && NO_PROGRAM.test(stderr))
+    throw fail("fileMissing", `image ${imageName} has no shell: there is no ${SHELL}`, {
+      hint: `PostgreSQL runs archive_command and restore_command by ${SHELL}, and recovers nothing without it. Use an image of the same version that has one.`,
+    });
+  if (code !== 0) throw unanswered(imageName, stderr);
   const blocks = stdout.split("\n\n").map((block) => block.split("\n"));
   for (const [directory = "", version = "", ...names] of blocks)
     if (isVersion(version, major)) return { directory, names };
   const seen = blocks.flatMap(([directory, version]) =>
     version === undefined ? [] : [`${directory} is of '${version}'`],
   );
-  const said = seen.length > 0 ? seen : code === 0 ? [] : [stderr.trim()];
-  throw fail("fileMissing", [`image ${imageName} has no PostgreSQL ${major}`, ...said].join("\n"), { hint });
+  throw fail("fileMissing", [`image ${imageName} has no PostgreSQL ${major}`, ...seen].join("\n"), { hint });
+}
+
+/** A program that did not run has not said no. */
+function unanswered(imageName: string, stderr: string): Error {
+  return fail("execute", `unable to look into image ${imageName}: ${stderr.trim()}`, {
+    hint: "Check that the engine can start a container of that image.",
+  });
 }
 
 /** Ends the containers of programs for a directory, also after the signal to end. @throws execute */
@@ -132,6 +159,7 @@ function runCommand(
     engine,
     "run",
     "--rm",
+    "--pull=never",
     ...(reads ? ["--interactive"] : []),
     "--network=none",
     `--user=${account.uid}:${account.gid}`,
@@ -149,9 +177,8 @@ function runCommand(
     "--oom-score-adj=800",
     // Its output is ours; the engine would keep a copy.
     "--log-driver=none",
-    `--label=${LABEL}=${directory}`,
+    ...(directory === undefined ? [] : [`--label=${LABEL}=${directory}`, `--volume=${directory}:${directory}`]),
     "--env=LC_ALL=C",
-    `--volume=${directory}:${directory}`,
     "--workdir=/",
     `--entrypoint=${program}`,
     image,

@@ -49,8 +49,11 @@ export interface ContainerServer {
   /** The second half of {@link requireStopped}. @throws pgRunning (38) */
   requireNoWriters(): Promise<void>;
   readonly superuser: string;
-  /** Programs of its image, which see a directory of this machine. @throws fileMissing (55), dbConnect (56) */
-  findPrograms(major: string, account: Owner, directory: string, signal: AbortSignal): Promise<Programs>;
+  /**
+   * Programs of its image, which see a directory of this machine.
+   * @throws fileMissing (55) if it has another version, or no shell; execute (102) without an answer; dbConnect (56)
+   */
+  findPrograms(major: string, account: Owner, directory: string | undefined, signal: AbortSignal): Promise<Programs>;
   /** What runs a program in the container itself, as PostgreSQL's account and with an input. */
   command(argv: readonly string[]): readonly string[];
   /**
@@ -169,9 +172,10 @@ export class ServerContainer implements ContainerServer {
     return superuserOf(this.facts);
   }
 
-  findPrograms(major: string, account: Owner, directory: string, signal: AbortSignal): Promise<Programs> {
+  findPrograms(major: string, account: Owner, directory: string | undefined, signal: AbortSignal): Promise<Programs> {
     const { engine, image: imageName, imageId: image } = this.facts;
-    return ImagePrograms.find({ engine, image, imageName, account, directory }, major, signal);
+    const request = { engine, image, imageName, account, ...(directory === undefined ? {} : { directory }) };
+    return ImagePrograms.find(request, major, signal);
   }
 
   command(argv: readonly string[]): readonly string[] {

@@ -192,6 +192,43 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     await bed.oursOk(["dump"]);
   });
 
+  // claim: docs/hosts/containers.md: recover and a drill refuse an image without a shell, before the server is stopped
+  test("an image without a shell is refused before anything changes, and not taken for another version", async (context) => {
+    if (engine === null) return context.skip("a part is missing");
+    // Without a shell: the image, and a container of it with the same data.
+    await engine.runOk(["run", "--name=stripped", "--network=none", "--entrypoint=/bin/rm", IMAGE, "/usr/bin/sh"]);
+    await engine.runOk(["commit", "stripped", "noshell"]);
+    await engine.runOk(["rm", "stripped"]);
+    await engine.runOk(["stop", bed.container]);
+    const volumes = [
+      `${bed.container}-data:${IMAGE_DATA}`,
+      `${bed.folder}/space:/space`,
+      `${bed.folder}/pg-wal:/pg-wal`,
+    ];
+    const args = [...bed.idArgs, ...volumes.map((volume) => `--volume=${volume}`), "noshell", "postgres"];
+    await engine.runOk(["create", "--name=noshell", "--network=none", ...args]);
+    const before = readdirSync(bed.data(".."));
+    bed.configure({ name: "noshell" }, { archive: "stream" });
+    for (const verb of [
+      ["recover", "--dry-run"],
+      ["recover", "--yes"],
+      ["drill", "--repo=1", ...drillPath()],
+    ]) {
+      const { exitCode, stderr, stdout } = await bed.ours(verb);
+      expect([verb[0], exitCode !== 0, `${stdout}${stderr}`]).toEqual([
+        verb[0],
+        true,
+        expect.stringMatching(/image \S*noshell\S* has no shell: there is no \/bin\/sh/),
+      ]);
+    }
+    expect(readdirSync(bed.data(".."))).toEqual(before);
+    await engine.runOk(["rm", "noshell"]);
+    bed.configure(undefined, { archive: "stream" });
+    await engine.runOk(["start", bed.container]);
+    await bed.ready();
+    expect(await bed.oursOk(["recover", "--dry-run"])).toContain("wait until it is open on a new timeline");
+  });
+
   test("brings a dropped table back, as find says", async (context) => {
     if (engine === null) return context.skip("a part is missing");
     const expected = await sums();

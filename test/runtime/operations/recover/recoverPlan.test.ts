@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { isError } from "../../../../runtime/base/errors";
+import { fail, isError } from "../../../../runtime/base/errors";
 import { serverControl } from "../../../../runtime/operations/recover/control";
 import { hasSameDirectories, type HostFacts } from "../../../../runtime/operations/recover/hostFacts";
 import type { InstantFacts } from "../../../../runtime/operations/recover/instantPlan";
@@ -72,6 +72,7 @@ const INPUT: PlanInput = {
     { device: 2, freeBytes: 2 * GIB },
   ],
   finishWal: true,
+  startFault: null,
   instant: null,
   running: null,
   nowS: 2000,
@@ -264,6 +265,18 @@ describe("who stops and starts it", () => {
       /the commands that stop and start/,
     );
   });
+});
+
+test("a server that is known not to start on the restored data is refused; one that could not be asked about is named", () => {
+  const hint = { hint: "a way out" };
+  expect(kindOf({ startFault: fail("fileMissing", "image shop has no PostgreSQL 17", hint) })).toBe(
+    "fileMissing: image shop has no PostgreSQL 17",
+  );
+  expect(kindOf({ startFault: fail("dbConnect", "there is no container 'shop'", hint) })).toContain("dbConnect: ");
+  const unknown = { ...INPUT, startFault: fail("execute", "unable to look into image shop: timeout") };
+  expect(planText(planRecover(unknown), unknown)).toContain(
+    "!        whether the server starts on the restored data is unknown: unable to look into image shop: timeout",
+  );
 });
 
 test("the plan names repositories that cannot be read, before the server is stopped", () => {
