@@ -38,7 +38,7 @@ export class OtherSessions {
   readonly #options: StreamWorkerOptions;
   readonly #origin: StreamOrigin;
   readonly #log: Log;
-  /** By file name. */
+  /** Chunks by file name. */
   readonly #compared = new Map<string, Compared>();
   /** The chunk that was read last: it may reach further than the window, which grows. */
   #read: { readonly name: string; readonly wal: Uint8Array } | null = null;
@@ -126,7 +126,7 @@ export class OtherSessions {
           this.#compared.set(name, { end: chunk.end, isWhole: false });
           return null;
         }
-        return segmentLsn + BigInt(at + part.findIndex((byte, place) => byte !== other[place]));
+        return segmentLsn + BigInt(at + part.findIndex((byte, index) => byte !== other[index]));
       }
       at += part.length;
     }

@@ -6,7 +6,7 @@ export const PACE = {
   piecesMax: 32,
   mergedSizeBytesMax: 16 * 1024 * 1024,
   pauseMsMax: 60_000,
-  /** How often to check whether another process has archived a segment, or one was archived before the agent started. */
+  /** How often to look for segments that another process has archived, also before the agent started. */
   lookMs: 30_000,
   /** Uploads of a prompt repository at the same time. */
   uploadsMax: 4,
@@ -19,8 +19,8 @@ export const PACE = {
   /** {@link lookMs} while a commit may wait for WAL that another process archives. */
   promptLookMs: 5000,
   /**
-   * A commit is confirmed only if the repository has shown within this time that it still has what was stored before. At
-   * half of it the next look begins, so that commits seldom wait for one.
+   * A commit is confirmed only if the repository has shown within this time that it still has what was stored before.
+   * At half of it the next look begins, so that commits seldom wait for one.
    */
   proofMs: 10_000,
   /** The same for a position that is only reported; that look needs no new WAL. */
