@@ -17,6 +17,7 @@ import { NOT_IN_ARCHIVE } from "./base/recoveryExit";
 import { createLog, type Log, type LogSink, silentLog } from "./base/log";
 import { systemRandom } from "./base/random";
 import type { Command, OtherConfiguration } from "./process/commandProcess";
+import { notRoots, obeyWithRightsOf, requireAccount } from "./commands/rights";
 import { loadCommand } from "./commands/table";
 import { COMMAND_TABLE } from "./config/commands";
 import { helpText } from "./config/help";
@@ -83,6 +84,10 @@ const ARGUMENTS = exactArguments(process.argv.slice(2));
 const STAYING_PROCESS = "staying-process";
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$|OTEL_)/;
+/** As at the start: root's environment is taken away before another account's configuration is obeyed. */
+const ENVIRONMENT = { ...process.env };
+/** Variables that such an account's programs get, as from sudo. */
+const PLAIN_VARIABLES = /^(PATH|LANG|LANGUAGE|LC_[A-Z]+|TERM|TZ|MALLOC_[A-Z_]+)$/;
 /** Commands that run beside a server for hours. */
 const ARCHIVES_ALWAYS: readonly string[] = ["agent", "cnpg-instance"];
 /** What this process has written to standard output. */
@@ -111,7 +116,7 @@ function ownCall(): Call {
 
 async function main(call: Call): Promise<number> {
   try {
-    const loaded = loadOwn(call.args);
+    const loaded = obeyed(loadOwn(call.args), call.args);
     const { command, output: format, params } = loaded.config;
     if (command === "help") return print(helpText(params));
     if (command === "version")
@@ -133,7 +138,24 @@ function programName(): string {
 }
 
 function loadOwn(argv: readonly string[]): Loaded {
-  return loadConfig({ argv, env: withSecrets(exactEnvironment(process.env)), ...configAccess(), listDirectory });
+  return loadConfig({ argv, env: withSecrets(exactEnvironment(ENVIRONMENT)), ...configAccess(), listDirectory });
+}
+
+/** Root obeys another account's configuration with that account's rights, or not at all. @throws fileOwner (88) */
+function obeyed(loaded: Loaded, args: readonly string[]): Loaded {
+  const { account, config } = loaded;
+  if (account === undefined) return loaded;
+  obeyWithRightsOf(account, config, shownCommand(args));
+  for (const name of Object.keys(process.env)) if (!PLAIN_VARIABLES.test(name)) delete process.env[name];
+  return loaded;
+}
+
+/** For messages: as a person starts it. */
+function shownCommand(args: readonly string[]): readonly string[] {
+  const [, program = ""] = ownCommand();
+  return /^pgbackrest$|^pgbackstop$/.test(basename(program))
+    ? [basename(program), ...args]
+    : [...ownCommand(), ...args];
 }
 
 function withSecrets(env: LoadInput["env"]): LoadInput["env"] {
@@ -150,7 +172,7 @@ function configAccess(
     return text === null ? null : moved(text);
   };
   const providers = ["auto", ...S3_QUIRKS.map(({ id }) => id)];
-  return { readFile, fileAccount: () => reader.account(), providers };
+  return { readFile, fileAccount: (paths) => reader.account(paths), providers };
 }
 
 async function runCommand(loaded: Loaded, command: Command, call: Call): Promise<number> {
@@ -162,7 +184,7 @@ async function runCommand(loaded: Loaded, command: Command, call: Call): Promise
   }
 }
 
-async function runInside({ config, warnings }: Loaded, command: Command, call: Call): Promise<number> {
+async function runInside({ account, config, warnings }: Loaded, command: Command, call: Call): Promise<number> {
   const sinks = sinksOf(config, call);
   const configLog = createLog(systemClock, sinks);
   for (const warning of warnings) configLog.warn(warning);
@@ -170,6 +192,8 @@ async function runInside({ config, warnings }: Loaded, command: Command, call: C
   // As in stock: commands that print a result log begin and end only at debug, so that the output stays parseable.
   const frame = COMMAND_TABLE[config.command].prints === true ? log.debug : log.info;
   frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
+  if (account !== undefined)
+    log.info(`working with the rights of account ${account.name}, which can change '${account.path}'`);
   const beganAtMs = systemClock.monotonicMs();
   const abort = call.listen(log, graceOf(config));
   const proc = new RealProcess(
@@ -180,7 +204,7 @@ async function runInside({ config, warnings }: Loaded, command: Command, call: C
   try {
     if (config.priority !== undefined) setOwnPriority(config.priority);
     await Promise.all([proc.findMountedOwners(), proc.findContainer()]);
-    warnRoot(config, proc.lockOwners(), log);
+    if (process.geteuid?.() === 0) requireAccount(config, proc.usedDirectories(), shownCommand(call.args));
     if (ARCHIVES_ALWAYS.includes(config.command)) keepNewSpaceSmall();
     const code = await command(proc);
     await proc.close();
@@ -201,19 +225,6 @@ async function runInside({ config, warnings }: Loaded, command: Command, call: C
 
 function stirThreads(): void {
   setInterval(() => void stat("/").catch(() => {}), STIR_MS).unref();
-}
-
-/** Stock since 2.59 refuses. A warning does not stop a backup that has run as root for years. */
-function warnRoot(config: Config, owners: readonly number[], log: Log): void {
-  // Only root can read a container's files.
-  if (config.settings.container !== undefined) return;
-  if (process.geteuid?.() !== 0 || config.allowRoot || COMMAND_TABLE[config.command].writes !== true) return;
-  const owner = owners.find((uid) => uid !== 0);
-  if (owner === undefined) return;
-  log.warn(
-    `${config.command} runs as root, but account ${owner} owns the data or a repository and may not be able to use root's files\n` +
-      "HINT: Run it as that account, or set allow-root=y if root is intended.",
-  );
 }
 
 /** For metrics: a failure to record the run does not change its result. */
@@ -347,7 +358,7 @@ function processFacts({ args, beganMs }: Call): ConstructorParameters<typeof Rea
     },
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     hostName: hostname(),
-    managerEnvironment: Object.fromEntries(MANAGER_NAMES.map((name) => [name, process.env[name]])),
+    managerEnvironment: Object.fromEntries(MANAGER_NAMES.map((name) => [name, ENVIRONMENT[name]])),
     ownCommand: ownCommand(),
     args,
     programFile: __filename,
@@ -398,7 +409,7 @@ function workingDirectory(): string {
 }
 
 function loadOther({ moved, secretsPath, args }: OtherConfiguration, log: Log): Config {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PGBACKREST_"));
+  const inherited = Object.entries(ENVIRONMENT).filter(([name]) => !name.startsWith("PGBACKREST_"));
   const env = { ...Object.fromEntries(inherited), PGBACKSTOP_SECRETS: secretsPath };
   const move = (text: string): string =>
     Object.entries(moved).reduce((whole, [from, to]) => whole.replaceAll(`${from}/`, `${to}/`), text);
@@ -406,7 +417,9 @@ function loadOther({ moved, secretsPath, args }: OtherConfiguration, log: Log): 
   return withWarnings(loaded, log);
 }
 
-function withWarnings({ config, warnings }: Loaded, log: Log): Config {
+/** For a process whose rights are settled. @throws fileOwner (88) */
+function withWarnings({ account, config, warnings }: Loaded, log: Log): Config {
+  if (account !== undefined) throw notRoots(account, config, shownCommand(ARGUMENTS));
   for (const warning of warnings) log.warn(warning);
   return config;
 }

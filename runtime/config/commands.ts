@@ -40,9 +40,9 @@ export interface CommandRow {
   readonly background?: true;
   /** Standard output is its result, often JSON. */
   readonly prints?: true;
-  /** As root it creates files that the account of PostgreSQL or of the repository needs afterwards. */
+  /** Root would leave files or remove some that the account of PostgreSQL or of the repository needs: it is refused. */
   readonly writes?: true;
-  /** Stops PostgreSQL and moves its directory, so that launchers of hosts run it as root. */
+  /** Mounts, or stops PostgreSQL and moves its directory: launchers of hosts run it as root. */
   readonly root?: true;
   /** Metrics report how its last run ended. */
   readonly remembered?: true;
@@ -157,7 +157,7 @@ const ROWS = {
   doctor: row(
     "try each repository and its key in a temporary directory of the repository",
     ["repositories"],
-    ["optionalStanza", "own", "prints"],
+    ["optionalStanza", "own", "prints", "writes"],
   ),
   drill: row(
     "restore a backup alongside production, check and time it, and remove it",
@@ -257,19 +257,23 @@ const ROWS = {
     ["own", "root"],
   ),
   "stanza-create": row("prepare the repositories for a cluster", ["repositories", "cluster", "session"], ["writes"]),
-  "stanza-delete": row("remove a stanza's backups and WAL from a repository", ["repositories", "cluster", "session"]),
+  "stanza-delete": row(
+    "remove a stanza's backups and WAL from a repository",
+    ["repositories", "cluster", "session"],
+    ["writes"],
+  ),
   "stanza-upgrade": row(
     "add the cluster's new version to the repositories after pg_upgrade",
     ["repositories", "cluster", "session"],
     ["writes"],
   ),
-  start: row("allow commands that stop has forbidden", [], ["optionalStanza"]),
+  start: row("allow commands that stop has forbidden", [], ["optionalStanza", "writes"]),
   status: row(
     "show the state of backups on one screen, and what needs attention",
     ["repositories"],
     ["own", "prints", "soon"],
   ),
-  stop: row("forbid commands that write, until start", [], ["optionalStanza"]),
+  stop: row("forbid commands that write, until start", [], ["optionalStanza", "writes"]),
   sync: row(
     "copy backups and their WAL from one repository into another",
     ["repositories", "copy", "write"],

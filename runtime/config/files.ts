@@ -25,6 +25,8 @@ export interface FileAccess {
 
 export interface ConfigFiles {
   readonly entries: readonly IniEntry[];
+  /** Paths of the files that say more than secrets. */
+  readonly deciding: readonly string[];
   /** Default directory of the settings file; undefined with `--no-config` and no `--config-path`. */
   readonly directory: string | undefined;
 }
@@ -57,7 +59,17 @@ export function readConfigFiles(entries: Entries, command: CommandName, files: F
     }
   }
   const directory = noConfig ? configPath : posix.dirname(mainFile?.fileName ?? fileName);
-  return { entries: parts, directory };
+  const deciding = parts.filter((entry) => !isSecretLine(entry)).map(({ fileName: path }) => path);
+  return { entries: parts, deciding: [...new Set(deciding)], directory };
+}
+
+/**
+ * True for a line that only gives root a key. Components let PostgreSQL's account own a file of such lines. The key of
+ * a Google service account may be a path.
+ */
+function isSecretLine({ key, value }: IniEntry): boolean {
+  const row = findOption(key)?.row;
+  return row?.secret === true && !(row.name === "repo-gcs-key" && value.startsWith("/"));
 }
 
 function readMain(

@@ -32,13 +32,22 @@ export interface LoadInput extends FileAccess {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Values of `s3Quirks`. */
   readonly providers?: readonly string[];
-  /** The account whose rights a program gets that one of the files names; undefined for this process' own. */
-  readonly fileAccount?: () => { readonly uid: number; readonly gid: number } | undefined;
+  /** The account that decides what these files say, if this process is root's and that account is not root. */
+  readonly fileAccount?: (paths: readonly string[]) => FileAccount | undefined;
+}
+
+export interface FileAccount {
+  readonly uid: number;
+  readonly gid: number;
+  readonly name: string;
+  readonly path: string;
 }
 
 export interface Loaded {
   /** Frozen in depth. */
   readonly config: Config;
+  /** The account with whose rights root must obey this configuration. */
+  readonly account?: FileAccount;
   /** For the caller's log, in order; `HINT: …` follows on a line of its own. */
   readonly warnings: readonly string[];
 }
@@ -56,6 +65,7 @@ export function loadConfig(input: LoadInput): Loaded {
   };
   const { command, role, params, entries } = parseCommandLine(input.argv);
   let settingsFile: SettingsText | null = null;
+  let account: FileAccount | undefined;
   if (command !== "help" && command !== "version") {
     addEnvironment(entries, input.env, command, warn);
     const files = readConfigFiles(entries, command, input);
@@ -63,11 +73,12 @@ export function loadConfig(input: LoadInput): Loaded {
     if (stanza !== undefined) checkStanza(stanza);
     addFiles(entries, files.entries, stanza, command, warn);
     settingsFile = readSettings(entries, files, input);
+    account = input.fileAccount?.([...files.deciding, ...(settingsFile === null ? [] : [settingsFile.path])]);
   }
   replaceCompress(entries, warn);
   const resolved = resolveOptions(command, entries, warn);
   const configWith = (settings: Settings): Config => {
-    const made = buildConfig(resolved, role, params, settings, input);
+    const made = buildConfig(resolved, role, params, settings, { entries, env: input.env });
     if (settingsFile !== null) checkSettings(settings, made.repos, settingsFile.path, input.providers);
     return made;
   };
@@ -80,7 +91,7 @@ export function loadConfig(input: LoadInput): Loaded {
           configWith,
         );
   warnAboutRepos(resolved, config, entries, warn);
-  return { config: freeze(config), warnings };
+  return { config: freeze(config), ...given({ account }), warnings };
 }
 
 /** The name becomes part of paths in every repository. */
@@ -145,7 +156,7 @@ function buildConfig(
   role: Config["role"],
   params: readonly string[],
   settings: Settings,
-  surroundings: Pick<LoadInput, "env" | "fileAccount">,
+  surroundings: Pick<LoadInput, "env"> & { readonly entries: Entries },
 ): Config {
   const values = new ResolvedValues(resolved);
   const groups = values.groups();
@@ -173,6 +184,7 @@ function buildConfig(
     repoIndex,
     repos: asOfTime(asOfTime(repos, targetOf(values, repoIndex)), from),
     pgs: buildPgs(values, resolved.pgKeys),
+    clusterPaths: clusterPathsOf(surroundings.entries),
     settings,
     compress,
     dbTimeoutMs: dbTimeoutOf(resolved, values),
@@ -314,6 +326,10 @@ function asOfTime(repos: readonly RepoConfig[], source: Source | undefined): rea
   if (source?.targetTimeMs === undefined) return repos;
   const { key, targetTimeMs } = source;
   return repos.map((repo) => (repo.key === key ? { ...repo, targetTimeMs } : repo));
+}
+
+function clusterPathsOf(entries: Entries): readonly string[] {
+  return [...entries.values()].flatMap(({ row, texts }) => (row.name === "pg-path" ? texts : []));
 }
 
 function buildPgs(values: ResolvedValues, pgKeys: readonly number[]): readonly PgConfig[] {

@@ -1009,7 +1009,7 @@ const GENERAL = [
     config: "spoolPath",
     default: "/var/spool/pgbackrest",
   }),
-  acted("allow-root", "boolean", WORK, "do not warn when root works in another account's directories", {
+  acted("allow-root", "boolean", WORK, "let root write where another account owns the data or a repository", {
     config: "allowRoot",
     default: "n",
     forCommand: { restore: { default: "y" } },

@@ -15,8 +15,6 @@ import type { Settings, SftpConfig, SftpHostKeyCheck } from "./types";
 
 interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The account whose rights a program gets that a configuration file names; undefined for this process' own. */
-  readonly fileAccount?: () => { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /** Every repository, ascending by key. @throws optionInvalidValue, config */
@@ -192,11 +190,7 @@ function buildS3(values: ResolvedValues, key: number, quirks: string, surroundin
 }
 
 /** Names of variables as the SDKs of Amazon know them; stock reads the same. */
-function keySourceOf(
-  values: ResolvedValues,
-  key: number,
-  { env, fileAccount }: Surroundings,
-): { readonly keySource?: S3KeySource } {
+function keySourceOf(values: ResolvedValues, key: number, { env }: Surroundings): { readonly keySource?: S3KeySource } {
   const text = (variable: string): string | undefined => env[variable] || undefined;
   switch (values.text("repo-s3-key-type", key)) {
     case "auto": {
@@ -213,11 +207,8 @@ function keySourceOf(
       const tokenFile = text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
       return { keySource: { type: "pod-id", ...given({ uri, tokenFile }) } };
     }
-    case "process": {
-      const command = values.list("repo-s3-process-cmd", key);
-      const runAs = values.isFromFile("repo-s3-process-cmd", key) ? fileAccount?.() : undefined;
-      return { keySource: { type: "process", command, ...given({ runAs }) } };
-    }
+    case "process":
+      return { keySource: { type: "process", command: values.list("repo-s3-process-cmd", key) } };
     default:
       return {};
   }

@@ -68,11 +68,6 @@ export class ResolvedValues {
     return values as OptionValues;
   }
 
-  /** False for the command line and the environment. */
-  isFromFile(name: string, key?: number): boolean {
-    return this.#resolved.find(name, key)?.source === "file";
-  }
-
   #value(name: string, key: number | undefined): OptionValue | undefined {
     const option = this.#resolved.find(name, key);
     if (option !== null && (option.value !== undefined || option.source !== "default")) return option.value;

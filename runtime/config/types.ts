@@ -43,12 +43,7 @@ export type S3KeySource =
       readonly stsHost: string;
     }
   | { readonly type: "pod-id"; readonly uri?: string; readonly tokenFile?: string }
-  | {
-      readonly type: "process";
-      readonly command: readonly string[];
-      /** The account whose rights it gets, instead of root's. */
-      readonly runAs?: { readonly uid: number; readonly gid: number };
-    };
+  | { readonly type: "process"; readonly command: readonly string[] };
 
 export interface S3Config {
   readonly bucket: string;
@@ -254,6 +249,8 @@ export interface Config extends OptionValues {
   readonly repos: readonly RepoConfig[];
   /** Ascending by key. */
   readonly pgs: readonly PgConfig[];
+  /** Data directories of every configured cluster, for commands that take no `pg-path` too. */
+  readonly clusterPaths: readonly string[];
   readonly settings: Settings;
   readonly set: string | undefined;
   /** Undefined is the command's own default. */

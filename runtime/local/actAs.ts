@@ -2,9 +2,11 @@
  * Lets root work with another account's rights, so that the kernel refuses what that account may not do. In a directory
  * that the account may write, it can swap any name for a link while root works there.
  */
+import { userInfo } from "node:os";
 import { fail } from "../base/errors";
 import { lchown, lstat, mkdir, readdir } from "./nodeFiles";
 import { systemCodeOf, systemError } from "./systemError";
+import { findOwnGroup } from "./users";
 
 export interface AccountIds {
   readonly uid: number;
@@ -14,9 +16,37 @@ export interface AccountIds {
 /** Node's types lack a function. */
 const own: NodeJS.Process & { initgroups?: (user: number, group: number) => void } = process;
 
-function takeGroups({ gid, uid }: AccountIds): void {
+/** Linux's group for what belongs to nobody (`/proc/sys/kernel/overflowgid`). */
+const NOBODYS_GROUP = 65_534;
+const ownGroups = new Map<number, number | null>();
+
+/**
+ * The group with which an account works: its own, from the account database. The group of a file or directory of that
+ * account may be another one's, and root's if root made the directory. Without an entry it is the given one.
+ */
+export function groupOf({ gid, uid }: AccountIds): number {
+  if (!ownGroups.has(uid)) ownGroups.set(uid, findOwnGroup(uid) ?? findInDirectoryService(uid));
+  return ownGroups.get(uid) ?? (gid === 0 && uid !== 0 ? NOBODYS_GROUP : gid);
+}
+
+/** Node asks the account database for the effective account only. */
+function findInDirectoryService(uid: number): number | null {
+  const { geteuid, seteuid } = own;
+  if (geteuid?.() !== 0) return null;
   try {
-    own.initgroups?.(uid, gid);
+    seteuid?.(uid);
+    return userInfo().gid;
+  } catch {
+    return null;
+  } finally {
+    seteuid?.(0);
+  }
+}
+
+function takeGroups(account: AccountIds): void {
+  const gid = groupOf(account);
+  try {
+    own.initgroups?.(account.uid, gid);
   } catch {
     // An account without a name has no other groups.
     own.setgroups?.([gid]);
@@ -39,7 +69,7 @@ export async function actAs<T>(account: AccountIds, work: () => Promise<T>): Pro
   };
   try {
     takeGroups(account);
-    setegid?.(account.gid);
+    setegid?.(groupOf(account));
     seteuid?.(account.uid);
   } catch (error) {
     comeBack();
@@ -80,7 +110,7 @@ export function becomeAccount(account: AccountIds): void {
   if (geteuid?.() !== 0 || account.uid === 0) return;
   try {
     takeGroups(account);
-    setgid?.(account.gid);
+    setgid?.(groupOf(account));
     setuid?.(account.uid);
   } catch (error) {
     throw systemError("userMissing", `become account ${account.uid}`, "/", error);

@@ -1,27 +1,32 @@
 /**
- * Reads configuration files, and remembers who could have written them. Debian gives them to PostgreSQL's account, and
- * root reads them too: a program that they name must not run with root's rights.
+ * Reads configuration files, and knows who can decide what they say. Debian gives them to PostgreSQL's account, and
+ * root reads them too: what such a file names must not be run or touched with root's rights.
  */
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from "./nodeFiles";
-import { dirname } from "node:path";
+import { closeSync, fstatSync, openSync, readFileSync } from "./nodeFiles";
 import { fail, toBackupError } from "../base/errors";
-import type { AccountIds } from "./actAs";
+import { type AccountIds, groupOf } from "./actAs";
 import { isMissing } from "./systemError";
-import { ownUid } from "./trust";
+import { type Decider, decidersOf, ownUid } from "./trust";
+import { loadUserNames } from "./users";
 
-const GROUP_OR_OTHERS_WRITE = 0o022;
+/** The account that decides what configuration files say. */
+export interface FileAccount extends AccountIds {
+  /** Its name, or `#61111`, as sudo takes it. */
+  readonly name: string;
+  /** What it can change. */
+  readonly path: string;
+}
 
 export class ConfigReader {
-  readonly #accounts = new Map<number, AccountIds>();
-  /** A file of root's that others may change. */
-  #shared: string | undefined;
+  /** Owners of the files that were read: another file may have the name by now. */
+  readonly #owners = new Map<string, number>();
 
   /** Null when the file is missing. @throws fileOpen (41) */
   read(path: string): string | null {
     try {
       const fd = openSync(path, "r");
       try {
-        this.#remember(path, fd);
+        this.#owners.set(path, fstatSync(fd).uid);
         return readFileSync(fd, "utf8");
       } finally {
         closeSync(fd);
@@ -36,28 +41,42 @@ export class ConfigReader {
   }
 
   /**
-   * For a program that one of these files names: the account whose rights it gets. Undefined when that is this process'
-   * own.
-   * @throws fileOwner (88) when root cannot know whose program it is
+   * The account whose rights root must work with when it obeys these files. Undefined if only root can change them, or
+   * this process is not root's.
+   * @throws fileOwner (88) when root cannot know whose word it would obey
    */
-  account(): AccountIds | undefined {
+  account(paths: readonly string[]): FileAccount | undefined {
     if (ownUid() !== 0) return undefined;
-    const [first, second] = this.#accounts.values();
-    const hint = "Run this command as the account that owns the configuration.";
-    if (second !== undefined)
-      throw fail("fileOwner", `accounts ${first?.uid} and ${second.uid} own configuration files`, { hint });
-    if (first === undefined && this.#shared !== undefined)
-      throw fail("fileOwner", `other accounts may write configuration file '${this.#shared}'`, {
-        hint: [hint, `Or run chmod go-w '${this.#shared}'.`],
-        path: this.#shared,
+    const deciders = paths.flatMap((path) => this.#decidersOf(path));
+    const [first, second] = new Map(deciders.flatMap((by) => (by.uid === null ? [] : [[by.uid, by]]))).values();
+    if (first?.uid === undefined || first.uid === null) {
+      const [open] = deciders;
+      if (open === undefined) return undefined;
+      throw fail("fileOwner", `other accounts than root may write '${open.path}', which decides what root does`, {
+        hint: [`Run chmod go-w '${open.path}'.`, "Or run this command as PostgreSQL's account."],
+        path: open.path,
       });
-    return first;
+    }
+    if (second !== undefined)
+      throw fail(
+        "fileOwner",
+        `accounts ${first.uid} ('${first.path}') and ${second.uid} ('${second.path}') can change the configuration`,
+        {
+          hint: [
+            `Give it to root: chown root '${first.path}' '${second.path}'.`,
+            "Or run this command as PostgreSQL's account.",
+          ],
+          path: first.path,
+        },
+      );
+    const { path, uid } = first;
+    const name = loadUserNames().userName(uid) ?? `#${uid}`;
+    // The group of the file may be any: without an entry in the account database the account has no group.
+    return { uid, gid: groupOf({ uid, gid: 0 }), name, path };
   }
 
-  #remember(path: string, fd: number): void {
-    const file = fstatSync(fd);
-    // Who owns the directory can put a link to any file of root's there.
-    for (const { uid, gid } of [file, statSync(dirname(path))]) if (uid !== 0) this.#accounts.set(uid, { uid, gid });
-    if ((file.mode & GROUP_OR_OTHERS_WRITE) !== 0) this.#shared ??= path;
+  #decidersOf(path: string): Decider[] {
+    const owner = this.#owners.get(path) ?? 0;
+    return [...(owner === 0 ? [] : [{ uid: owner, path }]), ...decidersOf(path)];
   }
 }

@@ -8,21 +8,12 @@
  * ended, and the kernel drops it when this process dies.
  */
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  unlinkSync,
-  writeSync,
-} from "./nodeFiles";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, unlinkSync, writeSync } from "./nodeFiles";
 import { join } from "node:path";
 import type { Context } from "../base/context";
 import { assert, fail, isError } from "../base/errors";
 import { systemCodeOf, systemError } from "./systemError";
-import { findText, TrustedDirectory } from "./trust";
+import { findText, makeDirectoryFor, TrustedDirectory } from "./trust";
 
 /** All but `backup`, `archive` and `restore` are ours: stock does not know them. */
 export type LockKind =
@@ -96,7 +87,7 @@ export function acquireLock(request: LockRequest): LockFile {
   const { lockPath } = request;
   const name = lockFileName(request.stanza, request.kind, request.repoIndex);
   try {
-    mkdirSync(lockPath, { recursive: true, mode: 0o750 });
+    makeDirectoryFor(request.owners ?? [], lockPath, 0o750);
   } catch (error) {
     throw systemError("pathCreate", `create path '${lockPath}'`, lockPath, error);
   }

@@ -5,11 +5,11 @@
  * A stop file counts only if a trusted account created it. One in another account's directory would stop archiving
  * forever.
  */
-import { closeSync, constants, mkdirSync, unlinkSync } from "./nodeFiles";
+import { closeSync, constants, unlinkSync } from "./nodeFiles";
 import { join } from "node:path";
 import { fail, isError } from "../base/errors";
 import { isMissing, systemCodeOf, systemError } from "./systemError";
-import { TrustedDirectory } from "./trust";
+import { makeDirectoryFor, TrustedDirectory } from "./trust";
 
 /**
  * Call before a command writes anything.
@@ -51,7 +51,7 @@ export function writeStopFile(lockPath: string, stanza: string | undefined, owne
   const path = stopFileOf(lockPath, stanza);
   const { O_CREAT, O_EXCL, O_WRONLY } = constants;
   try {
-    mkdirSync(lockPath, { recursive: true, mode: 0o770 });
+    makeDirectoryFor(owners, lockPath, 0o770);
     within(lockPath, owners, (directory) =>
       closeSync(directory.openFile(nameOf(stanza), O_WRONLY | O_CREAT | O_EXCL, 0o640)),
     );

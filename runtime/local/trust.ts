@@ -10,15 +10,19 @@ import {
   closeSync,
   constants,
   existsSync,
+  fchownSync,
   fstatSync,
   lstatSync,
+  mkdirSync,
   openSync,
   readFileSync,
   readlinkSync,
   type Stats,
+  statSync,
 } from "./nodeFiles";
 import { dirname, join, resolve } from "node:path";
 import { fail } from "../base/errors";
+import { groupOf } from "./actAs";
 import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
@@ -34,6 +38,11 @@ const RECORD_SIZE_MAX = 4 * 1024 * 1024;
 /** This process' effective account. */
 export function ownUid(): number {
   return process.geteuid?.() ?? 0;
+}
+
+export interface OwnedDirectory {
+  readonly path: string;
+  readonly uid: number;
 }
 
 /** An open directory: work in it stays in it, wherever its name leads by now. */
@@ -89,6 +98,7 @@ export class TrustedDirectory {
       const info = requireRegular(path, fstatSync(fd));
       if (!this.#owners.has(info.uid)) throw planted(path, `belongs to account ${info.uid}`);
       if ((info.mode & OTHERS_WRITE) !== 0) throw planted(path, "may be written by every account");
+      giveNew(fd, info, fstatSync(this.#fd).uid);
       return fd;
     } catch (error) {
       closeSync(fd);
@@ -102,13 +112,38 @@ export class TrustedDirectory {
 }
 
 /**
+ * Makes a directory and missing ones above it. Root gives them to the first of `owners`, which would be locked out
+ * otherwise.
+ */
+export function makeDirectoryFor(owners: readonly number[], path: string, mode: number): void {
+  const first = mkdirSync(path, { recursive: true, mode });
+  const uid = owners.find((owner) => owner !== 0);
+  if (first === undefined || uid === undefined) return;
+  for (let current = resolve(path); ; current = dirname(current)) {
+    const fd = openSync(current, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    try {
+      const info = fstatSync(fd);
+      if (ownUid() === 0 && info.uid === 0) fchownSync(fd, uid, groupOf({ uid, gid: 0 }));
+    } finally {
+      closeSync(fd);
+    }
+    if (current === resolve(first) || current === "/") return;
+  }
+}
+
+/** Root leaves no file in another account's directory that the account could not use. */
+function giveNew(fd: number, { size, uid }: Stats, owner: number): void {
+  if (ownUid() === 0 && owner !== 0 && uid === 0 && size === 0) fchownSync(fd, owner, groupOf({ uid: owner, gid: 0 }));
+}
+
+/**
  * For a log: creates the file or opens it for appending, never through a link.
  * @throws fileOwner (88) for anything but a file with a single name
  */
 export function openToAppend(path: string, mode: number): number {
   const fd = openUnlinked(path, path, O_WRONLY | O_APPEND | O_CREAT, mode);
   try {
-    requireRegular(path, fstatSync(fd));
+    giveNew(fd, requireRegular(path, fstatSync(fd)), statSync(dirname(path)).uid);
     return fd;
   } catch (error) {
     closeSync(fd);
@@ -160,6 +195,39 @@ export function readOwnFile(path: string, uid: number): string | null {
  */
 export function resolveTrusted(path: string, owners: readonly number[]): string {
   const trusted = new Set([0, ...owners]);
+  return walk(path, (current, info) => {
+    if (info?.isSymbolicLink() === true && !trusted.has(info.uid))
+      throw planted(current, `is a symbolic link of account ${info.uid}`);
+  });
+}
+
+/** An account besides root that can change what a path leads to. */
+export interface Decider {
+  /** Null if others may write what belongs to root: a group, by an access control list too, or every account. */
+  readonly uid: number | null;
+  /** What the account can change: the file, a directory above it, or a link on the way. */
+  readonly path: string;
+}
+
+/** Every account besides root that can decide what `path` says. */
+export function decidersOf(path: string): Decider[] {
+  const deciders: Decider[] = [];
+  walk(path, (current, info) => {
+    if (info === undefined) return;
+    if (info.uid !== 0) deciders.push({ uid: info.uid, path: current });
+    // A sticky directory lets nobody replace an entry of root's.
+    const isOpen = (info.mode & GROUP_OR_OTHERS_WRITE) !== 0 && !(info.isDirectory() && (info.mode & STICKY) !== 0);
+    if (isOpen && !info.isSymbolicLink()) deciders.push({ uid: null, path: current });
+  });
+  return deciders;
+}
+
+/**
+ * Calls `visit` for each part of a path, links included, and returns the real path. A missing part has no facts.
+ * @throws pathOpen (53)
+ */
+function walk(path: string, visit: (current: string, info: Stats | undefined) => void): string {
+  visit("/", lstatSync("/"));
   let rest = resolve(path)
     .split("/")
     .filter((part) => part !== "");
@@ -168,11 +236,11 @@ export function resolveTrusted(path: string, owners: readonly number[]): string 
     const [part = "", ...others] = rest;
     const current = `${done}/${part}`;
     const info = lstatSync(current, { throwIfNoEntry: false });
+    visit(current, info);
     if (info?.isSymbolicLink() !== true) {
       [done, rest] = [current, others];
       continue;
     }
-    if (!trusted.has(info.uid)) throw planted(current, `is a symbolic link of account ${info.uid}`);
     if (++links > LINKS_MAX) throw fail("pathOpen", `'${path}' has more than ${LINKS_MAX} links`, { path });
     const target = resolve(done === "" ? "/" : done, readlinkSync(current));
     [done, rest] = ["", [...target.split("/").filter((name) => name !== ""), ...others]];

@@ -20,20 +20,30 @@ export function loadUserNames(passwdPath = "/etc/passwd", groupPath = "/etc/grou
   };
 }
 
+/** The account's own group in the account database; null without an entry. */
+export function findOwnGroup(uid: number, passwdPath = "/etc/passwd"): number | null {
+  const fields = linesOf(passwdPath).find(([, , id]) => id === String(uid));
+  return fields?.[3] === undefined || !/^\d+$/.test(fields[3]) ? null : Number(fields[3]);
+}
+
 function loadNames(path: string): { byId: Map<number, string>; byName: Map<string, number> } {
   const byId = new Map<number, string>();
   const byName = new Map<string, number>();
-  let text = "";
-  try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    // Minimal containers have no such file: numbers stay numbers.
-  }
-  for (const line of text.split("\n")) {
-    const [name, , id] = line.split(":");
+  for (const [name, , id] of linesOf(path)) {
     if (name === undefined || name === "" || id === undefined || !/^\d+$/.test(id)) continue;
     if (!byId.has(Number(id))) byId.set(Number(id), name);
     if (!byName.has(name)) byName.set(name, Number(id));
   }
   return { byId, byName };
+}
+
+function linesOf(path: string): string[][] {
+  try {
+    return readFileSync(path, "utf8")
+      .split("\n")
+      .map((line) => line.split(":"));
+  } catch {
+    // Minimal containers have no such file: numbers stay numbers.
+    return [];
+  }
 }

@@ -25,6 +25,7 @@ import { isLocked, type LockState, readLockState } from "../local/lockState";
 import { childEnvironment } from "../local/ownProcess";
 import { checkStopFile } from "../local/stopFile";
 import { nullIfMissing } from "../local/systemError";
+import type { OwnedDirectory } from "../local/trust";
 import { type Environment, showUnit } from "../local/systemdUnit";
 import { type ProgramEnd, runProgram } from "../local/program";
 import { loadUserNames, type UserNames } from "../local/users";
@@ -479,17 +480,28 @@ export class RealProcess implements CommandProcess {
 
   /** Accounts that use these clusters and repositories: the owners of the configured directories. */
   lockOwners(): readonly number[] {
-    const repoPaths = this.config.repos.flatMap((repo) => (repo.type === "posix" ? [repo.path] : []));
-    return [
-      ...this.config.pgs.flatMap((pg) => this.#ownersOf(pg)),
-      ...repoPaths.flatMap((path) => (mayHang(path) ? this.#mountedOwners.get(path) : ownerOf(path)) ?? []),
-    ];
+    return this.#directories().map(({ uid }) => uid);
   }
 
-  /** This machine has no account of a container; and the engine may be down while commands need a lock. */
-  #ownersOf(pg: PgConfig): readonly number[] {
-    const owner = this.#container === undefined ? ownerOf(pg.path) : null;
-    return owner === null ? [] : [owner];
+  /** Directories that the command uses, with their owners; the lock path counts if nothing says whose the data are. */
+  usedDirectories(): readonly OwnedDirectory[] {
+    const directories = this.#directories();
+    const { lockPath } = this.config;
+    const uid = directories.length === 0 ? ownerOf(lockPath) : null;
+    return uid === null ? directories : [{ path: lockPath, uid }];
+  }
+
+  #directories(): readonly OwnedDirectory[] {
+    const { clusterPaths, repos } = this.config;
+    // This machine has no account of a container; and the engine may be down while commands need a lock.
+    const clusters = this.#container === undefined ? clusterPaths : [];
+    const repoPaths = repos.flatMap(({ path, type }) => (type === "posix" ? [path] : []));
+    const withOwner = (path: string, uid: number | null | undefined): OwnedDirectory[] =>
+      uid === null || uid === undefined ? [] : [{ path, uid }];
+    return [
+      ...clusters.flatMap((path) => withOwner(path, ownerOf(path))),
+      ...repoPaths.flatMap((path) => withOwner(path, mayHang(path) ? this.#mountedOwners.get(path) : ownerOf(path))),
+    ];
   }
 
   /** For root's {@link lockOwners}: asks for the owners of directories on mounts, which may not answer. */

@@ -84,56 +84,6 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     return { path, command: ["/bin/sh", "-c", `id -u > ${path}; exit 1`] };
   };
 
-  describe("a program that a configuration names", () => {
-    const info = (owner: OsUser, mode: number, command: readonly string[]): Promise<RunResult> => {
-      const lines = ["[global]", "repo1-type=s3", "repo1-s3-key-type=process", "repo1-s3-bucket=bucket"];
-      lines.push("repo1-s3-endpoint=127.0.0.1", "repo1-s3-region=r", "repo1-path=/repo");
-      lines.push(...command.map((argument) => `repo1-s3-process-cmd=${argument}`));
-      const config = file(join(folder, "own.conf"), owner, `${lines.join("\n")}\n`, mode);
-      return run(runtime.node, [runtime.file, `--config=${config}`, "--stanza=main", "info"], {
-        user: ROOT,
-        cwd: "/",
-        timeoutMs: 60_000,
-        env: { PLANTED: "secret of root" },
-      });
-    };
-    const recorded = (): { readonly command: string[]; readonly path: string } => {
-      const path = join(directory("proof", postgres, 0o777), "who");
-      return { path, command: ["/bin/sh", "-c", `id -u >${path}; id -G >>${path}; echo "$PLANTED" >>${path}; exit 1`] };
-    };
-
-    test("runs with the rights of the account that owns the file, and without root's environment", async () => {
-      const { command, path } = recorded();
-      await info(postgres, 0o640, command);
-      expect(readFileSync(path, "utf8").split("\n").slice(0, 3)).toEqual([`${postgres.uid}`, `${postgres.gid}`, ""]);
-    });
-
-    test("runs as root if only root could write the file, and not at all if others could", async () => {
-      const { command, path } = recorded();
-      const refused = await info(ROOT, 0o664, command);
-      expect(refused.stdout).toContain("other accounts may write configuration file");
-      expect(refused.exitCode).toBe(88);
-      expect(existsSync(path)).toBe(false);
-      await info(ROOT, 0o640, command);
-      expect(readFileSync(path, "utf8").split("\n")[0]).toBe("0");
-    });
-  });
-
-  test("root is warned about files that the account could not use, unless root is intended", async () => {
-    directory("repo", postgres);
-    const warned = async (user: OsUser, ...args: string[]): Promise<boolean> =>
-      (await ours(user, [...args, "--repo1-retention-full=1", "expire"])).stdout.includes(
-        "expire runs as root, but account",
-      );
-    expect([await warned(ROOT), await warned(ROOT, "--allow-root"), await warned(postgres)]).toEqual([
-      true,
-      false,
-      false,
-    ]);
-    directory("repo", ROOT);
-    expect(await warned(ROOT)).toBe(false);
-  });
-
   describe("planting files as PostgreSQL's account", () => {
     const journal = (data: string, phase: string, command: readonly string[]): object => ({
       version: 1,

@@ -153,7 +153,6 @@ async function fromPod(source: S3KeySource & { type: "pod-id" }, asker: KeyAsker
 
 async function fromProcess(source: S3KeySource & { type: "process" }, asker: KeyAsker): Promise<TemporaryCredentials> {
   const [program = "", ...args] = source.command;
-  const { runAs } = source;
   const doing = `get temporary credentials from '${program}'`;
   const { signal, ioTimeoutMs } = asker.deps;
   // Its stderr may contain secrets, and so may its arguments: neither is repeated.
@@ -167,8 +166,6 @@ async function fromProcess(source: S3KeySource & { type: "process" }, asker: Key
         timeout: ioTimeoutMs,
         maxBuffer: OUTPUT_SIZE_BYTES_MAX,
         killSignal: "SIGKILL",
-        // Root's environment may have keys. Node drops root's groups.
-        ...(runAs === undefined ? {} : { ...runAs, cwd: "/", env: { PATH: "/usr/local/bin:/usr/bin:/bin" } }),
       },
       (error, stdout) => {
         if (error === null) resolve(stdout);

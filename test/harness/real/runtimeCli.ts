@@ -3,7 +3,7 @@
  *
  * `PGBACKSTOP_RUNTIME` selects a bundle other than dist/runtime.cjs.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectFolder } from "../../../tools/parts/cache";
 import { ensureNode } from "../../../tools/parts/nodeBinary";
@@ -48,7 +48,10 @@ export interface ConfigContent {
 
 const SECRET_NAME = /-(azure-key|cipher-pass|gcs-key|s3-key|s3-key-secret|s3-token|sftp-private-key-passphrase)$/;
 
-/** Writes pgbackrest.conf, conf.d/secrets.conf and pgbackstop.json into `folder`, as on a host. */
+/**
+ * Writes pgbackrest.conf, conf.d/secrets.conf and pgbackstop.json into `folder`, as on a host: only the secrets belong
+ * to `user`.
+ */
 export function writeConfig(folder: string, stanza: string, content: ConfigContent, user: OsUser): void {
   const all = Object.entries(content.global);
   const plain = all.filter(([name]) => !SECRET_NAME.test(name));
@@ -59,8 +62,11 @@ export function writeConfig(folder: string, stanza: string, content: ConfigConte
     ["conf.d/secrets.conf", sectionText("global", secret)],
     ["pgbackstop.json", `${JSON.stringify(content.settings)}\n`],
   ];
-  for (const [name, text] of files) writeFileSync(join(folder, name), text, { mode: 0o600 });
-  for (const path of ["", "conf.d", ...files.map(([name]) => name)]) giveTo(join(folder, path), user);
+  for (const [name, text] of files) writeFileSync(join(folder, name), text, { mode: 0o644 });
+  for (const path of ["conf.d", "conf.d/secrets.conf"]) {
+    chmodSync(join(folder, path), path === "conf.d" ? 0o700 : 0o600);
+    giveTo(join(folder, path), user);
+  }
 }
 
 function sectionText(name: string, options: readonly (readonly [string, string | null])[]): string {

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { CompressType } from "../../../runtime/config/options";
 import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
 import { NIGHTLY } from "../../../tools/parts/nightly";
@@ -142,7 +142,8 @@ export class TestBed {
         ...options.settings,
       },
     });
-    for (const name of ["lock", "log", "spool", "config", "side", "tablespace"]) {
+    mkdirSync(dirname(configPathOf(folder)));
+    for (const name of ["lock", "log", "spool", "side", "tablespace"]) {
       mkdirSync(join(folder, name));
       giveTo(join(folder, name), cluster.user);
     }
@@ -169,7 +170,7 @@ export class TestBed {
 
   /** Adds a second configuration beside the bed's. Returns the path for a run's `config`. */
   variant(name: string, variant: Variant): string {
-    const folder = join(this.folder, "config", name);
+    const folder = join(dirname(this.configPath), name);
     this.writeVariant(folder, variant);
     return folder;
   }
@@ -339,7 +340,7 @@ export class TestBed {
   async remove(): Promise<void> {
     await this.cluster.remove();
     await endProcesses(this.folder);
-    rmSync(this.folder, { recursive: true, force: true });
+    for (const folder of [this.folder, dirname(this.configPath)]) rmSync(folder, { recursive: true, force: true });
   }
 
   /** Oids of the tablespaces; there is at most one. */
@@ -413,8 +414,9 @@ function copyCa(folder: string, key: number, caFile: string): string {
   return copy;
 }
 
+/** Outside of the account's folder: root obeys only what root alone can change. */
 function configPathOf(folder: string): string {
-  return join(folder, "config", "host");
+  return join(`${folder}-config`, "host");
 }
 
 /** Starts or stops a bed's server as nobody's child: `recover` may stop it, which the harness would miss. */

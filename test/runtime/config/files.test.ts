@@ -3,6 +3,7 @@ import { parseCommandLine } from "../../../runtime/config/cli";
 import { addFiles, isGlobalSection, readConfigFiles, sectionsOf } from "../../../runtime/config/files";
 import { parseIni } from "../../../runtime/config/ini";
 import type { CommandName } from "../../../runtime/config/commands";
+import { OPTIONS } from "../../../runtime/config/options";
 import { failure, load, namesIn } from "./support";
 
 const FILES: Readonly<Record<string, string>> = {
@@ -155,4 +156,62 @@ describe("sections", () => {
       "optionInvalid: option 'repo-bundle' requires an index\nHINT: add the required index, e.g. repo1-bundle.",
     ],
   ])("%j fails", (text, message) => expect(failure(() => added(text))).toBe(message));
+});
+
+describe("a file decides what a command does", () => {
+  /** Lines that PostgreSQL's account may write for root: root takes a key from them, and nothing else. */
+  const KEYS = [
+    "repo-azure-account",
+    "repo-azure-endpoint",
+    "repo-azure-key",
+    "repo-cipher-pass",
+    "repo-gcs-key",
+    "repo-s3-key",
+    "repo-s3-key-secret",
+    "repo-s3-sse-customer-key",
+    "repo-s3-token",
+    "repo-sftp-private-key-passphrase",
+  ];
+  const deciding = (line: string): readonly string[] => {
+    const { entries } = parseCommandLine(["check", "--config=/x.conf"]);
+    const readFile = (): string => `[global]\n${line}\n`;
+    return readConfigFiles(entries, "check", { readFile, listDirectory: () => [] }).deciding;
+  };
+
+  test.each(OPTIONS.map(({ group, name }) => [name, group === undefined ? name : name.replace("-", "1-")]))(
+    "with %s, unless it is a key",
+    (name, written) => {
+      expect(deciding(`${written}=x`)).toEqual(KEYS.includes(name) ? [] : ["/x.conf"]);
+    },
+  );
+
+  test("with an unknown option, and with a key that is a path", () => {
+    expect(deciding("nothing=x")).toEqual(["/x.conf"]);
+    expect(deciding("repo1-gcs-key=/root/key.json")).toEqual(["/x.conf"]);
+    expect(deciding("# nothing")).toEqual([]);
+  });
+
+  test("no other key names a file, a directory or a program", () => {
+    const naming = OPTIONS.filter(({ doc, name, type }) => {
+      return KEYS.includes(name) && (type !== "string" || /\b(file|directory|path|program|command|socket)\b/.test(doc));
+    });
+    expect(naming.map(({ name }) => name)).toEqual(["repo-gcs-key"]);
+  });
+});
+
+test("root asks once, for every file that decides, the settings file too", () => {
+  const files = {
+    "/etc/pgbackrest/pgbackrest.conf": "[global]\nprocess-max=2\n",
+    "/etc/pgbackrest/conf.d/key.conf": "[global]\nrepo1-cipher-pass=x\n",
+    "/etc/pgbackrest/pgbackstop.json": "{}",
+  };
+  const asked: (readonly string[])[] = [];
+  const account = { uid: 26, gid: 26, name: "postgres", path: "/etc/pgbackrest" };
+  const fileAccount = (paths: readonly string[]): typeof account => {
+    asked.push(paths);
+    return account;
+  };
+  const machine = { argv: ["info"], files, fileAccount };
+  expect(load(machine).account).toEqual(account);
+  expect(asked).toEqual([["/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest/pgbackstop.json"]]);
 });

@@ -1,5 +1,5 @@
 /** Files, directories and environment in memory for loadConfig, and its errors as text. */
-import { type Loaded, loadConfig } from "../../../runtime/config/load";
+import { type Loaded, loadConfig, type LoadInput } from "../../../runtime/config/load";
 import { BackupError } from "../../../runtime/base/errors";
 
 export interface Machine {
@@ -7,6 +7,7 @@ export interface Machine {
   readonly env?: Readonly<Record<string, string>>;
   readonly files?: Readonly<Record<string, string>>;
   readonly providers?: readonly string[];
+  readonly fileAccount?: LoadInput["fileAccount"];
 }
 
 export const MAIN_FILE = "/etc/pgbackrest/pgbackrest.conf";
@@ -19,6 +20,7 @@ export function load(machine: Machine): Loaded {
     readFile: (path) => files[path] ?? null,
     listDirectory: (path) => namesIn(files, path),
     ...(machine.providers === undefined ? {} : { providers: machine.providers }),
+    ...(machine.fileAccount === undefined ? {} : { fileAccount: machine.fileAccount }),
   });
 }
 

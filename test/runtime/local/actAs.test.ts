@@ -3,7 +3,9 @@ import { chmod, mkdir, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { actAs, actAsRoot, requireDirectoryOf } from "../../../runtime/local/actAs";
+import { actAs, actAsRoot, groupOf, requireDirectoryOf } from "../../../runtime/local/actAs";
+
+import { serverUser } from "../../../tools/parts/users";
 
 const STRANGER = { uid: 61_111, gid: 61_112 };
 const ids = (): unknown => [process.geteuid?.(), process.getegid?.(), process.getgroups?.()];
@@ -58,3 +60,13 @@ test.runIf(process.geteuid?.() === 0)(
     }
   },
 );
+
+test.runIf(process.geteuid?.() === 0)("an account works with its own groups, not with those of its files", async () => {
+  const { gid, uid } = serverUser();
+  expect(await actAs({ uid, gid: 0 }, async () => [process.getegid?.(), process.getgroups?.().includes(0)])).toEqual([
+    gid,
+    false,
+  ]);
+  expect(groupOf(STRANGER)).toBe(STRANGER.gid);
+  expect(groupOf({ uid: STRANGER.uid, gid: 0 })).toBe(65_534);
+});

@@ -10,6 +10,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -17,8 +18,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
+  decidersOf,
   findText,
   isRootsAlone,
+  makeDirectoryFor,
   openToAppend,
   ownUid,
   readOwnFile,
@@ -188,4 +191,52 @@ test("a directory is root's alone only if nobody else can swap it", () => {
   expect(isRootsAlone("/usr")).toBe(true);
   expect(isRootsAlone("/tmp")).toBe(false);
   expect(isRootsAlone(folder)).toBe(false);
+});
+
+test.runIf(isRoot)("every account that can change a file, its directories or a link to it decides what it says", () => {
+  const above = join(folder, "above");
+  const inside = join(above, "inside");
+  const file = join(inside, "file");
+  const link = join(inside, "link");
+  mkdirSync(inside, { recursive: true });
+  const decided = (path = file): unknown[] => decidersOf(path).map((by) => [by.path, by.uid]);
+  const change = (path: string, uid: number, mode: number): unknown[] => {
+    const isLink = path === link;
+    if (!isLink) chmodSync(path, mode);
+    lchownSync(path, uid, uid);
+    const deciders = decided(isLink ? link : file);
+    lchownSync(path, 0, 0);
+    if (!isLink) chmodSync(path, 0o755);
+    return deciders;
+  };
+  writeFileSync(file, "");
+  symlinkSync("file", link);
+  expect(decided()).toEqual([]);
+  expect(decided(link)).toEqual([]);
+  for (const path of [file, link, inside, above]) expect(change(path, STRANGER, 0o644)).toEqual([[path, STRANGER]]);
+  for (const path of [file, inside, above]) {
+    expect(change(path, 0, 0o775)).toEqual([[path, null]]);
+    expect(change(path, 0, 0o757)).toEqual([[path, null]]);
+  }
+  // Nobody replaces an entry of root's in a sticky directory.
+  for (const path of [inside, above]) expect(change(path, 0, 0o1777)).toEqual([]);
+  expect(change(file, 0, 0o1777)).toEqual([[file, null]]);
+  // A link of root's leads to where another account decides.
+  chownSync(inside, STRANGER, STRANGER);
+  symlinkSync("inside/file", join(above, "outer"));
+  expect(decided(join(above, "outer"))).toEqual([[inside, STRANGER]]);
+});
+
+test.runIf(isRoot)("root's new files and directories belong to the account that uses them, others stay", () => {
+  const path = join(folder, "state/lock");
+  makeDirectoryFor([0, STRANGER], path, 0o750);
+  for (const made of [join(folder, "state"), path]) expect(statSync(made).uid).toBe(STRANGER);
+  chownSync(folder, STRANGER, STRANGER);
+  closeSync(openToAppend(join(folder, "log"), 0o640));
+  expect(statSync(join(folder, "log")).uid).toBe(STRANGER);
+  writeFileSync(join(folder, "full"), "text");
+  closeSync(openToAppend(join(folder, "full"), 0o640));
+  expect(statSync(join(folder, "full")).uid).toBe(0);
+  makeDirectoryFor([STRANGER], "/tmp", 0o750);
+  expect(statSync("/tmp").uid).toBe(0);
 });
