@@ -16,7 +16,7 @@ if (parentPort !== null) {
       const { openRepositories } = await import("./process/openRepositories.js");
       const { storageProcesses } = await import("./process/storageProcesses.js");
       const processes = storageProcesses(process.execPath, __filename);
-      return openRepositories(stanza, repos, ioTimeoutMs, CONTEXT, { processes, rates });
+      return openRepositories(stanza, repos, ioTimeoutMs, CONTEXT, { isKeyProven: true, processes, rates });
     },
     CONTEXT,
     VERSION,

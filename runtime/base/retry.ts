@@ -69,7 +69,7 @@ export class Retries {
   }
 
   /**
-   * Waits before the next attempt, at least `pauseMsMin`.
+   * Waits before the next attempt, at least `pauseMsMin`; not so long if that would use up the time.
    * @throws the error when it is not retryable, or when attempts or time are used up; term
    */
   async pause(error: BackupError, pauseMsMin = 0): Promise<void> {
@@ -79,10 +79,12 @@ export class Retries {
     this.#failures++;
     const wholeMs = pausesMs[Math.min(this.#failures, pausesMs.length) - 1] ?? 0;
     const jitter = random === undefined ? 1 : 0.5 + (random.bytes(1)[0] ?? 0) / 256;
-    const pauseMs = Math.max(wholeMs * jitter, pauseMsMin);
-    if (!error.retryable || this.#failures >= attempts || this.#isOver(pauseMs)) throw this.#final(error);
+    const isTooLong = this.#isOver(pauseMsMin);
+    const pauseMs = Math.max(wholeMs * jitter, isTooLong ? 0 : pauseMsMin);
+    const refusedMs = isTooLong ? pauseMsMin : 0;
+    if (!error.retryable || this.#failures >= attempts || this.#isOver(pauseMs)) throw this.#final(error, refusedMs);
     await this.#clock.sleep(pauseMs, this.#signal);
-    if (this.#isOver()) throw this.#final(error);
+    if (this.#isOver()) throw this.#final(error, refusedMs);
   }
 
   #isOver(moreMs = 0): boolean {
@@ -90,11 +92,13 @@ export class Retries {
     return elapsedMs(this.#startedAt, momentOf(this.#clock)) + moreMs >= limitMs;
   }
 
-  #final(error: BackupError): BackupError {
-    if (this.#failures === 1 || this.#policy.isCounted !== true) return error;
+  /** `refusedMs` is the pause that the service asked for and that the time does not allow. */
+  #final(error: BackupError, refusedMs: number): BackupError {
+    if ((this.#failures === 1 && refusedMs === 0) || this.#policy.isCounted !== true) return error;
     const { kind, message, hints, repoIndex, path, retryable } = error;
+    const refused = `The service asks for a pause of ${Math.round(refusedMs / 1000)} s, more than io-timeout leaves.`;
     return fail(kind, `${message} (after ${this.#failures} attempts)`, {
-      hint: hints,
+      hint: refusedMs === 0 ? hints : [...hints, refused],
       retryable,
       cause: error.cause ?? error,
       ...(repoIndex === undefined ? {} : { repoIndex }),

@@ -24,6 +24,8 @@ interface Opening {
   readonly clock?: Clock;
   /** True in a server: only some of its work is under the limit. */
   readonly serves?: boolean;
+  /** True in a worker thread: the main thread has used the repositories' keys. */
+  readonly isKeyProven?: boolean;
 }
 
 /**
@@ -35,7 +37,7 @@ export function openRepositories(
   repos: readonly RepoConfig[],
   ioTimeoutMs: number,
   ctx: Context,
-  { clock = sharedClock, processes, rates = {}, serves = false }: Opening = {},
+  { clock = sharedClock, isKeyProven = false, processes, rates = {}, serves = false }: Opening = {},
 ): Repository[] {
   const storageOf = (config: RepoConfig): Pick<Repository, "storage" | "limitedStorage"> => {
     const storage = openOrUnusable(config, {
@@ -43,6 +45,7 @@ export function openRepositories(
       random: ctx.random,
       signal: ctx.signal,
       ioTimeoutMs,
+      isKeyProven,
       readFile: (path) => readFileSync(path),
       ...(processes === undefined ? {} : { processes }),
     });

@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../runtime/base/bytes";
 import { isError } from "../../runtime/base/errors";
+import { mapParallel } from "../../runtime/base/parallel";
 import { Secret } from "../../runtime/base/secret";
 import type { SftpConfig } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
@@ -310,6 +311,54 @@ describe("sftp errors", async () => {
       }
       await storage.close();
       proxy.close();
+    });
+
+    test.each(["silent", "slow"] as const)("that is %s from any answer on is replaced", async (fault) => {
+      /** A connection through a proxy whose first connection is spoiled from that answer on. */
+      const work = async (at: number): Promise<number> => {
+        let answers = 0;
+        let connections = 0;
+        const proxy = createServer((client) => {
+          const isFirst = ++connections === 1;
+          const upstream = connect(server.port, server.host);
+          const end = (): void => void (client.destroy(), upstream.destroy());
+          for (const socket of [client, upstream]) socket.on("error", end).on("close", end);
+          client.on("data", (bytes) => upstream.write(bytes));
+          const rest: number[] = [];
+          upstream.on("data", (bytes: Buffer) => {
+            if (!isFirst || ++answers < at) return void client.write(bytes);
+            if (rest.length === 0 && fault === "slow") {
+              const timer = setInterval(() => client.write(Buffer.from(rest.splice(0, 1))), 50);
+              client.on("close", () => clearInterval(timer));
+            }
+            rest.push(...bytes);
+          });
+        });
+        await new Promise<void>((resolve) => void proxy.listen(0, server.host, resolve));
+        const { storage } = open({ port: (proxy.address() as AddressInfo).port }, { ioTimeoutMs: 8000 });
+        const bytes = content(MIB);
+        await storage.putStream("d/f", () => streamOf(bytes));
+        await storage.put("d/g", utf8("g"));
+        expect((await storage.stat("d/g"))?.sizeBytes).toBe(1);
+        expect(sha256(await collect(await storage.read("d/f"), MIB))).toBe(sha256(bytes));
+        const names: string[] = [];
+        for await (const { path } of storage.list("d")) names.push(path);
+        expect(names.sort()).toEqual(["d/f", "d/g"]);
+        await storage.removePath("d");
+        expect(await storage.stat("d")).toBeNull();
+        await storage.close();
+        proxy.close();
+        return answers;
+      };
+      const count = await work(Number.POSITIVE_INFINITY);
+      expect(count).toBeGreaterThan(15);
+      const positions = Array.from({ length: Math.ceil(count / 2) }, (_, index) => 1 + index * 2);
+      // A server takes some ten connections that have not signed in.
+      await mapParallel(positions, 8, async (at) => {
+        await work(at).catch((error: unknown) => {
+          throw new Error(`answer ${at} of ${count}: ${String(error)}`);
+        });
+      });
     });
 
     test("while the server loses bytes that it accepted fails the upload", async () => {

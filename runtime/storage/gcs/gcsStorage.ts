@@ -173,9 +173,13 @@ export class GcsStorage extends ObjectStorage<ObjectPage> implements AttackedSto
   }
 
   /** A 404 may be about the bucket, or come from something else. */
-  protected override async orMissing<T>(path: string, doing: string, ask: () => Promise<T>): Promise<T> {
+  protected override async orMissing<T>(
+    path: string,
+    doing: string,
+    ask: (isRefusedOnce: boolean) => Promise<T>,
+  ): Promise<T> {
     try {
-      return await ask();
+      return await ask(false);
     } catch (error) {
       if (!isError(error, "pathMissing")) throw error;
       if ((await this.statListed(path, doing)) !== null) throw error;

@@ -28,7 +28,10 @@ export interface ObjectStorageOptions {
   readonly isScratch?: true;
 }
 
-export type ObjectStorageDeps = Pick<StoreHttpOptions<RequestFacts>, "clock" | "random" | "signal" | "ioTimeoutMs">;
+export type ObjectStorageDeps = Pick<
+  StoreHttpOptions<RequestFacts>,
+  "clock" | "random" | "signal" | "ioTimeoutMs" | "isKeyProven"
+>;
 
 type Query = Readonly<Record<string, string>>;
 
@@ -61,9 +64,12 @@ export abstract class ObjectStorage<P extends ListedPage> implements Storage {
   /** The parameters of a request for the content of an object, or of a version of it. */
   protected abstract readQuery(version: string | undefined): Query;
 
-  /** What `ask` says about an object; for services that do not always say whether it is missing. @throws fileMissing */
-  protected orMissing<T>(_path: string, _doing: string, ask: () => Promise<T>): Promise<T> {
-    return ask();
+  /**
+   * What `ask` says about an object; for services that do not always say whether it is missing. With `isRefusedOnce` a
+   * refusal is not repeated. @throws fileMissing
+   */
+  protected orMissing<T>(_path: string, _doing: string, ask: (isRefusedOnce: boolean) => Promise<T>): Promise<T> {
+    return ask(false);
   }
 
   list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
@@ -82,8 +88,9 @@ export abstract class ObjectStorage<P extends ListedPage> implements Storage {
     const query = this.readQuery(version);
     const request = { method: "GET", key: this.keys.keyOf(path), path, query, doing: `get '${name}'` } as const;
     const object = { http: this.http, path, name, request };
-    const ask = (): Promise<StoreAnswer> => getRange(object, range);
-    const first = await (version === undefined ? this.orMissing(path, request.doing, ask) : ask());
+    const ask = (isRefusedOnce: boolean): Promise<StoreAnswer> =>
+      getRange({ ...object, request: { ...request, isRefusedOnce } }, range);
+    const first = await (version === undefined ? this.orMissing(path, request.doing, ask) : ask(false));
     if (first.status !== BEHIND_END) return resumedBody(object, range, first);
     first.body.resume();
     return streamOf();

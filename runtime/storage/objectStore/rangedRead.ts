@@ -1,12 +1,12 @@
 /** Reads objects: exactly the requested bytes, and after a broken connection the rest of the same object. */
-import type { Readable } from "node:stream";
 import { type ByteStream, collect } from "../../base/bytes";
 import { fail, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
+import { SILENT_ATTEMPTS_MAX } from "../ioLimits";
 import type { ByteRange, Storage } from "../storage";
 import { malformed } from "./malformed";
 import { headerOf, type StoreAnswer, type StoreHttp, type StoreRequest } from "./storeHttp";
-import type { RequestFacts } from "./transportFailure";
+import { isSilence, type RequestFacts } from "./transportFailure";
 
 export interface RangedObject {
   readonly http: StoreHttp<RequestFacts>;
@@ -43,10 +43,11 @@ export async function* resumedBody(object: RangedObject, range: ByteRange | unde
   const retries = http.bodyRetries();
   let position = startBytes;
   let checkpoint = position;
+  let silentAttempts = 0;
   for (;;) {
     let failure: unknown;
     try {
-      for await (const chunk of chunksOf(answer.body)) {
+      for await (const chunk of answer.pieces()) {
         position += chunk.length;
         yield chunk;
       }
@@ -55,13 +56,17 @@ export async function* resumedBody(object: RangedObject, range: ByteRange | unde
     }
     if (failure === undefined && (endBytes === undefined || position === endBytes)) return;
     const error = http.errorOf(failure ?? new Error(`the body ended at byte ${position} of ${endBytes}`), request);
-    if (position - checkpoint >= LIMITS.chunkSizeBytes) retries.reset();
+    if (position - checkpoint >= LIMITS.chunkSizeBytes) {
+      retries.reset();
+      silentAttempts = 0;
+    }
     checkpoint = position;
+    if (isSilence(error) && ++silentAttempts >= SILENT_ATTEMPTS_MAX) throw error;
     await retries.pause(error);
     const rest =
       endBytes === undefined ? { offsetBytes: position } : { offsetBytes: position, sizeBytes: endBytes - position };
     if (rest.sizeBytes === 0) return;
-    answer = await getRange(object, rest);
+    answer = await getRange({ ...object, request: { ...object.request, silentAttempts } }, rest);
     if (answer.status === BEHIND_END || headerOf(answer, "etag") !== headerOf(first, "etag")) {
       answer.body.destroy();
       throw fail("fileRead", `unable to get '${name}': the object changed while it was read`, {
@@ -99,11 +104,6 @@ function faultOf(answer: StoreAnswer, request: StoreRequest, range: ByteRange | 
 function endOf(answer: StoreAnswer, startBytes: number): number | undefined {
   const text = headerOf(answer, "content-length");
   return text !== undefined && /^[0-9]{1,15}$/.test(text) ? startBytes + Number(text) : undefined;
-}
-
-/** The body with typed chunks. */
-function chunksOf(body: Readable): ByteStream {
-  return body;
 }
 
 /** Whether the object has exactly these bytes. @throws errors of reading, except that it is missing */

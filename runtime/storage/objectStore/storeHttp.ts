@@ -4,8 +4,9 @@
  *
  * A request that may succeed later is repeated with growing, jittered pauses within `ioTimeoutMs` (as stock's
  * `io-timeout`), at most `LIMITS.requestAttempts` times. Each attempt has a new signature and sends its body from
- * memory again. The same time limits the connection, the wait for the answer's head and each pause within a body, in
- * both directions.
+ * memory again. ioLimits.ts has the limits of an attempt: for the connection, the wait for the answer's head, each
+ * pause within a body in both directions, and the rate of an answer. After a silent attempt the next one has a
+ * connection of another pool.
  */
 import { isUtf8 } from "node:buffer";
 import { createHash, type Hash } from "node:crypto";
@@ -16,8 +17,9 @@ import { type Clock, orAborted } from "../../base/clock";
 import { type BackupError, fail, isError } from "../../base/errors";
 import type { Random } from "../../base/random";
 import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
+import { Pace, paced, REFUSED_ATTEMPTS_MAX, silenceMs } from "../ioLimits";
 import type { StoreAddress } from "./storeAddress";
-import { type RequestFacts, transportError } from "./transportFailure";
+import { isSilence, type RequestFacts, SlowAnswer, transportError } from "./transportFailure";
 
 /** A request body that can be sent again. */
 export interface StoreBody {
@@ -53,6 +55,12 @@ export interface StoreRequest {
   readonly signal?: AbortSignal;
   /** Default: the usual number. */
   readonly attempts?: number;
+  /** Silent attempts to get the same bytes before this request. */
+  readonly silentAttempts?: number;
+  /** The caller finds out whether a refusal is about rights: it is not repeated. */
+  readonly isRefusedOnce?: boolean;
+  /** The service sends spaces while it works. */
+  readonly mayTrickle?: true;
   /** Called when the connection has taken a piece of the body and wants the next one. */
   onPiece?(): void;
 }
@@ -60,8 +68,10 @@ export interface StoreRequest {
 export interface StoreAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Its recipient must read it to the end or destroy it. */
+  /** Its recipient must read it to the end, by {@link StoreAnswer.pieces}, or destroy it. */
   readonly body: Readable;
+  /** The body, with the least rate of an answer. */
+  pieces(): ByteStream;
   /** From 1. From the second on, an earlier attempt may have succeeded unseen. */
   readonly attempt: number;
   /** The request's header. */
@@ -106,14 +116,20 @@ export interface StoreHttpOptions<F extends RequestFacts> {
   readonly clock: Clock;
   readonly random: Random;
   readonly signal: AbortSignal;
+  /** True in a thread of a run whose main thread has used the key. */
+  readonly isKeyProven?: boolean;
 }
 
-type ConnectionOptions = Pick<StoreHttpOptions<RequestFacts>, "address" | "ca" | "verifyTls" | "ioTimeoutMs">;
+type ConnectionOptions = Pick<StoreHttpOptions<RequestFacts>, "address" | "ca" | "verifyTls"> & {
+  readonly timeoutMs: number;
+};
 
 const CONNECTIONS_MAX = 64;
 const KEEP_ALIVE_MS = 15_000;
 /** Size of the pieces of a body. Each one restarts the clock, so that a slow line does not pass for a dead one. */
-const SEND_SIZE_BYTES = 128 * 1024;
+const SEND_SIZE_BYTES = 64 * 1024;
+/** Assembling the parts of an upload takes minutes. */
+const TRICKLE_SHARE = 10;
 const ERROR_BODY_SIZE_BYTES_MAX = 64 * 1024;
 /** A page of 1,000 keys of 1,024 bytes is about 1.5 MiB. */
 const TEXT_BODY_SIZE_BYTES_MAX = 32 * 1024 * 1024;
@@ -126,7 +142,10 @@ export class StoreHttp<F extends RequestFacts> {
   readonly #options: StoreHttpOptions<F>;
   readonly #dialect: StoreDialect<F>;
   readonly #policy: RetryPolicy;
-  #pool: Promise<Pool> | undefined;
+  /** One for each number of silent attempts: what made one connection silent may have happened to its siblings. */
+  readonly #pools: Promise<Pool>[] = [];
+  /** Methods that the key has carried out: a later refusal may come from a proxy, a clock or a key store. */
+  readonly #worked = new Set<StoreRequest["method"]>();
 
   constructor(options: StoreHttpOptions<F>, dialect: StoreDialect<F>) {
     this.#options = options;
@@ -142,12 +161,27 @@ export class StoreHttp<F extends RequestFacts> {
       retries.extend();
       request.onPiece?.();
     };
+    let silentAttempts = request.silentAttempts ?? 0;
+    let refusals = 0;
     for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#attempt({ ...request, onPiece }, consume, attempt, signal);
+      const outcome = await this.#attempt({ ...request, silentAttempts, onPiece }, consume, attempt, signal);
       if (outcome.ok) return outcome.value;
       if (signal.aborted) throw terminated(request);
-      await retries.pause(outcome.error, outcome.retryAfterMs);
+      const { error, retryAfterMs } = outcome;
+      if (isSilence(error)) silentAttempts++;
+      const mayPass = this.#mayPass(error, request) && ++refusals < REFUSED_ATTEMPTS_MAX;
+      await retries.pause(mayPass ? this.#asRetryable(error) : error, retryAfterMs);
     }
+  }
+
+  /** True for a refusal of what the key had the right to do before. */
+  #mayPass(error: BackupError, { isRefusedOnce = false, method }: StoreRequest): boolean {
+    const isRefused = isError(error, "access") && !error.retryable && !isRefusedOnce;
+    return isRefused && (this.#options.isKeyProven === true || this.#worked.has(method));
+  }
+
+  #asRetryable({ hints: hint, kind, message, path }: BackupError): BackupError {
+    return fail(kind, message, { hint, path, repoIndex: this.#options.facts.repoIndex, retryable: true });
   }
 
   /** What `parse` makes of the complete body of a good answer; its retryable errors are retried. */
@@ -165,7 +199,7 @@ export class StoreHttp<F extends RequestFacts> {
 
   /** Refuses a success with a body: that is an error document, or the HTML of a portal. */
   async requireNoBody(request: StoreRequest, answer: StoreAnswer): Promise<void> {
-    const text = textOf(await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX));
+    const text = textOf(await readBytes(answer.pieces(), ERROR_BODY_SIZE_BYTES_MAX));
     if (answer.status >= 300 || text.trim() === "") return;
     throw this.#dialect.refusalError({ ...answer, text }, this.factsOf(request));
   }
@@ -195,7 +229,7 @@ export class StoreHttp<F extends RequestFacts> {
   }
 
   async close(): Promise<void> {
-    await (await this.#pool)?.destroy();
+    for (const pool of this.#pools) await (await pool)?.destroy();
   }
 
   async #attempt<T>(
@@ -207,14 +241,13 @@ export class StoreHttp<F extends RequestFacts> {
     let retryAfterMs = 0;
     try {
       const answer = await this.#send(request, attempt, signal);
-      if (
-        this.#dialect.successes[request.method].includes(answer.status) ||
-        request.expected?.includes(answer.status) === true
-      )
+      const isSuccess = this.#dialect.successes[request.method].includes(answer.status);
+      if (isSuccess) this.#worked.add(request.method);
+      if (isSuccess || request.expected?.includes(answer.status) === true)
         return { ok: true, value: await consume(answer) };
       retryAfterMs = retryAfterOf(answer);
       // An incomplete error body is useless: the status is known.
-      const body = await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
+      const body = await readBytes(answer.pieces(), ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
       const refusal = { ...answer, text: isUtf8(body) ? textOf(body) : "" };
       return { ok: false, error: this.#dialect.refusalError(refusal, this.factsOf(request)), retryAfterMs };
     } catch (error) {
@@ -225,8 +258,10 @@ export class StoreHttp<F extends RequestFacts> {
   async #send(request: StoreRequest, attempt: number, signal: AbortSignal): Promise<StoreAnswer> {
     const { body } = request;
     const { path, headers } = await this.#dialect.sign(request, this.#options.clock.nowMs());
-    this.#pool ??= openPool(this.#options);
-    const sent = (await this.#pool).request({
+    const { silentAttempts = 0 } = request;
+    const timeoutMs = silenceMs(silentAttempts, this.#options.ioTimeoutMs);
+    this.#pools[silentAttempts] ??= openPool({ ...this.#options, timeoutMs });
+    const sent = (await this.#pools[silentAttempts]).request({
       method: request.method,
       path,
       headers: body === undefined ? headers : { ...headers, "content-length": String(body.sizeBytes) },
@@ -242,7 +277,15 @@ export class StoreHttp<F extends RequestFacts> {
     // process.
     response.body.on("error", () => undefined);
     const { authorization = "" } = headers;
-    return { status: response.statusCode, headers: response.headers, body: response.body, attempt, authorization };
+    const windowMs = request.mayTrickle === true ? TRICKLE_SHARE * this.#options.ioTimeoutMs : timeoutMs;
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      body: response.body,
+      pieces: () => paced(response.body, new Pace(this.#options.clock, windowMs, (fact) => new SlowAnswer(fact))),
+      attempt,
+      authorization,
+    };
   }
 }
 
@@ -322,7 +365,7 @@ export function headerOf(answer: Pick<StoreAnswer, "headers">, name: string): st
 
 /** The body of an answer as text. @throws service if it is too large */
 export async function readText(answer: StoreAnswer): Promise<string> {
-  return textOf(await readBytes(answer.body, TEXT_BODY_SIZE_BYTES_MAX));
+  return textOf(await readBytes(answer.pieces(), TEXT_BODY_SIZE_BYTES_MAX));
 }
 
 async function readBytes(body: ByteStream, limitBytes: number): Promise<Uint8Array> {
@@ -342,15 +385,15 @@ async function openPool(options: ConnectionOptions): Promise<Pool> {
   return new undici.Pool(options.address.origin, {
     connections: CONNECTIONS_MAX,
     connect: connectorOf(undici.buildConnector, options),
-    headersTimeout: options.ioTimeoutMs,
-    bodyTimeout: options.ioTimeoutMs,
+    headersTimeout: options.timeoutMs,
+    bodyTimeout: options.timeoutMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
   });
 }
 
 function connectorOf(build: typeof buildConnector, options: ConnectionOptions): buildConnector.connector {
   const connect = build({
-    timeout: options.ioTimeoutMs,
+    timeout: options.timeoutMs,
     rejectUnauthorized: options.verifyTls,
     minVersion: "TLSv1.2",
     ...(options.ca === undefined ? {} : { ca: options.ca }),

@@ -39,6 +39,23 @@ const CONNECT_CODES = new Set([
   "ETIMEDOUT",
   "UND_ERR_CONNECT_TIMEOUT",
 ]);
+const SLOW_ANSWER = "SLOW_ANSWER";
+const SILENCE_CODES = new Set([
+  "UND_ERR_CONNECT_TIMEOUT",
+  "UND_ERR_HEADERS_TIMEOUT",
+  "UND_ERR_BODY_TIMEOUT",
+  SLOW_ANSWER,
+]);
+
+/** An answer below the least rate. */
+export class SlowAnswer extends Error {
+  readonly code = SLOW_ANSWER;
+}
+
+/** True if nothing arrived in time, or too little. */
+export function isSilence(error: BackupError): boolean {
+  return SILENCE_CODES.has(codeOf(error));
+}
 
 /** The HTTP client's exception as an error. */
 export function transportError(error: unknown, facts: RequestFacts): BackupError {

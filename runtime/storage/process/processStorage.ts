@@ -14,6 +14,7 @@ import { type ByteStream, streamOf } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { checkDirectoryPath, checkPath } from "../paths";
+import { NAME_SIZE_BYTES, Pace } from "../ioLimits";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
 import { type Call, CHUNK_SIZE_BYTES, type PlainMethod, type Served } from "./calls";
 import { Channel, type Result, type StorageProcess } from "./channel";
@@ -197,6 +198,8 @@ export class ProcessStorage implements Storage {
     const { id: transfer } = await this.#during(() => channel.call(call));
     const ended = (): void => void this.#running--;
     this.#running++;
+    const { clock, ioTimeoutMs } = this.#deps;
+    const pace = new Pace(clock, ioTimeoutMs, (fact) => this.#notAnswering(fact));
     return (async function* () {
       let isOver = false;
       const ask = (): Promise<Result | BackupError> =>
@@ -204,10 +207,13 @@ export class ProcessStorage implements Storage {
       try {
         let pending = ask();
         for (;;) {
+          pace.await();
           const part = await pending;
           isOver = !("id" in part) || part.value === null;
           if (!("id" in part)) throw part;
           if (isOver) return;
+          const names = Array.isArray(part.value) ? part.value.length : 0;
+          pace.arrived(part.body.length + names * NAME_SIZE_BYTES);
           pending = ask();
           yield part;
         }

@@ -205,13 +205,17 @@ export class S3Storage extends ObjectStorage<ListedPage> implements AttackedStor
    * Amazon S3 answers 403, not 404, for a missing object if the key may list only a prefix, as in our policies. A
    * listing below that prefix decides.
    */
-  protected override async orMissing<T>(path: string, doing: string, ask: () => Promise<T>): Promise<T> {
+  protected override async orMissing<T>(
+    path: string,
+    doing: string,
+    ask: (isRefusedOnce: boolean) => Promise<T>,
+  ): Promise<T> {
     try {
-      return await ask();
+      return await ask(true);
     } catch (error) {
       if (!isError(error, "access")) throw error;
       const isMissing = (await this.statListed(path, doing).catch(() => undefined)) === null;
-      if (!isMissing) throw error;
+      if (!isMissing) return ask(false);
       throw fail("fileMissing", `unable to ${doing}: the object does not exist`, { path, cause: error });
     }
   }

@@ -87,6 +87,7 @@ async function completeUpload(
     query: { uploadId },
     body: bodyOf(Buffer.from(text, "utf8"), target.quirks.contentMd5),
     expected: [404],
+    mayTrickle: true,
     doing: `complete upload of '${name}'`,
   };
   const whole = etagOfParts(etags);

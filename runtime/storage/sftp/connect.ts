@@ -5,8 +5,10 @@
  */
 import type { Client, SFTPWrapper } from "ssh2";
 import { textOf } from "../../base/bytes";
+import type { Clock } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
 import type { SftpConfig } from "../../config/types";
+import { silenceMs } from "../ioLimits";
 import { lost, type SftpEndpoint } from "./failure";
 import { shakeHands, type Start } from "./handshake";
 import {
@@ -30,7 +32,7 @@ const KNOWN_HOSTS_FILES = [
 ];
 
 /**
- * Connects, checks the host's key and signs in.
+ * Connects, checks the host's key and signs in. The limits follow from the number of silent attempts before.
  * @throws hostConnect (retryable), service for a wrong host key, access, fileOpen, crypto
  */
 export async function openSession(
@@ -38,7 +40,9 @@ export async function openSession(
   privateKey: PrivateKey,
   endpoint: SftpEndpoint,
   deps: SessionDeps,
+  silentAttempts: number,
 ): Promise<SftpSession> {
+  const limitMs = silenceMs(silentAttempts, deps.ioTimeoutMs);
   const { hostKeyCheck: check, host, port, user } = config;
   const { signal } = deps;
   const known = check.type === "known-hosts" ? loadKnownKeys(config, check.files, deps) : [];
@@ -59,10 +63,11 @@ export async function openSession(
       isByFingerprint: check.type === "fingerprint",
       isExpected: (shown) => isExpectedKey(shown, check, known),
       errorOf: (error) => connectError(error, config, endpoint),
-      readyTimeoutMs: deps.ioTimeoutMs,
+      readyTimeoutMs: limitMs,
     });
     if ("length" in outcome) throw wrongHostKey(config, known, outcome, endpoint);
-    return new SftpSession(outcome, await sftpOf(outcome, endpoint, deps), endpoint, deps);
+    const sftp = await sftpOf(outcome, endpoint, deps.clock, limitMs);
+    return new SftpSession(outcome, sftp, endpoint, deps, silentAttempts);
   } catch (error) {
     client?.destroy();
     throw signal.aborted ? terminated() : error;
@@ -72,15 +77,11 @@ export async function openSession(
 }
 
 /** The library has no limit for it, and a server whose disk hangs answers everything else. */
-async function sftpOf(
-  client: Client,
-  endpoint: SftpEndpoint,
-  { clock, ioTimeoutMs }: SessionDeps,
-): Promise<SFTPWrapper> {
+async function sftpOf(client: Client, endpoint: SftpEndpoint, clock: Clock, limitMs: number): Promise<SFTPWrapper> {
   client.setNoDelay(true);
   const started = new AbortController();
-  const silence = clock.sleep(ioTimeoutMs, started.signal).then((): never => {
-    throw lost(endpoint, `it has not started SFTP for ${Math.round(ioTimeoutMs / 1000)} s`);
+  const silence = clock.sleep(limitMs, started.signal).then((): never => {
+    throw lost(endpoint, `it has not started SFTP for ${Math.round(limitMs / 1000)} s`);
   });
   silence.catch(() => undefined);
   const opened = new Promise<SFTPWrapper>((resolve, reject) => {

@@ -12,6 +12,7 @@ import { mapParallel } from "../../base/parallel";
 import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
 import { temporaryName } from "../../base/temporaryName";
 import type { SftpConfig } from "../../config/types";
+import { NAME_SIZE_BYTES, silenceMs } from "../ioLimits";
 import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
 import { openSession } from "./connect";
@@ -34,6 +35,8 @@ const LISTS_IN_FLIGHT = 8;
 const REMOVES_IN_FLIGHT = 32;
 /** A repository is about ten levels deep; a loop of mounts would be endless. */
 const DEPTH_MAX = 128;
+/** How long a silent connection counts for the next ones, in parts of `io-timeout`. */
+const SILENCE_REMEMBERED = 2;
 /** Attempts to remove a directory that another process fills in the meantime. */
 const REMOVE_ROUNDS = 3;
 
@@ -47,6 +50,8 @@ export class SftpStorage implements Storage {
   readonly #retryPolicy: RetryPolicy;
   #opening: Promise<SftpSession> | undefined;
   #session: SftpSession | undefined;
+  /** When connections ended because the server was silent. */
+  #silentAtMs: readonly number[] = [];
 
   constructor(options: SftpOptions, deps: SessionDeps) {
     this.#options = options;
@@ -209,15 +214,29 @@ export class SftpStorage implements Storage {
   /** Opens the connection if it is not open; concurrent callers wait for the same one. */
   #connect(): Promise<SftpSession> {
     if (this.#session?.isAlive === true) return Promise.resolve(this.#session);
-    this.#opening ??= openSession(this.#options, this.#privateKey, this.#endpoint, this.#deps)
-      .then((session) => {
-        this.#session = session;
-        return session;
-      })
-      .finally(() => {
-        this.#opening = undefined;
-      });
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined;
+    });
     return this.#opening;
+  }
+
+  async #open(): Promise<SftpSession> {
+    const { clock, ioTimeoutMs } = this.#deps;
+    const beganMs = clock.monotonicMs();
+    const silent = this.#session?.isSilent === true ? [...this.#silentAtMs, beganMs] : this.#silentAtMs;
+    this.#session = undefined;
+    // A slow server gets the long limit at once until it was not needed for a while.
+    this.#silentAtMs = silent.filter((atMs) => beganMs - atMs < SILENCE_REMEMBERED * ioTimeoutMs);
+    const silentAttempts = this.#silentAtMs.length;
+    try {
+      this.#session = await openSession(this.#options, this.#privateKey, this.#endpoint, this.#deps, silentAttempts);
+      return this.#session;
+    } catch (error) {
+      const endedMs = clock.monotonicMs();
+      if (endedMs - beganMs >= silenceMs(silentAttempts, ioTimeoutMs))
+        this.#silentAtMs = [...this.#silentAtMs, endedMs];
+      throw error;
+    }
   }
 
   /** One repeatable request, repeated on a new connection if the old one breaks. */
@@ -302,10 +321,12 @@ async function readDirectory(session: SftpSession, full: string): Promise<FileEn
     if (isStatus(error, STATUS.noSuchFile)) return [];
     throw error;
   }
+  const pace = session.pace();
   try {
     for (;;) {
-      const page = session.request<FileEntryWithStats[]>((sftp, answer) => sftp.readdir(handle, answer));
-      for (const entry of await page) entries.push(entry);
+      const page = await session.request<FileEntryWithStats[]>((sftp, answer) => sftp.readdir(handle, answer));
+      pace.arrived(page.length * NAME_SIZE_BYTES);
+      for (const entry of page) entries.push(entry);
     }
   } catch (error) {
     if (isStatus(error, STATUS.eof)) return entries;

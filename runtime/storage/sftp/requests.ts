@@ -102,9 +102,11 @@ export async function readWholePiece(
   if (first.length === sizeBytes || first.length === 0) return first;
   const parts = [first];
   let readBytes = first.length;
+  const pace = session.pace();
   while (readBytes < sizeBytes) {
     const more = await readPiece(session, handle, offset + readBytes, sizeBytes - readBytes);
     if (more.length === 0) break;
+    pace.arrived(more.length);
     parts.push(more);
     readBytes += more.length;
   }

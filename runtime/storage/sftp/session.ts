@@ -2,12 +2,13 @@
  * One SSH connection with one SFTP channel, for many concurrent requests.
  *
  * A request ends with the server's answer; with a retryable `hostConnect` as soon as the connection breaks or nothing
- * arrived for `ioTimeoutMs`; or with `term` immediately when the signal aborts.
+ * arrived for the session's time (ioLimits.ts); or with `term` immediately when the signal aborts.
  */
 import type { Client, SFTPWrapper } from "ssh2";
 import type { Clock } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
 import type { Random } from "../../base/random";
+import { Pace, silenceMs, syncSilenceMs } from "../ioLimits";
 import { lost, type SftpEndpoint, STATUS, StatusError } from "./failure";
 
 export interface SessionDeps {
@@ -15,7 +16,7 @@ export interface SessionDeps {
   readonly random: Random;
   /** Ends every request and every copy. */
   readonly signal: AbortSignal;
-  /** Limits each wait for the network and all attempts of one request together. */
+  /** Limits all attempts of one request together, and each wait for the network (ioLimits.ts). */
   readonly ioTimeoutMs: number;
   /** Reads a small local file: keys and known hosts. */
   readonly readFile: (path: string) => Uint8Array;
@@ -31,19 +32,26 @@ export class SftpSession {
   readonly #sftp: SFTPWrapper;
   readonly #endpoint: SftpEndpoint;
   readonly #deps: SessionDeps;
+  readonly #silenceMs: number;
+  readonly #syncSilenceMs: number;
   readonly #pending = new Set<(error: BackupError) => void>();
+  #syncCount = 0;
   readonly #closing = new AbortController();
   #postedCount = 0;
   #nonePosted: (() => void) | undefined;
   #lastAnswerMs = 0;
   #watching = false;
   #dead: BackupError | undefined;
+  #isSilent = false;
 
-  constructor(client: Client, sftp: SFTPWrapper, endpoint: SftpEndpoint, deps: SessionDeps) {
+  /** `silentAttempts` is the number of connections before this one that ended for silence. */
+  constructor(client: Client, sftp: SFTPWrapper, endpoint: SftpEndpoint, deps: SessionDeps, silentAttempts: number) {
     this.#client = client;
     this.#sftp = sftp;
     this.#endpoint = endpoint;
     this.#deps = deps;
+    this.#silenceMs = silenceMs(silentAttempts, deps.ioTimeoutMs);
+    this.#syncSilenceMs = syncSilenceMs(silentAttempts, deps.ioTimeoutMs);
     const die = (reason: string, cause?: unknown): void => {
       this.#die(lost(endpoint, reason, cause));
       client.destroy();
@@ -57,6 +65,22 @@ export class SftpSession {
 
   get isAlive(): boolean {
     return this.#dead === undefined;
+  }
+
+  /** True once the server was silent for too long, or too slow. */
+  get isSilent(): boolean {
+    return this.#isSilent;
+  }
+
+  /** Watches a transfer; one that is too slow ends the connection. */
+  pace(): Pace {
+    return new Pace(this.#deps.clock, this.#silenceMs, (fact) => this.#dieSilent(fact));
+  }
+
+  /** Sends a request that makes the server sync a file: it may be silent for longer. */
+  sync<T>(send: (sftp: SFTPWrapper, answer: Answer<T>) => void): Promise<T> {
+    this.#syncCount++;
+    return this.request(send).finally(() => void this.#syncCount--);
   }
 
   /** Sends one request. @throws StatusError for an answer other than "ok"; BackupError hostConnect, term */
@@ -139,20 +163,26 @@ export class SftpSession {
     this.#pending.clear();
   }
 
+  #dieSilent(fact: string): BackupError {
+    const error = lost(this.#endpoint, fact);
+    this.#isSilent = true;
+    this.#die(error);
+    this.#client.destroy();
+    return error;
+  }
+
   /** Ends the connection if requests wait and no answer arrives. */
   #watch(): void {
     if (this.#watching) return;
     this.#watching = true;
-    const { clock, ioTimeoutMs } = this.#deps;
+    const { clock } = this.#deps;
     const run = async (): Promise<void> => {
       while (this.#pending.size > 0) {
-        const leftMs = this.#lastAnswerMs + ioTimeoutMs - clock.monotonicMs();
-        if (leftMs <= 0) {
-          this.#die(lost(this.#endpoint, `it has not answered for ${Math.round(ioTimeoutMs / 1000)} s`));
-          this.#client.destroy();
-          return;
-        }
-        await clock.sleep(leftMs, this.#closing.signal);
+        const limitMs = this.#syncCount > 0 ? this.#syncSilenceMs : this.#silenceMs;
+        const leftMs = this.#lastAnswerMs + limitMs - clock.monotonicMs();
+        if (leftMs <= 0) return void this.#dieSilent(`it has not answered for ${Math.round(limitMs / 1000)} s`);
+        // The limit may change.
+        await clock.sleep(Math.min(leftMs, this.#silenceMs), this.#closing.signal);
       }
     };
     void run()

@@ -237,7 +237,7 @@ class Upload {
   #sync(): Promise<unknown> {
     const { session, handle } = this.#open();
     return session
-      .request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
+      .sync<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
       .then(
         () => null,
         (error: unknown) => (isStatus(error, STATUS.unsupported) ? null : error),

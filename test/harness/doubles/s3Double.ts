@@ -30,6 +30,10 @@ export interface DoubleAnswer {
   readonly cutAfterBytes?: number;
   /** Delays the answer. */
   readonly delayMs?: number;
+  /** Announces the whole body, sends this many bytes of it and then nothing; -1 sends no head either. */
+  readonly silentAfterBytes?: number;
+  /** Sends the body byte by byte, with this pause before each one. */
+  readonly trickleMs?: number;
 }
 
 export class S3Double {
@@ -94,16 +98,33 @@ export class S3Double {
 function send(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  { status, headers, body = "", lost, cutAfterBytes }: DoubleAnswer,
+  { status, headers, body = "", lost, cutAfterBytes, silentAfterBytes, trickleMs }: DoubleAnswer,
 ): void {
+  if (silentAfterBytes === -1) return;
   if (lost === true) {
     incoming.socket.destroy();
     return;
   }
   const bytes = Buffer.from(body);
   outgoing.writeHead(status, { "content-length": String(bytes.length), ...headers });
-  if (cutAfterBytes === undefined) outgoing.end(incoming.method === "HEAD" ? undefined : bytes);
+  if (silentAfterBytes !== undefined) {
+    outgoing.flushHeaders();
+    outgoing.write(bytes.subarray(0, silentAfterBytes));
+  } else if (trickleMs !== undefined && incoming.method !== "HEAD" && bytes.length > 0)
+    trickle(outgoing, bytes, trickleMs);
+  else if (cutAfterBytes === undefined) outgoing.end(incoming.method === "HEAD" ? undefined : bytes);
   else outgoing.write(bytes.subarray(0, cutAfterBytes), () => setTimeout(() => incoming.socket.destroy(), 20));
+}
+
+function trickle(outgoing: ServerResponse, bytes: Buffer, pauseMs: number): void {
+  let sent = 0;
+  const timer = setInterval(() => {
+    outgoing.write(bytes.subarray(sent, ++sent));
+    if (sent < bytes.length) return;
+    clearInterval(timer);
+    outgoing.end();
+  }, pauseMs);
+  outgoing.on("close", () => clearInterval(timer));
 }
 
 /** The answer to an upload that is stored. */

@@ -200,7 +200,8 @@ describe("a bucket that keeps no versions is refused", () => {
 
 test("after a failed listing the next use lists again", async () => {
   model.write("repo/f", "x", START_MS);
-  let failures = 1;
+  // A refusal of what the key could do before is repeated.
+  let failures = 4;
   double.answering((request) =>
     request.url.includes("versions=") && failures-- > 0
       ? { status: 403, body: errorBody("AccessDenied", "no") }

@@ -1,16 +1,9 @@
 /** A part of an upload that takes longer than `io-timeout`. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { streamOf } from "../../../../runtime/base/bytes";
-import type { ObjectStorageDeps } from "../../../../runtime/storage/objectStore/objectStorage";
-import type { Storage } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
-import { HonestAzure } from "../../../harness/doubles/honestAzure";
-import { HonestGcs } from "../../../harness/doubles/honestGcs";
-import { HonestS3 } from "../../../harness/doubles/honestS3";
 import { type DoubleAnswer, type DoubleRequest, errorBody, S3Double } from "../../../harness/doubles/s3Double";
-import { openBlobs } from "../azure/support";
-import { openGcs } from "../gcs/support";
-import { openS3 } from "../s3/support";
+import { type Service, SERVICES } from "./services";
 
 const MIB = 1024 * 1024;
 const IO_TIMEOUT_MS = 60_000;
@@ -24,34 +17,6 @@ beforeAll(async () => {
 });
 afterAll(() => double.stop());
 
-interface Service {
-  readonly answer: (request: DoubleRequest) => DoubleAnswer;
-  readonly open: (deps: Partial<ObjectStorageDeps>) => Storage;
-}
-const SERVICES: Readonly<Record<string, () => Service>> = {
-  S3: () => {
-    const bucket = new HonestS3();
-    return {
-      answer: (request) => bucket.answer(request),
-      open: (deps) => openS3(double, "generic", { partSizeBytes: PART }, deps),
-    };
-  },
-  Azure: () => {
-    const container = new HonestAzure();
-    return {
-      answer: (request) => container.answer(request),
-      open: (deps) => openBlobs(double, { partSizeBytes: PART }, deps),
-    };
-  },
-  Google: () => {
-    const bucket = new HonestGcs();
-    return {
-      answer: (request) => bucket.answer(request),
-      open: (deps) => openGcs(double, { partSizeBytes: PART }, deps),
-    };
-  },
-};
-
 /** Uploads two parts, the first of which is slow and refused once. `suspendedMs` passes in the middle of it. */
 async function upload(service: Service, suspendedMs: number): Promise<{ puts: number; error: unknown }> {
   const { clock, random, signal } = testContext();
@@ -64,7 +29,7 @@ async function upload(service: Service, suspendedMs: number): Promise<{ puts: nu
     receivedBytes += pieceBytes;
     clock.advance((pieceBytes / PART) * PART_MS + (isMiddle ? suspendedMs : 0));
   };
-  const storage = service.open({ clock, random, signal, ioTimeoutMs: IO_TIMEOUT_MS });
+  const storage = service.open(double, PART, { clock, random, signal, ioTimeoutMs: IO_TIMEOUT_MS });
   const body = Buffer.alloc(PART + MIB, "part");
   const error = await storage.putStream("f", () => streamOf(body)).catch((reason: unknown) => reason);
   await storage.close();

@@ -157,6 +157,37 @@ test("slow work is not taken for a hang while it advances", async () => {
   await storage.close();
 });
 
+test("a file that arrives byte by byte, or a listing of some names a minute, is an error", async () => {
+  const clock: Clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() * 600 };
+  const slow = (signal: AbortSignal): Storage => ({
+    ...hangingAt(posix(signal), []),
+    async *list() {
+      for (let index = 0; index < 40; index++) {
+        await systemClock.sleep(20, signal);
+        yield { path: `f${index}`, type: "file", sizeBytes: 0, modifiedAtMs: 0 };
+        // A batch ends.
+        await systemClock.sleep(500, signal);
+      }
+    },
+    read: async () =>
+      (async function* () {
+        for (let index = 0; index < 40; index++) {
+          await systemClock.sleep(20, signal);
+          yield Buffer.of(1);
+        }
+      })(),
+  });
+  const storage = open(new StorageProcesses((_, signal) => slow(signal)), { clock, ioTimeoutMs: 400_000 });
+  const read = storage.read("f").then((stream) => collect(stream, 100));
+  for (const asked of [read, entries(storage, "")])
+    expect(await failure(asked)).toMatchObject({
+      kind: "hostConnect",
+      retryable: true,
+      message: expect.stringMatching(/the least is 1 KiB a second$/) as string,
+    });
+  await storage.close();
+});
+
 test("a process that stood still itself accuses nobody", async () => {
   const processes = new StorageProcesses((_, signal) => posix(signal));
   let asleepMs = 0;

@@ -137,7 +137,7 @@ describe("retries", () => {
     expect(double.requests).toHaveLength(1);
   });
 
-  test("retry-after is honoured within the io-timeout", async () => {
+  test("retry-after is honoured within the io-timeout, and a longer pause is named", async () => {
     double.answering((request, index) =>
       index === 0 ? { status: 429, headers: { "retry-after": "17" } } : stored(request),
     );
@@ -147,7 +147,8 @@ describe("retries", () => {
     expect(await refusal(open().put("f", utf8("x")))).toMatchObject({
       kind: "service",
       retryable: true,
-      message: "unable to put 's3://bkt/repo/f': [429]",
+      message: "unable to put 's3://bkt/repo/f': [429] (after 6 attempts)",
+      hints: ["The service asks for a pause of 3600 s, more than io-timeout leaves."],
     });
   });
 
@@ -382,7 +383,7 @@ describe("batch deletion", () => {
     expect(await refusal(open().removePath("d"))).toMatchObject({
       kind: "access",
       path: "d/0002",
-      message: "unable to remove 's3://bkt/repo/d/0002': [403] AccessDenied: said the double",
+      message: "unable to remove 's3://bkt/repo/d/0002': [403] AccessDenied: said the double (after 4 attempts)",
       hints: [
         "The key of repo2-s3-key must be allowed to list, read, write and delete in bucket 'bkt' below the repository's path.",
       ],
@@ -477,7 +478,7 @@ describe("multipart", () => {
     });
     expect(await refusal(open().putStream("f", () => source(4 * PART)))).toMatchObject({
       kind: "access",
-      message: "unable to put part 2 of 's3://bkt/repo/f': [403] AccessDenied: said the double",
+      message: "unable to put part 2 of 's3://bkt/repo/f': [403] AccessDenied: said the double (after 4 attempts)",
     });
     expect(double.lines().at(-1)).toBe("DELETE /bkt/repo/f?uploadId=up%2F1");
   });
