@@ -3,11 +3,14 @@
  * Files that an earlier process left in the queue are not trusted: a crash of the machine may have truncated them.
  */
 import { SEGMENT_NAME } from "../format/wal/walSegment";
+import { orAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { CommandProcess } from "../process/commandProcess";
+import { rm } from "../local/nodeFiles";
 import { agentSpool, type Spool } from "../local/spool";
-import { archiveGetInTime, type Candidate, type FetchWalJob } from "../operations/archiveGet/archiveGet";
+import { archiveGetInTime } from "../operations/archiveGet/archiveGet";
+import type { CopyWal, FetchWalJob } from "../operations/archiveGet/fetchCopy";
 import type { ClusterIdentity } from "../operations/shared/identity";
 import { getLast } from "../operations/stream/partial";
 import { Prefetcher } from "../operations/archiveGet/prefetch";
@@ -90,10 +93,15 @@ export class GetService {
   }
 
   /** In a worker thread, so that this one can answer. Files in the queue need not survive a crash of the machine. */
-  readonly #fetch = async ({ repo, ...candidate }: Candidate, destination: string): Promise<void> => {
-    await this.#proc
-      .pool()
-      .run<FetchWalJob>({ kind: "fetchWal", repoIndex: repo.key, ...candidate, destination, durable: false });
+  readonly #fetch: CopyWal = async ({ repo, ...candidate }, destination, limit) => {
+    const limitMs = limit?.limitMs ?? null;
+    const job = { kind: "fetchWal", repoIndex: repo.key, ...candidate, destination, durable: false, limitMs } as const;
+    const copied = this.#proc.pool().run<FetchWalJob>(job);
+    if (limit === null) return copied;
+    // The thread ends the copy by its time.
+    const { signal } = limit;
+    void copied.then(() => (signal.aborted ? rm(destination, { force: true }) : undefined)).catch(() => undefined);
+    return orAborted(copied, signal);
   };
 
   async close(): Promise<void> {

@@ -10,7 +10,8 @@ import { isAbsolute } from "node:path";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { RECOVERY_ABORTED } from "../../base/recoveryExit";
 import { stockSpool } from "../../local/spool";
-import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../../operations/archiveGet/archiveGet";
+import { archiveGetInTime, unreadableKeys } from "../../operations/archiveGet/archiveGet";
+import { copyHere } from "../../operations/archiveGet/fetchCopy";
 import { endOfRecovery, guaranteeOf, type Recovery } from "../../operations/archiveGet/endOfRecovery";
 import { Prefetcher } from "../../operations/archiveGet/prefetch";
 import { getLast, type Recovery as LastRecovery } from "../../operations/stream/partial";
@@ -67,7 +68,7 @@ async function get(proc: CommandProcess): Promise<number> {
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const repos = proc.repositories();
   const segmentSizeBytes = control.walSegmentSizeBytes;
-  const ask = (name: string, path: string, fetch = fetchTo): Promise<boolean> =>
+  const ask = (name: string, path: string, fetch = copyHere(ctx)): Promise<boolean> =>
     archiveGetInTime(
       repos,
       { walName: name, destination: path, cluster, segmentSizeBytes, fetch },
@@ -88,7 +89,7 @@ async function get(proc: CommandProcess): Promise<number> {
       if (!lockArchive(proc)) return 0;
       const { queueSizeBytesMax } = options;
       // After a crash of the machine PostgreSQL gets files of the queue unchecked.
-      const fetch = (from: Candidate, path: string): Promise<void> => fetchTo(from, path, true);
+      const fetch = copyHere(ctx, true);
       const parts = { cluster, segmentSizeBytes, queueSizeBytesMax, processMax: config.processMax, fetch };
       await getSpool(
         spool,

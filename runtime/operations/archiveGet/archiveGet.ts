@@ -2,28 +2,26 @@
  * `archive-get`: fetches one WAL file from any repository that has it.
  *
  * It asks every repository and every archive id of this cluster, newest id first; the first complete copy wins. A
- * hanging repository does not hold up recovery: after the first copy the others have two seconds to offer theirs. "Not
- * found" is the answer only when every repository said so. PostgreSQL takes it for the end of the archive, and a
- * recovery that ends early on a network fault would lose data ("pgbackrest-format" 8.4; stricter than stock, which
- * answers "not found" past an unreadable repository).
+ * hanging repository does not hold up recovery: after the first copy the others have two seconds to offer theirs, and
+ * the next copy is fetched while one is slow. "Not found" is the answer only when every repository said so. PostgreSQL
+ * takes it for the end of the archive, and a recovery that ends early on a network fault would lose data
+ * ("pgbackrest-format" 8.4; stricter than stock, which answers "not found" past an unreadable repository).
  */
-import { createHash } from "node:crypto";
-import { open, rename, rm, writeFully } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
-import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
+import { type BackupError, fail, isError, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { perRepo, type RepoResult } from "../../base/parallel";
-import { isSpecialFile } from "../../local/atomicWrite";
 import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findWal, openWal } from "../../repository/walStore";
+import { findWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { decide, findDamage } from "../heal/decide";
 import { provenWithout } from "./absence";
-import { DAMAGED_COPY_HINT, unpackStored } from "../shared/readStored";
-import { openCopy, type WalCopy } from "../shared/carriedWal";
+import { type Candidate, copyHere, type CopyWal } from "./fetchCopy";
+import { fetchFirst } from "./fetchFirst";
+import { openCopy } from "../shared/carriedWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
-import { type NamedContent, readNamed } from "../shared/namedWal";
+import { readNamed } from "../shared/namedWal";
 import { repoErrorLine } from "../shared/results";
 
 export interface ArchiveGetOptions {
@@ -33,17 +31,10 @@ export interface ArchiveGetOptions {
   readonly cluster: ClusterIdentity;
   /** Nothing larger is fetched; default is PostgreSQL's largest segment. */
   readonly segmentSizeBytes?: number;
-  /** Copies one candidate to the destination; default {@link fetchTo}. */
-  readonly fetch?: (candidate: Candidate, destination: string) => Promise<void>;
+  /** Copies one candidate; default {@link copyHere}. */
+  readonly fetch?: CopyWal;
   /** True while a repository may lack a stanza: no warning for it. */
   readonly mayLackStanza?: boolean;
-}
-
-/** One stored copy of a WAL file. */
-export interface Candidate extends WalCopy {
-  readonly segmentSizeBytes: number;
-  /** SHA-1 of a history or backup label, whose name has none, and what is wrong with it. */
-  readonly content?: Pick<NamedContent, "sha1" | "problem">;
 }
 
 /** {@link archiveGet} {@link inTime}. */
@@ -95,20 +86,19 @@ export async function archiveGet(
   const candidates = await withOneContent(offers, options, ctx);
 
   const damaged: string[] = [];
-  let last: BackupError | null = null;
+  let last = null as BackupError | null;
   // A silent repository may have a good copy.
   let mayPass = answers.some((answer) => !answer.ok && answer.error.retryable);
-  for (const candidate of candidates) {
-    try {
-      await (options.fetch ?? fetchTo)(candidate, options.destination);
-      ctx.log.info(`found ${options.walName} in the ${candidate.repo.name}: ${candidate.archiveId} archive`);
-      return true;
-    } catch (error) {
-      last = toBackupError(error);
-      mayPass ||= last.retryable;
-      damaged.push(`${repoErrorLine(candidate.repo.key, last)} (${candidate.stored.fileName})`);
-      ctx.log.warn(damaged.at(-1) ?? "");
-    }
+  const failed = (candidate: Candidate, error: BackupError): void => {
+    last = error;
+    mayPass ||= error.retryable;
+    damaged.push(`${repoErrorLine(candidate.repo.key, error)} (${candidate.stored.fileName})`);
+    ctx.log.warn(damaged.at(-1) ?? "");
+  };
+  const source = await fetchFirst(candidates, options.destination, options.fetch ?? copyHere(ctx), failed, ctx);
+  if (source !== null) {
+    ctx.log.info(`found ${options.walName} in the ${source.repo.name}: ${source.archiveId} archive`);
+    return true;
   }
   if (last !== null) {
     const { kind, hints: hint } = last;
@@ -281,14 +271,6 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
   return candidates;
 }
 
-/** {@link fetchTo} as a job for a thread that has opened the repositories. */
-export interface FetchWalJob extends Omit<Candidate, "repo"> {
-  readonly kind: "fetchWal";
-  readonly repoIndex: number;
-  readonly destination: string;
-  readonly durable: boolean;
-}
-
 /**
  * The candidates with the content that counts, by `heal`'s rules: a history or label that does not fit its name, a
  * damaged segment, and one with another header lose against others; then the majority decides. Nothing is read unless
@@ -337,43 +319,4 @@ export function requireOneContent(candidates: readonly Candidate[], walName: str
       "Decide which content is right: --repo=N recovers from repository N alone, 'heal --segment' on the server's host ends the conflict.",
     ],
   });
-}
-
-/** Fetches under a temporary name, so that an interrupted copy never passes for the segment. */
-export async function fetchTo(candidate: Candidate, destination: string, durable = false): Promise<void> {
-  // A device or a pipe takes the bytes directly; a rename would replace it with a file.
-  const isSpecial = await isSpecialFile(destination);
-  const temporary = isSpecial ? destination : `${destination}.pgbackrest.tmp`;
-  const hash = createHash("sha1");
-  try {
-    const handle = await open(temporary, "w", 0o600);
-    try {
-      const { repo, archiveId, stored, pass, segmentSizeBytes } = candidate;
-      // Each piece is used at once, while the processor's cache still has it.
-      for await (const chunk of await openWal(repo, archiveId, stored, pass, segmentSizeBytes, unpackStored)) {
-        hash.update(chunk);
-        // A pipe may make its writer wait.
-        if (isSpecial) await handle.writeFile(chunk);
-        else writeFully(handle.fd, chunk, null, temporary);
-      }
-      if (durable && !isSpecial) await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    const actual = hash.digest("hex");
-    if (candidate.stored.sha1 !== null && actual !== candidate.stored.sha1) {
-      throw fail(
-        "checksum",
-        `WAL file '${candidate.stored.fileName}' has checksum ${actual} but ${candidate.stored.sha1} is expected`,
-        {
-          hint: DAMAGED_COPY_HINT,
-          repoIndex: candidate.repo.key,
-        },
-      );
-    }
-    if (!isSpecial) await rename(temporary, destination);
-  } catch (error) {
-    if (!isSpecial) await rm(temporary, { force: true });
-    throw toBackupError(error, "fileWrite");
-  }
 }

@@ -7,7 +7,7 @@
  * repository, may call a segment missing.
  */
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { findFinalName } from "../../base/temporaryName";
 import type { Spool } from "../../local/spool";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
@@ -15,7 +15,9 @@ import { DIRECTORY_LENGTH, nextSegment } from "../../format/wal/walSegment";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listWal, type StoredWal } from "../../repository/walStore";
-import { type Candidate, requireOneContent } from "./archiveGet";
+import { requireOneContent } from "./archiveGet";
+import type { Candidate, CopyWal } from "./fetchCopy";
+import { fetchFirst } from "./fetchFirst";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { repoErrorLine } from "../shared/results";
 
@@ -26,8 +28,8 @@ export interface PrefetchOptions {
   readonly queueSizeBytesMax: number;
   /** Concurrent transfers. */
   readonly processMax: number;
-  /** Copies one candidate into the queue. */
-  readonly fetch: (candidate: Candidate, destination: string) => Promise<void>;
+  /** Copies one candidate. */
+  readonly fetch: CopyWal;
 }
 
 /** Minimum number of prefetched segments, as in stock. */
@@ -132,16 +134,10 @@ export class Prefetcher {
     try {
       const candidates = await this.#locate(name);
       requireOneContent(candidates, name);
-      for (const candidate of candidates) {
-        try {
-          await this.#options.fetch(candidate, `${this.#spool.path}/${name}`);
-          return true;
-        } catch (error) {
-          this.#ctx.log.debug(
-            `${repoErrorLine(candidate.repo.key, toBackupError(error))} (${candidate.stored.fileName})`,
-          );
-        }
-      }
+      const failed = ({ repo, stored }: Candidate, error: BackupError): void =>
+        this.#ctx.log.debug(`${repoErrorLine(repo.key, error)} (${stored.fileName})`);
+      const path = `${this.#spool.path}/${name}`;
+      if ((await fetchFirst(candidates, path, this.#options.fetch, failed, this.#ctx)) !== null) return true;
     } catch (error) {
       this.#ctx.log.debug(`unable to prefetch ${name}: ${toBackupError(error).message}`);
     }

@@ -7,7 +7,7 @@
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Repository } from "../../repository/repository";
-import type { FetchWalJob } from "../archiveGet/archiveGet";
+import type { FetchWalJob } from "../archiveGet/fetchCopy";
 import type { CopyBatchJob, CopyBatchResult } from "../backup/copyBatch";
 import type { RestoreFileJob, RestoreFileResult } from "../restore/restoreFile";
 import type { RestoreFilesJob, RestoreFilesResult } from "../restore/restoreFiles";
@@ -56,9 +56,10 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
     case "copyBatch":
       return (await import("../backup/copyBatch.js")).copyBatch(job, repo, ctx);
     case "fetchWal": {
-      const { repoIndex, destination, durable, ...candidate } = job;
-      const { fetchTo } = await import("../archiveGet/archiveGet.js");
-      await fetchTo({ ...candidate, repo: repo(repoIndex) }, destination, durable);
+      const { repoIndex, destination, durable, limitMs, ...candidate } = job;
+      const { copyHere } = await import("../archiveGet/fetchCopy.js");
+      const limit = limitMs === null ? null : { limitMs, signal: ctx.signal };
+      await copyHere(ctx, durable)({ ...candidate, repo: repo(repoIndex) }, destination, limit);
       return undefined;
     }
     case "packWal":

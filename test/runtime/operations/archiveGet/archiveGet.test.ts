@@ -247,6 +247,18 @@ describe("archive-get", () => {
     expect(texts()).toContain("repo1: [HostConnectError] no answer 2000ms after another repository had the file");
     expect(fetched()).toBe(sha1Hex(walBytes(1)));
   });
+
+  it("fetches another repository's copy while the first one is slow", async () => {
+    await store(repos[0], 1);
+    await store(repos[1], 1);
+    first.plan("read", { kind: "hang", signal: new AbortController().signal }, { path: /\.lz4$/ });
+    const beganMs = ctx.clock.monotonicMs();
+    expect(await ctx.clock.until(get(walName(1)))).toBe(true);
+    expect(ctx.clock.monotonicMs() - beganMs).toBeLessThan(20_000);
+    expect(texts().at(-1)).toBe(`found ${walName(1)} in the repo2: 15-1 archive`);
+    expect(fetched()).toBe(sha1Hex(walBytes(1)));
+    expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
+  });
 });
 
 async function pathBytes(storage: FaultyStorage, path: string): Promise<Uint8Array> {
