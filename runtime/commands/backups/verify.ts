@@ -1,9 +1,9 @@
 /**
  * `verify`: reads everything in every repository (or in `--repo`). Unlike stock it exits with 26 when anything is
- * wrong.
+ * wrong, and with 104 when files could not be read, about which it then says nothing.
  */
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
-import { type BackupError, ERRORS, fail } from "../../base/errors";
+import { type BackupError, fail } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { differingNames } from "../../operations/shared/namedWal";
 import { combinedError } from "../../operations/shared/results";
@@ -66,28 +66,45 @@ export const verifyCommand: Command = async (proc) => {
     );
     proc.print(text.join(""));
   }
-  if (config.set === undefined && !isPast) await rememberVerdicts(proc, results);
-  const error = combinedError("verify", results);
+  const error = combinedError("verify", results) ?? verdictsError(results);
+  if (config.set === undefined && !isPast) await rememberVerdicts(proc, results, error?.exitCode ?? 0);
   if (error !== null) throw error;
-  const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoIndex}`);
-  if (damaged.length > 0) {
-    throw fail("checksum", `verify found errors in ${damaged.join(", ")}`, {
+  return 0;
+};
+
+function verdictsError(results: readonly RepoResult<Verdict>[]): BackupError | null {
+  const namesOf = (isMeant: (verdict: Verdict) => boolean): string =>
+    results
+      .filter((result) => result.ok && isMeant(result.value))
+      .map(({ repoIndex }) => `repo${repoIndex}`)
+      .join(", ");
+  const damaged = namesOf(({ isDamaged }) => isDamaged);
+  const unread = namesOf(({ ok }) => !ok);
+  if (damaged !== "") {
+    return fail("checksum", `verify found errors in ${damaged}`, {
       hint: "heal copies missing WAL from another repository. Restore from a valid repository.",
     });
   }
-  return 0;
-};
+  if (unread === "") return null;
+  return fail("command", `verify could not read all files of ${unread}`, {
+    hint: "This says nothing about those files. Run verify again once the repository answers.",
+    retryable: true,
+  });
+}
 
 /**
  * For metrics; a run records its own end. A verified `--set` says nothing about other backups, the past nothing about
  * the repository of today.
  */
-async function rememberVerdicts({ config, ctx }: Invocation, results: readonly RepoResult<Verdict>[]): Promise<void> {
+async function rememberVerdicts(
+  { config, ctx }: Invocation,
+  results: readonly RepoResult<Verdict>[],
+  exitCode: number,
+): Promise<void> {
   const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
   const repos = Object.fromEntries(
     results.map((result) => [String(result.repoIndex), { ok: result.ok && result.value.ok, endedAtS }]),
   );
-  const exitCode = Object.values(repos).every(({ ok }) => ok) ? 0 : ERRORS.checksum;
   await saveRun(config.spoolPath, config.stanza ?? "", { command: "verify", endedAtS, exitCode, repos }).catch(
     (error: unknown) => ctx.log.debug(`unable to record the verdicts: ${toBackupError(error).message}`),
   );
@@ -139,7 +156,7 @@ function addProblems(
     const lines = result.ok ? linesOf(result.repoIndex, result.value) : [];
     if (!result.ok || lines.length === 0) continue;
     const problems = [...result.value.problems, ...lines];
-    results[position] = { ...result, value: { ...result.value, ok: false, problems } };
+    results[position] = { ...result, value: { ...result.value, ok: false, isDamaged: true, problems } };
   }
 }
 
@@ -204,6 +221,8 @@ function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
     ["other", counts.other],
   ] as const;
   const shown = all.filter(([, count]) => verbose || count > 0).map(([name, count]) => `${name}: ${count}`);
+  // Stock has no such count.
+  if (counts.unread > 0) shown.push(`not read: ${counts.unread}`);
   return shown.length === 0 ? [] : [`    ${shown.join(", ")}`];
 }
 
@@ -241,6 +260,6 @@ function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): 
 }
 
 function countsJson(counts: VerifyCounts): { [name: string]: number } {
-  const { total, valid, missing, checksumInvalid, sizeInvalid, other } = counts;
-  return { total, valid, missing, "checksum-invalid": checksumInvalid, "size-invalid": sizeInvalid, other };
+  const { total, valid, missing, checksumInvalid, sizeInvalid, other, unread } = counts;
+  return { total, valid, missing, "checksum-invalid": checksumInvalid, "size-invalid": sizeInvalid, other, unread };
 }

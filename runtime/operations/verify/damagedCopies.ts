@@ -12,10 +12,12 @@ import { parseBackupInfo } from "../../format/repository/backupInfo";
 import { archiveInfoPath, backupInfoPath, copyOf, manifestPath } from "../../format/repository/repoPath";
 import { loadManifestFile } from "../../repository/backupStore";
 import { readFile, type Repository } from "../../repository/repository";
+import { isUnread } from "./verifyFile";
 
 /**
  * One line for each unreadable file with a readable twin; `pass` is backup.info's sub-passphrase. `manifests` has the
  * SHA-1 of the plain main file of each readable manifest, as far as it was read.
+ * @throws errors of a repository that gives no answer
  */
 export async function findDamagedCopies(
   repo: Repository,
@@ -28,7 +30,7 @@ export async function findDamagedCopies(
       try {
         await load(candidate);
       } catch (error) {
-        if (isError(error, "hostConnect")) throw error;
+        if (isUnread(toBackupError(error))) throw error;
         if (!isError(error, "fileMissing")) lines.push(`${candidate}: damaged: ${toBackupError(error).message}`);
       }
     }

@@ -35,7 +35,7 @@ import { findMissingHistories, historyProblem, timelineOf } from "./histories";
 import { filesOfNobody, findOrphans } from "./orphans";
 import { NamedSha1s } from "./namedSha1s";
 import type { TimelinePath, WalRange } from "./path";
-import { Tally, type VerifyCounts } from "./tally";
+import { statusOf, Tally, type VerifyCounts } from "./tally";
 import { type BackupVerdict, verifyBackups } from "./verifyBackups";
 import { type DumpVerdict, verifyDumps } from "./verifyDumps";
 import type { VerifyFileJob } from "./verifyFile";
@@ -54,7 +54,10 @@ export interface ArchiveVerdict {
 
 export interface Verdict {
   readonly repoIndex: number;
+  /** All was read, and is as it should be. */
   readonly ok: boolean;
+  /** Something is missing or wrong; files that were not read say nothing. */
+  readonly isDamaged: boolean;
   readonly archives: readonly ArchiveVerdict[];
   readonly backups: readonly BackupVerdict[];
   /** Logical dumps. */
@@ -126,16 +129,17 @@ export async function verify(
   if (isWhole) await orphans.addFirst(() => findOrphans(repo, archiveInfo, backupInfo.backups));
   const damaged = await findDamagedCopies(repo, backups.readable, backupInfo.cipherPass ?? null);
   problems.push(...damaged);
-  const ok =
-    named.isOk &&
-    strangers.length === 0 &&
-    stream.valid === stream.total &&
-    damaged.length === 0 &&
-    archives.every(isComplete) &&
-    [...backups.verdicts, ...dumps].every(({ status }) => status === "valid");
+  const statuses = [...archives.map(statusOfArchive), ...[...backups.verdicts, ...dumps].map(({ status }) => status)];
+  const isDamaged =
+    !named.isOk ||
+    strangers.length > 0 ||
+    stream.valid < stream.total ||
+    damaged.length > 0 ||
+    statuses.some((status) => status !== "valid" && status !== "not read");
   return {
     repoIndex: repo.key,
-    ok,
+    ok: !isDamaged && statuses.every((status) => status === "valid"),
+    isDamaged,
     archives,
     backups: backups.verdicts,
     dumps,
@@ -147,8 +151,8 @@ export async function verify(
   };
 }
 
-function isComplete({ counts, gaps, missingHistories }: ArchiveVerdict): boolean {
-  return counts.valid === counts.total && gaps.length === 0 && missingHistories.length === 0;
+function statusOfArchive({ counts, gaps, missingHistories }: ArchiveVerdict): BackupVerdict["status"] {
+  return gaps.length === 0 && missingHistories.length === 0 ? statusOf(counts) : "invalid";
 }
 
 /** A line for each cluster of backup.info that archive.info does not know: no recovery finds WAL for its backups. */

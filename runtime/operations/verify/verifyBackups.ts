@@ -27,12 +27,12 @@ import { SeenLocations } from "./seenLocations";
 import { storedAt } from "../restore/restorePlan";
 import type { RestoreSource } from "../restore/restoreFile";
 import type { VerifyBundleJob } from "./verifyBundle";
-import type { VerifyFileJob, VerifyFileResult } from "./verifyFile";
-import { Tally, type VerifyCounts } from "./tally";
+import { isUnread, type VerifyFileJob, type VerifyFileResult } from "./verifyFile";
+import { statusOf, Tally, type VerifyCounts } from "./tally";
 
 export interface BackupVerdict {
   readonly label: string;
-  readonly status: "valid" | "invalid" | "manifest missing";
+  readonly status: "valid" | "invalid" | "manifest missing" | "not read";
   readonly counts: VerifyCounts;
 }
 
@@ -66,10 +66,9 @@ export async function verifyBackups(input: BackupsInput, problems: string[], ctx
   for (const entry of input.entries) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     const measured = new Measured();
-    const verdict = await verifyOne(input, entry, { reader, measured }, problems);
-    verdicts.push(verdict);
+    const readableOne = (): void => void readable.set(entry.label, measured.result().sha1);
+    verdicts.push(await verifyOne(input, entry, { reader, measured, readable: readableOne }, problems));
     if (measured.result().sizeBytes >= LARGE_MANIFEST_BYTES) input.pool.collect?.();
-    if (verdict.status !== "manifest missing") readable.set(entry.label, measured.result().sha1);
   }
   return { verdicts, readable };
 }
@@ -77,7 +76,7 @@ export async function verifyBackups(input: BackupsInput, problems: string[], ctx
 async function verifyOne(
   input: BackupsInput,
   entry: BackupInfoEntry,
-  { measured, reader }: { readonly measured: Measured; readonly reader: FileReader },
+  { measured, readable, reader }: { readonly measured: Measured; readonly reader: FileReader; readable(): void },
   problems: string[],
 ): Promise<BackupVerdict> {
   const { label } = entry;
@@ -87,8 +86,9 @@ async function verifyOne(
     manifest = await loadManifest(input.repo, label, input.pass, measured);
   } catch (error) {
     problems.push(`${label}: [${toBackupError(error).name}] ${toBackupError(error).message}`);
-    return { label, status: "manifest missing", counts: tally.counts() };
+    return { label, status: manifestStatus(error), counts: tally.counts() };
   }
+  readable();
   const broken = brokenReferences(entry, manifest, reader.listed);
   problems.push(...broken.map((line) => `${label}: ${line}`));
   await reader.compareListings(manifest);
@@ -97,7 +97,12 @@ async function verifyOne(
   await reader.countBases(manifest, tally);
   await input.visit?.(manifest);
   const counts = tally.counts();
-  return { label, status: counts.valid === counts.total && broken.length === 0 ? "valid" : "invalid", counts };
+  return { label, status: broken.length === 0 ? statusOf(counts) : "invalid", counts };
+}
+
+/** The status of a backup or dump without its manifest. */
+export function manifestStatus(thrown: unknown): "manifest missing" | "not read" {
+  return isUnread(toBackupError(thrown)) ? "not read" : "manifest missing";
 }
 
 /** A backup's references must be listed, and its manifest must agree with backup.info. Pure. */
@@ -195,8 +200,10 @@ class FileReader {
           throw fail("format", `its manifest lacks ${names.size - files.length} file(s) with blocks`);
         await this.check({ ...base, files }, new Tally([]));
       } catch (error) {
-        const text = `${label}: [${toBackupError(error).name}] ${toBackupError(error).message}`;
-        for (const name of names) this.#damagedBlocks.set(baseKey(label, name), { status: "other", text });
+        const { name: kind, message } = toBackupError(error);
+        const status = isUnread(toBackupError(error)) ? "unread" : "other";
+        for (const name of names)
+          this.#damagedBlocks.set(baseKey(label, name), { status, text: `${label}: [${kind}] ${message}` });
       }
     }
   }

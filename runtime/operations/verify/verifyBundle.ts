@@ -1,9 +1,9 @@
 /** Checks many files in one bundle with one read: a job, so that workers read and hash. */
-import { isError, toBackupError } from "../../base/errors";
+import { isError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { type Extent, readExtents } from "../../repository/bundleReader";
 import type { Repository } from "../../repository/repository";
-import type { VerifyFileResult } from "./verifyFile";
+import { failedRead, type VerifyFileResult } from "./verifyFile";
 
 export interface VerifyBundleJob {
   readonly kind: "verifyBundle";
@@ -37,13 +37,8 @@ export async function verifyBundle(
       results.set(extent, result);
     }
   } catch (error) {
-    const { name, message } = toBackupError(error);
-    failure = isError(error, "fileMissing")
-      ? { status: "missing", text: `file missing '${job.path}'` }
-      : {
-          status: isError(error, "fileRead") ? "size" : "other",
-          text: `invalid result ${job.path}: [${name}] ${message}`,
-        };
+    const failed = failedRead(job.path, error);
+    failure = failed.status === "other" && isError(error, "fileRead") ? { ...failed, status: "size" } : failed;
   }
   return job.extents.map((extent) => results.get(extent) ?? failure);
 }

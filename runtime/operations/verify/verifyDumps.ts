@@ -17,8 +17,8 @@ import {
   listDumpDirectories,
   loadDumpManifest,
 } from "../../repository/dumpStore";
-import { Tally, type VerifyCounts } from "./tally";
-import { type BackupsInput, type BackupVerdict, isInSample } from "./verifyBackups";
+import { statusOf, Tally, type VerifyCounts } from "./tally";
+import { type BackupsInput, type BackupVerdict, isInSample, manifestStatus } from "./verifyBackups";
 import type { VerifyDumpJob } from "./verifyDumpFile";
 import type { VerifyFileResult } from "./verifyFile";
 
@@ -61,7 +61,7 @@ async function verifyOne(
     manifest = await loadDumpManifest(repo, directory);
   } catch (error) {
     problems.push(`dump ${label}: [${toBackupError(error).name}] ${toBackupError(error).message}`);
-    return { label, status: "manifest missing", counts: tally.counts() };
+    return { label, status: manifestStatus(error), counts: tally.counts() };
   }
   const lost = new Set(await findLostParts(repo, directory, manifest, files));
   const { cipherPass } = manifest;
@@ -76,7 +76,7 @@ async function verifyOne(
       );
   });
   const counts = tally.counts();
-  return { label, status: counts.valid === counts.total ? "valid" : "invalid", counts };
+  return { label, status: statusOf(counts), counts };
 }
 
 function partsOf({ content, fileName }: DumpFile): readonly string[] {

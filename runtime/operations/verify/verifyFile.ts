@@ -1,6 +1,6 @@
 /** Checks the stored bytes of one file: a job, so that workers read and hash. */
 import { limited } from "../../base/bytes";
-import { isError, toBackupError } from "../../base/errors";
+import { type BackupError, isError, toBackupError } from "../../base/errors";
 import { measure } from "../../base/hash";
 import type { Packing, Repository } from "../../repository/repository";
 import type { ByteRange } from "../../storage/storage";
@@ -17,7 +17,8 @@ export interface VerifyFileJob {
   readonly sha1: string;
 }
 
-export type VerifyStatus = "ok" | "missing" | "checksum" | "size" | "other";
+/** `unread`: the repository gave no answer, which says nothing about the file. */
+export type VerifyStatus = "ok" | "missing" | "checksum" | "size" | "other" | "unread";
 
 export interface VerifyFileResult {
   readonly status: VerifyStatus;
@@ -41,9 +42,17 @@ export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repo
   }
 }
 
-export function failedRead(path: string, error: unknown): VerifyFileResult {
-  if (isError(error, "fileMissing")) return { status: "missing", text: `file missing '${path}'` };
+export function failedRead(path: string, thrown: unknown): VerifyFileResult {
+  if (isError(thrown, "fileMissing")) return { status: "missing", text: `file missing '${path}'` };
+  const error = toBackupError(thrown);
+  const reason = `[${error.name}] ${error.message}`;
+  if (isUnread(error)) return { status: "unread", text: `not read '${path}': ${reason}` };
   // Bytes that do not decrypt or decompress are damaged content, whatever the codec's error.
-  const status = isError(error, "crypto", "format", "checksum", "fileInvalid") ? "checksum" : "other";
-  return { status, text: `invalid result ${path}: [${toBackupError(error).name}] ${toBackupError(error).message}` };
+  const status = isError(thrown, "crypto", "format", "checksum", "fileInvalid") ? "checksum" : "other";
+  return { status, text: `invalid result ${path}: ${reason}` };
+}
+
+/** True if another attempt may read the file: the repository did not answer, or refused. */
+export function isUnread(error: BackupError): boolean {
+  return error.retryable || isError(error, "access", "hostConnect", "service");
 }

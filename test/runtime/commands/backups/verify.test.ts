@@ -1,8 +1,10 @@
 import { beforeEach, expect, test } from "vitest";
 import { verifyCommand } from "../../../../runtime/commands/backups/verify";
+import { fail } from "../../../../runtime/base/errors";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { store } from "../../operations/archive";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../../repository/support";
@@ -47,4 +49,19 @@ test("verify reports a repository that lacks the newest WAL for longer than a fe
   expect(warnings()).toEqual([
     `repo2: 15-${CONTROL.systemId}: the archive ends with ${walName(5)}, and repo1 has ${walName(9)}: 'heal' copies what is missing`,
   ]);
+});
+
+test("verify exits with 104 when a file was not read, and with 26 when another one is damaged", async () => {
+  const storage = new FaultyStorage(repos[1].storage);
+  own = host({ argv: ["verify"], repos: [repos[0], { ...repos[1], storage }], ctx, folder: temporaryFolder() });
+  const away = { kind: "error", error: fail("hostConnect", "away", { retryable: true }) } as const;
+  storage.plan("read", away, { path: new RegExp(`${walName(3)}-`) });
+  await expect(verifyCommand(own)).rejects.toMatchObject({
+    message: "verify could not read all files of repo2",
+    exitCode: 104,
+  });
+  storage.plan("read", away, { path: new RegExp(`${walName(3)}-`) });
+  storage.plan("read", { kind: "truncate", sizeBytes: 5 }, { path: new RegExp(`${walName(4)}-`) });
+  await expect(verifyCommand(own)).rejects.toMatchObject({ message: "verify found errors in repo2", exitCode: 26 });
+  expect(await verifyCommand(own)).toBe(0);
 });

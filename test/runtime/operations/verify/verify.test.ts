@@ -169,11 +169,12 @@ describe("verify", () => {
   it("reports nothing for a complete repository", async () => {
     await store(repo, 1, 2, 3);
     await backup("20261120-000000F", 2, { PG_VERSION: "15\n", "base/1/1": "first" });
-    const none = { missing: 0, checksumInvalid: 0, sizeInvalid: 0, other: 0 };
+    const none = { missing: 0, checksumInvalid: 0, sizeInvalid: 0, other: 0, unread: 0 };
     const verdict = await run();
     expect({ ...verdict, named: sha1sOf(verdict) }).toEqual({
       repoIndex: 1,
       ok: true,
+      isDamaged: false,
       stream: { total: 0, valid: 0 },
       archives: [
         {
@@ -328,6 +329,7 @@ describe("verify", () => {
       checksumInvalid: 2,
       sizeInvalid: 0,
       other: 2,
+      unread: 0,
     });
     expect(verdict.problems).toContainEqual(expect.stringContaining(`duplicate segments found for 15-1/${walName(2)}`));
     await storage.put(right.replace(".gz", "").replace(/-[0-9a-f]{40}/, `-${sha1Hex("short")}`), Buffer.from("short"));
@@ -499,11 +501,35 @@ describe("verify", () => {
     expect(archives).toMatchObject([{ segmentSizeBytes: WAL_SIZE_BYTES, counts: { total: 2, valid: 1 } }]);
   });
 
+  it.each(["hostConnect", "service", "access"] as const)(
+    "a file that a repository does not give (%s) is not read, and not damaged",
+    async (kind) => {
+      await store(repo, 1);
+      await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
+      await backup("20261121-000000F", 1, { PG_VERSION: "15\n", "base/1/1": "first" });
+      const isGood = async (): Promise<void> => {
+        expect((await run()).ok).toBe(true);
+      };
+      await isGood();
+      const away = { kind: "error", error: fail(kind, "away") } as const;
+      storage.plan("read", away, { path: new RegExp(`${walName(1)}-`) });
+      const wal = await run();
+      expect(wal).toMatchObject({ ok: false, isDamaged: false });
+      expect(wal.archives[0]?.counts).toMatchObject({ unread: 1, valid: 0, other: 0 });
+      storage.plan("read", away, { path: /20261121-000000F\/pg_data\/base/ });
+      expect((await run()).backups).toMatchObject([{ status: "valid" }, { status: "not read", counts: { unread: 1 } }]);
+      storage.plan("read", away, { path: /20261121-000000F\/backup\.manifest/, times: 2 });
+      const manifest = await run();
+      expect(manifest).toMatchObject({ ok: false, isDamaged: false });
+      expect(manifest.backups).toMatchObject([{ status: "valid" }, { status: "not read" }]);
+      storage.repair();
+      await isGood();
+    },
+  );
+
   it("distinguishes a failing store from wrong bytes", async () => {
     await store(repo, 1);
     await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
-    storage.plan("read", { kind: "error", error: fail("hostConnect", "away") }, { path: new RegExp(walName(1)) });
-    expect((await run()).archives[0]?.counts).toMatchObject({ other: 1, checksumInvalid: 0 });
     storage.breakDown(fail("access", "refused"));
     await expect(run()).rejects.toMatchObject({ kind: "access" });
     storage.repair();
