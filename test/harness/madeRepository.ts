@@ -118,7 +118,7 @@ export function entryOf(backup: MadeBackup): ReturnType<typeof backupInfoEntryOf
   return backupInfoEntryOf(manifestOf(backup, []));
 }
 
-function manifestOf(backup: MadeBackup, history: readonly BackupHistoryEntry[]): Manifest {
+export function manifestOf(backup: MadeBackup, history: readonly BackupHistoryEntry[]): Manifest {
   const golden = parseManifest(vectorText("v2.45/plain/full.manifest.gz"), "golden");
   const type = labelType(backup.label);
   const prior = backup.prior ?? backup.label.slice(0, 16);

@@ -37,3 +37,9 @@ export function fullLabelOf(label: string): string {
   assert(isLabel(label), `'${label}' is not a backup label`);
   return label.slice(0, FULL_LABEL_LENGTH);
 }
+
+/** The start of the day on which a backup began, by the clock and zone of its host. */
+export function labelDayS(label: string): number {
+  const [, year, month, day] = /(\d{4})(\d{2})(\d{2})-\d{6}[FDI]$/.exec(label) ?? [];
+  return Date.UTC(Number(year), Number(month) - 1, Number(day)) / 1000;
+}

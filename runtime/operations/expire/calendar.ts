@@ -2,8 +2,9 @@
  * Which backups a calendar keeps: pure, from backup.info.
  *
  * Each class keeps one backup of each of its newest periods that have one. Periods are counted, not the time since: a
- * wrong clock, and a host that was off, remove nothing. A period's backup is the best by an order that never changes,
- * so a backup that has left would never be chosen again.
+ * wrong clock, and a host that was off, remove nothing. Periods in the future are those of a wrong clock, then or now:
+ * they are kept too, and take no place. A period's backup is the best by an order that never changes, so a backup that
+ * has left would never be chosen again.
  */
 import { compareBytes } from "../../base/bytes";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -23,8 +24,13 @@ const DAY_MS = 86_400_000;
 const RANKS = { full: 0, diff: 1, incr: 2 } as const;
 
 /** Sorted by class, the longest periods first; in a class the newest period first. */
-export function pickByCalendar(backups: readonly BackupInfoEntry[], calendar: KeepCalendar): CalendarPick[] {
+export function pickByCalendar(
+  backups: readonly BackupInfoEntry[],
+  calendar: KeepCalendar,
+  nowS: number,
+): CalendarPick[] {
   const dayOf = dayFormat(calendar.zone);
+  const today = dayOf(nowS);
   const dated = backups.map((entry) => ({ entry, day: dayOf(entry.startedAtS) }));
   return CALENDAR_CLASSES.flatMap((keptBy) => {
     const best = new Map<string, BackupInfoEntry>();
@@ -33,7 +39,10 @@ export function pickByCalendar(backups: readonly BackupInfoEntry[], calendar: Ke
       const other = best.get(period);
       if (other === undefined || isBetter(entry, other)) best.set(period, entry);
     }
-    const newest = [...best].sort(([left], [right]) => compareBytes(right, left)).slice(0, calendar[keptBy] ?? 0);
+    const count = calendar[keptBy] ?? 0;
+    const sorted = [...best].sort(([left], [right]) => compareBytes(right, left));
+    const future = sorted.filter(([period]) => compareBytes(period, PERIODS[keptBy](today)) > 0);
+    const newest = count === 0 ? [] : sorted.slice(0, future.length + count);
     return newest.map(([period, { label }]) => ({ label, keptBy, period }));
   });
 }

@@ -37,10 +37,10 @@ export function calendarText(input: CalendarInput): string {
   return `${lines.map(printableValue).join("\n")}\n`;
 }
 
-function reasonsOf({ info, plan, retention }: CalendarInput): ReadonlyMap<string, readonly string[]> {
+function reasonsOf({ ages, info, plan, retention }: CalendarInput): ReadonlyMap<string, readonly string[]> {
   const { keep } = retention;
   const periods = new Map<string, string[]>();
-  for (const { keptBy, label, period } of keep === undefined ? [] : pickByCalendar(info.backups, keep))
+  for (const { keptBy, label, period } of keep === undefined ? [] : pickByCalendar(info.backups, keep, ages.nowS))
     periods.set(label, [...(periods.get(label) ?? []), `${keptBy} ${period}`]);
   const dependants = firstDependants(plan.kept);
   return new Map(

@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { SEGMENT_LENGTH } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { formatLabel, fullLabelOf } from "../../format/repository/label";
+import { formatLabel, fullLabelOf, labelDayS } from "../../format/repository/label";
 import {
   archiveIdPath,
   archivePath,
@@ -209,8 +209,10 @@ async function planBySigns(
     planExpire(repo.name, info, retention, request, { nowS, pauses });
   // More signs of life only shorten the pauses: then nothing differs either.
   if (rests.length === 0 || isDeepStrictEqual(whatStays(withRests(rests)), whatStays(plan))) return { plan, ages };
-  // Backups may be rare while WAL arrives all the time.
   const days = new Set<number>();
+  // The history has backups that retention removed since.
+  for (const { labels } of await listHistory(repo)) for (const label of await labels()) days.add(labelDayS(label));
+  // Backups may be rare while WAL arrives all the time.
   for await (const { modifiedAtMs, type } of repo.storage.list(archivePath(repo.stanza), { recursive: true }))
     if (type === "file") days.add(Math.floor(modifiedAtMs / 1000 / DAY_S) * DAY_S);
   const pauses = pausesIn([...stopsS, ...days], nowS);
@@ -569,7 +571,10 @@ class RemovedRange {
 async function expireHistory(run: Run, kept: readonly BackupInfoEntry[], { historyDays }: Retention): Promise<void> {
   const { repo, request, ctx } = run;
   if (historyDays === undefined) return;
-  const oldest = formatLabel("full", Math.floor(ctx.clock.nowMs() / 1000) - historyDays * DAY_S);
+  const byDays = formatLabel("full", Math.floor(ctx.clock.nowMs() / 1000) - historyDays * DAY_S);
+  // The history shows that time has passed since a backup that is held until some day.
+  const held = kept.find((entry) => (holdOf(entry)?.untilS ?? null) !== null);
+  const oldest = held !== undefined && held.label < byDays ? held.label : byDays;
   const current = new Set(kept.map((entry) => entry.label));
   for (const { year, labels } of await listHistory(repo)) {
     if (year < oldest.slice(0, 4)) {

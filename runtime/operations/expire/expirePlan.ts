@@ -85,7 +85,8 @@ const PAUSE_S_MIN = 45 * DAY_S;
 
 /**
  * Long times without a sign of life in the repository, up to now. The host was off, or its clock was wrong: a clock
- * that is a year ahead would make every backup old.
+ * that is a year ahead would make every backup old. Signs are what was recorded, not what is left: retention removes
+ * the backups between a held one and the newest.
  */
 export function pausesIn(signsS: readonly number[], nowS: number): Pause[] {
   const sorted = [...signsS.filter((signS) => signS < nowS), nowS].sort((left, right) => left - right);
@@ -127,7 +128,7 @@ export function planExpire(
   const ruled = rule.eligible ? [...expireFulls(kept, rule.retention, ages)] : [];
   const byAge = windowBegin(kept, rule.retention, ages) === undefined ? undefined : fullsOf(kept).length;
   ruled.push(...expireDiffs(kept, rule.retention));
-  const wanted = [...calendarLabels(info, retention, request), ...held.map(({ label }) => label)];
+  const wanted = [...calendarLabels(info, retention, request, ages), ...held.map(({ label }) => label)];
   const saved = withBases(info.backups, wanted);
   const sets = withoutLabels(ruled, saved);
   const gone = new Set(sets.flatMap(({ labels }) => labels));
@@ -166,12 +167,13 @@ function calendarLabels(
   info: Pick<BackupInfo, "backups">,
   { keep }: Retention,
   { oldest }: ExpireRequest,
+  { nowS }: Ages,
 ): readonly string[] {
   if (keep === undefined) return [];
   const [first] = fullsOf(info.backups);
   const removed = new Set(oldest && first !== undefined ? dependantsOf(info.backups, first.label) : []);
   const backups = info.backups.filter(({ label }) => !removed.has(label));
-  return pickByCalendar(backups, keep).map(({ label }) => label);
+  return pickByCalendar(backups, keep, nowS).map(({ label }) => label);
 }
 
 /** What is left of each set, so that nothing that stays loses its base. */

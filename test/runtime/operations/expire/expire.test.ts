@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { fail, toBackupError } from "../../../../runtime/base/errors";
 import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
+import { formatLabel } from "../../../../runtime/format/repository/label";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
 import {
   checkRequest,
@@ -16,6 +17,7 @@ import {
   type OpenedUses,
   planExpire,
 } from "../../../../runtime/operations/expire/expirePlan";
+import { holdNotes } from "../../../../runtime/operations/expire/hold";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { verify } from "../../../../runtime/operations/verify/verify";
 import { saveAttempt } from "../../../../runtime/repository/attempt";
@@ -29,10 +31,20 @@ import type { ListOptions, ObjectInfo } from "../../../../runtime/storage/storag
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
 import { FaultyStorage } from "../../../harness/network/faults";
-import { entryOf, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza, SYSTEM_ID } from "../../../harness/madeRepository";
+import {
+  entryOf,
+  MADE_WAL_SIZE_BYTES,
+  type MadeStanza,
+  makeStanza,
+  manifestOf,
+  putBackup,
+  SYSTEM_ID,
+} from "../../../harness/madeRepository";
 import { MemoryStorage, ForgetfulStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 
+/** 2026-01-01. */
+const BEGIN_S = 1_767_225_600;
 const SYSTEM_ID_15 = String(SYSTEM_ID + 1n);
 const STANZA: MadeStanza = {
   versions: ["14", "15"],
@@ -120,6 +132,30 @@ it("adds a finished backup that a killed writer has not listed, before it decide
   expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(
     STANZA.backups.slice(1).map((backup) => backup.label),
   );
+});
+
+it.each([
+  ["with its whole history", {}],
+  ["where the history is kept for ten days", { historyDays: 10 }],
+])("lets a backup go on the day when its hold ends, although retention removed those since: %s", async (_, more) => {
+  const repo = repository(1, { storage: new MemoryStorage() });
+  const labelAt = (day: number): string => formatLabel("full", BEGIN_S + day * 86_400);
+  const backups = [0, 7].map((day) => ({ label: labelAt(day), wal: null }));
+  await makeStanza(repo, { versions: ["15"], backups, wal: {} });
+  const retention: Retention = { ...RETENTION, full: 2, ...more };
+  const heldOn: number[] = [];
+  for (let day = 7; day <= 84; day += 7) {
+    if (day > 7)
+      await putBackup(repo, manifestOf({ label: labelAt(day), wal: null }, (await loadBackupInfo(repo)).history), null);
+    const { backups: listed, ...info } = await loadBackupInfo(repo);
+    const annotations = holdNotes({ reason: "audit", untilS: BEGIN_S + 60 * 86_400 });
+    const held = listed.map((each) => (each.label === labelAt(0) ? { ...each, annotations } : each));
+    const ctx = testContext({ startedAtMs: (BEGIN_S + day * 86_400 + 7200) * 1000 });
+    await saveBackupInfo(repo, { ...info, backups: held }, ctx);
+    await expireRepository(repo, retention, REQUEST, testLease(), ctx);
+    if ((await loadBackupInfo(repo)).backups.some(({ label }) => label === labelAt(0))) heldOn.push(day);
+  }
+  expect(heldOn).toEqual([7, 14, 21, 28, 35, 42, 49, 56]);
 });
 
 it("leaves a tombstone where another host was at work, and only there", async () => {
