@@ -5,7 +5,7 @@
 import { open, stat } from "../local/nodeFiles";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
-import { type PgControl, parsePgControl } from "../format/page/pgControl";
+import { type PgControl, parsePgControl, type RecoveryLimits, recoveryLimitsOf } from "../format/page/pgControl";
 import { isMissing, systemError } from "../local/systemError";
 
 const HEADER_SIZE_BYTES = 512;
@@ -37,6 +37,11 @@ export async function loadControlFile(dataDirectory: string, ctx: Context, name 
       await ctx.clock.sleep(READ_PAUSE_MS, ctx.signal);
     }
   }
+}
+
+/** @throws like {@link loadControlFile} */
+export async function loadRecoveryLimits(dataDirectory: string, ctx: Context): Promise<RecoveryLimits> {
+  return recoveryLimitsOf((await loadControlFile(dataDirectory, ctx)).header);
 }
 
 /**

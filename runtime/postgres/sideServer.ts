@@ -22,6 +22,8 @@ export interface SideServerOptions {
   readonly user: string;
   readonly database: string;
   readonly queryTimeoutMs: number;
+  /** Raises settings for which recovery has ended the server; true if it may start again. */
+  readonly raiseLimits: () => Promise<boolean>;
 }
 
 const POLL_MS = 20;
@@ -31,33 +33,38 @@ const END_MS = 30_000;
 
 export class SideServer {
   readonly #options: SideServerOptions;
-  readonly #ended: Promise<number>;
-  readonly #child: ChildProcess;
-  #isRunning = true;
+  #ended: Promise<number> = Promise.resolve(0);
+  #child: ChildProcess;
+  #isRunning = false;
 
-  private constructor(options: SideServerOptions, child: ChildProcess) {
+  private constructor(options: SideServerOptions) {
     this.#options = options;
-    this.#child = child;
-    this.#ended = new Promise((resolve) => {
-      const end = (code: number): void => {
-        this.#isRunning = false;
-        resolve(code);
-      };
-      child.on("error", () => end(127));
-      child.on("exit", (code) => end(code ?? 1));
-    });
+    this.#child = this.#begin();
   }
 
   /** Starts the server, which is not ready yet. */
   static start(options: SideServerOptions): SideServer {
-    const { configFile, dataDirectory, logFile, programs } = options;
+    return new SideServer(options);
+  }
+
+  #begin(): ChildProcess {
+    const { configFile, dataDirectory, logFile, programs } = this.#options;
     const log = openSync(logFile, "a", 0o600);
     try {
       // Its own process group: a terminal's signals are for us, and we stop the server.
       const settings = ["-c", `config_file=${configFile}`, "-c", "synchronous_standby_names="];
       const [program = "", ...args] = programs.command("postgres", ["-D", dataDirectory, ...settings]);
       const child = spawn(program, args, { detached: true, stdio: ["ignore", log, log], cwd: "/" });
-      return new SideServer(options, child);
+      this.#isRunning = true;
+      this.#ended = new Promise((resolve) => {
+        const end = (code: number): void => {
+          this.#isRunning = false;
+          resolve(code);
+        };
+        child.on("error", () => end(127));
+        child.on("exit", (code) => end(code ?? 1));
+      });
+      return child;
     } finally {
       closeSync(log);
     }
@@ -68,12 +75,15 @@ export class SideServer {
   }
 
   /**
-   * The first connection that the server accepts after recovery.
+   * The first connection that the server accepts after recovery. It starts again if recovery needs higher limits.
    * @throws dbConnect with the end of its log when it stops instead
    */
   async connectFirst(ctx: Context): Promise<Session> {
     for (;;) {
-      if (!this.#isRunning) throw await this.#stopped();
+      if (!this.#isRunning) {
+        if (!(await this.#options.raiseLimits())) throw await this.#stopped();
+        this.#child = this.#begin();
+      }
       if (await this.#isReady()) {
         try {
           return await this.connect();

@@ -11,6 +11,9 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";
+import { given } from "../../base/given";
+import { NEUTRAL, withoutGuards } from "../../operations/restore/recoveryGuards";
+import { type Settings, settingLines } from "../../operations/shared/settingsText";
 import { restoreJobCapabilities } from "../grpc/answers";
 import { at, type JsonObject, parseObject, textAt } from "../kubernetes/clusterObject";
 import type { RestoreRequest } from "../grpc/messages";
@@ -58,11 +61,28 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
           message: `the data directory was restored in ${seconds} s; recovery begins`,
         });
         return {
-          restore_config: `recovery_target_action = promote\nrestore_command = '${RESTORE_COMMAND}'\n`,
+          restore_config: `${settingLines(recoverySettings(cluster)).join("\n")}\n`,
           envs: [],
         };
       },
     },
+  };
+}
+
+/**
+ * Settings that the operator adds to its own, which are of the new cluster's definition. A replica's recovery never
+ * ends. No client waits for another one, so it needs no hot standby, which would pause forever if WAL after the backup
+ * was written with higher limits.
+ */
+function recoverySettings(cluster: JsonObject): Settings {
+  const command = { restore_command: RESTORE_COMMAND };
+  if (at(cluster, "spec", "replica") !== undefined) return { recovery_target_action: "promote", ...command };
+  const { recovery_min_apply_delay, archive_cleanup_command, recovery_end_command } = NEUTRAL;
+  return {
+    ...given({ recovery_min_apply_delay, archive_cleanup_command, recovery_end_command }),
+    hot_standby: "off",
+    recovery_target_action: "promote",
+    ...command,
   };
 }
 
@@ -114,7 +134,7 @@ const RECOVERY_SETTING =
 async function removeRecovery(dataDirectory: string): Promise<void> {
   const path = `${dataDirectory}/postgresql.auto.conf`;
   const text = (await nullIfMissing(readFile(path, "utf8"))) ?? "";
-  const kept = text
+  const kept = withoutGuards(text)
     .split("\n")
     .filter((line) => !RECOVERY_SETTING.test(line))
     .join("\n");

@@ -95,10 +95,8 @@ async function begin(
   const account = accountOf(facts, proc.users.findUid, proc.users.findGid);
   const tools = toolsOf(proc, account);
   const request = requestOf(proc);
-  const answer = requireOk(
-    "recover-step plan",
-    await tools.self(["recover-step", "plan", ...requestArgs(request)], ctx.signal),
-  );
+  const ended = await tools.self(["recover-step", "plan", ...requestArgs(request)], ctx.signal);
+  const answer = requireOk("recover-step plan", ended);
   const { live, source } = JSON.parse(answer.stdout) as {
     readonly live: LiveServer | null;
     readonly source: RecoverSource;
@@ -146,6 +144,7 @@ async function begin(
     moves: plan.moves,
     restoreArgs: [...plan.restoreArgs, ...(request.repoIndex === undefined ? [] : [`--repo=${request.repoIndex}`])],
     oldWal,
+    lastWal: source.wal?.last ?? null,
     stamp: input.stamp,
     ...(input.instant === null ? {} : { instant: instantMemoryOf(proc, source, oldWal) }),
   };

@@ -6,7 +6,8 @@ import { fail } from "../../base/errors";
 import { stat } from "../../local/nodeFiles";
 import { bringHistories } from "../../operations/restore/bringWal";
 import { findRecoverSource } from "../../operations/recover/recoverSource";
-import { findLiveServer, finishWal, waitUntilOpen } from "../../operations/recover/steps";
+import { findLiveServer, finishWal, type Opened, type TooLow, waitUntilOpen } from "../../operations/recover/steps";
+import { loadRecoveryLimits } from "../../postgres/controlFile";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
 
@@ -27,7 +28,7 @@ export const recoverStepCommand: Command = async (proc) => {
       await histories(proc);
       return 0;
     case "wait":
-      proc.print(`${JSON.stringify(await waitUntilOpen(() => proc.newSession(), ctx))}\n`);
+      proc.print(`${JSON.stringify(await wait(proc))}\n`);
       return 0;
     default:
       throw fail("paramInvalid", `'${step ?? ""}' is not a step of a recovery`, {
@@ -35,6 +36,16 @@ export const recoverStepCommand: Command = async (proc) => {
       });
   }
 };
+
+async function wait(proc: Invocation & ClusterAccess): Promise<Opened | TooLow> {
+  const { config, ctx, dataDirectory } = proc;
+  const [, name] = config.params;
+  const last = name === undefined ? null : { name, segmentSizeBytes: (await proc.loadControl()).walSegmentSizeBytes };
+  return waitUntilOpen(
+    { open: () => proc.newSession(), limits: () => loadRecoveryLimits(dataDirectory, ctx), last },
+    ctx,
+  );
+}
 
 /** For a server in a container, which cannot fetch them itself. */
 async function histories(proc: Invocation & RepositoryAccess & ClusterAccess): Promise<void> {

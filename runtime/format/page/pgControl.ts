@@ -152,6 +152,42 @@ export function upgradeFactsOf(first512: Uint8Array): UpgradeFacts {
   };
 }
 
+/**
+ * Settings that WAL was written with. A hot standby needs at least as much ("xlogrecovery.c",
+ * CheckRequiredParameterValues).
+ */
+export const LIMIT_NAMES = [
+  "max_connections",
+  "max_worker_processes",
+  "max_wal_senders",
+  "max_prepared_transactions",
+  "max_locks_per_transaction",
+] as const;
+export type RecoveryLimits = Readonly<Record<(typeof LIMIT_NAMES)[number], number>>;
+
+/** Distance of the first limit to the page size: five integers, a boolean, the alignment and a double are between. */
+const LIMITS_BEFORE_PAGE_SIZE_BYTES = 36;
+
+/**
+ * Limits of bytes that {@link parsePgControl} accepts, of PostgreSQL 12 and newer. Replay writes them here as soon as
+ * it reads their change, before it compares them with the server's settings ("xlog.c", XLOG_PARAMETER_CHANGE).
+ */
+export function recoveryLimitsOf(first512: Uint8Array): RecoveryLimits {
+  const view = checkedView(first512);
+  const offset = layoutOf(view).pageSizeOffset - LIMITS_BEFORE_PAGE_SIZE_BYTES;
+  return limitsBy((_, index) => view.getInt32(offset + 4 * index, true));
+}
+
+export function limitsBy(valueOf: (name: keyof RecoveryLimits, index: number) => number): RecoveryLimits {
+  return Object.fromEntries(LIMIT_NAMES.map((name, index) => [name, valueOf(name, index)])) as RecoveryLimits;
+}
+
+/** True if `track_commit_timestamp` was on, of bytes as for {@link recoveryLimitsOf}. */
+export function tracksCommitTimestamp(first512: Uint8Array): boolean {
+  const view = checkedView(first512);
+  return view.getUint8(layoutOf(view).pageSizeOffset - LIMITS_BEFORE_PAGE_SIZE_BYTES + 4 * LIMIT_NAMES.length) !== 0;
+}
+
 /** A copy of the header (or of the whole file) with {@link INVALID_CHECKPOINT} and a matching CRC. */
 export function invalidateCheckpoint(content: Uint8Array): Uint8Array {
   const copy = new Uint8Array(content);

@@ -26,7 +26,6 @@ import { readdir, readFile } from "../../local/nodeFiles";
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import type { SideServer } from "../../postgres/sideServer";
-import { parseControlData } from "./neutral";
 import type { Picked } from "./drillPlan";
 import { type ClusterCounts, countCluster, DATABASES } from "./production";
 import type { DrillCheck } from "./record";
@@ -306,7 +305,7 @@ async function checkControl({ dataDirectory, programs }: CheckInput, ctx: Contex
   const { code, stderr, stdout } = await programs.run("pg_controldata", [dataDirectory], { signal: ctx.signal });
   if (code !== 0)
     throw fail("fileInvalid", [`pg_controldata failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
-  const { state } = parseControlData(stdout);
+  const state = /^Database cluster state: *(.*)$/m.exec(stdout)?.[1]?.trim() ?? "";
   if (state !== "shut down") throw fail("fileInvalid", `the control file says '${state}' after a clean shutdown`);
   return ok(state);
 }

@@ -4,15 +4,22 @@ import { nullIfMissing } from "../../local/systemError";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
-import type { PgControl } from "../../format/page/pgControl";
+import {
+  type PgControl,
+  type RecoveryLimits,
+  recoveryLimitsOf,
+  tracksCommitTimestamp,
+} from "../../format/page/pgControl";
 import { atomicWrite } from "../../local/atomicWrite";
-import { loadControlFile } from "../../postgres/controlFile";
+import { loadControlFile, loadRecoveryLimits } from "../../postgres/controlFile";
 import type { Programs } from "../../postgres/programs";
 import { SideServer } from "../../postgres/sideServer";
 import { readConfig } from "../shared/configFiles";
 import { type RecoveryRequest, recoveryFiles } from "../restore/recovery";
-import { type ControlLimits, HBA_TEXT, librariesIn, neutralSettings, parseControlData, preloadIn } from "./neutral";
+import { higherLimits, withLimits } from "../restore/recoveryGuards";
+import { changeAutoConf } from "../restore/recoverySettings";
+import { settingIn } from "../shared/settingsText";
+import { HBA_TEXT, librariesIn, neutralSettings } from "./neutral";
 import type { Scratch } from "./scratch";
 import type { Repository } from "../../repository/repository";
 import { type RestoreDeps, type RestoreOptions, type RestoreOutcome, restore } from "../restore/restore";
@@ -45,11 +52,12 @@ const QUERY_TIMEOUT_MS = 86_400_000;
 export async function prepareServer(request: ServerRequest, ctx: Context): Promise<PreparedServer> {
   const { clients, port, programs, scratch } = request;
   const { account, dataDirectory, path, socketDirectory } = scratch;
-  const { control } = await loadControlFile(dataDirectory, ctx);
-  const limits = await readLimits(programs, dataDirectory, ctx);
+  const { control, header } = await loadControlFile(dataDirectory, ctx);
+  const limits = recoveryLimitsOf(header);
+  const trackCommitTimestamp = tracksCommitTimestamp(header);
   const preload = await usableLibraries(request.preload ?? (await restoredPreload(dataDirectory)), programs, ctx);
   const major = Number(control.pgVersion);
-  const neutral = neutralSettings({ major, path, socketDirectory, port, limits, preload });
+  const neutral = neutralSettings({ major, path, socketDirectory, port, limits, trackCommitTimestamp, preload });
   const recovery = recoveryFiles(request.recovery, "", formatLocalSeconds(ctx.clock.nowMs())).autoConf ?? "";
   // The restored file is replaced completely: production's settings do not apply here.
   const autoConf = `${dataDirectory}/postgresql.auto.conf`;
@@ -76,6 +84,7 @@ export async function prepareServer(request: ServerRequest, ctx: Context): Promi
     port,
     logFile: scratch.logFile,
     queryTimeoutMs: QUERY_TIMEOUT_MS,
+    raiseLimits: limitRaiser(scratch, limits, ctx),
   };
   const server = SideServer.start({ ...options, user: request.user, database: request.database });
   return { server, programs, control, dataDirectory, socketDirectory };
@@ -102,16 +111,24 @@ export function restoreScratch(
   return restore(repos, deps, { ...maps, ...choices, spoolPath, self }, ctx);
 }
 
-async function readLimits(programs: Programs, dataDirectory: string, ctx: Context): Promise<ControlLimits> {
-  const { code, stderr, stdout } = await programs.run("pg_controldata", [dataDirectory], { signal: ctx.signal });
-  if (code !== 0) throw fail("fileInvalid", `pg_controldata failed (exit code ${code}): ${stderr.trim()}`);
-  return parseControlData(stdout);
+/** Limits that replay has raised since the last start. The server's other two are 0, so that no worker runs. */
+function limitRaiser({ account, dataDirectory }: Scratch, begun: RecoveryLimits, ctx: Context): () => Promise<boolean> {
+  let given = begun;
+  return async () => {
+    const needed = await loadRecoveryLimits(dataDirectory, ctx);
+    const { max_worker_processes: _, max_wal_senders: __, ...higher } = higherLimits(needed, given);
+    if (Object.keys(higher).length === 0) return false;
+    given = { ...given, ...higher };
+    await changeAutoConf(dataDirectory, (text) => withLimits(text, higher), account);
+    return true;
+  };
 }
 
 async function restoredPreload(dataDirectory: string): Promise<string> {
   const files = await readConfig(`${dataDirectory}/postgresql.conf`, "settings");
   const auto = (await nullIfMissing(readFile(`${dataDirectory}/postgresql.auto.conf`, "utf8"))) ?? "";
-  return preloadIn([...files.map(({ content }) => Buffer.from(content).toString("utf8")), auto]);
+  const texts = [...files.map(({ content }) => Buffer.from(content).toString("utf8")), auto];
+  return settingIn("shared_preload_libraries", texts) ?? "";
 }
 
 /** A server does not start with a missing library; its data may be readable without it. */

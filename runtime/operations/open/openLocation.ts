@@ -28,7 +28,7 @@ import { statOf } from "../../local/lockState";
 import { isMissing, systemCodeOf, systemError, textIfThere } from "../../local/systemError";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { OldWal } from "../recover/oldWal";
-import type { Settings } from "../recover/productionSettings";
+import type { Settings } from "../shared/settingsText";
 import type { PlannedLink } from "../restore/restorePlan";
 import type { Account } from "./tree";
 

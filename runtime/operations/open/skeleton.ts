@@ -22,7 +22,7 @@ import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { syncDirectory } from "../../local/atomicWrite";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
-import { invalidateCheckpoint } from "../../format/page/pgControl";
+import { invalidateCheckpoint, recoveryLimitsOf } from "../../format/page/pgControl";
 import type { Repository } from "../../repository/repository";
 import { AUTO_CONF, writeSettings } from "../restore/recoverySettings";
 import { CONTROL_FILE } from "../restore/restorePlan";
@@ -73,7 +73,8 @@ export async function makeSkeleton(parts: SkeletonParts, recovery: RecoveryReque
   const base = manifest.paths.find(({ name }) => name === "pg_data");
   const mode = (base?.mode ?? 0o700) & 0o644;
   for (const name of ["standby.signal", "recovery.signal"]) rmSync(`${upper}/${name}`, { force: true });
-  await writeSettings(recovery, { dataDirectory: upper, mode, owner: null }, ctx);
+  const limits = recoveryLimitsOf(readFileSync(`${upper}/${HIDDEN_CONTROL}`));
+  await writeSettings(recovery, { dataDirectory: upper, mode, owner: null, limits }, ctx);
   const autoConf = `${upper}/${AUTO_CONF}`;
   if (existsSync(autoConf)) {
     await copyFile(autoConf, parts.restoredConf);

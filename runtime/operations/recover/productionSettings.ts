@@ -3,7 +3,7 @@
  * the last line of a name wins. They go when the directory becomes a plain one. Pure.
  */
 
-export type Settings = Readonly<Record<string, string>>;
+import { type Settings, settingLines } from "../shared/settingsText";
 
 /**
  * The kernel passes a sync of one file on to us, and no sync of a whole file system: recovery after a crash must sync
@@ -21,7 +21,7 @@ export function productionSettings(pgVersion: string): Settings {
 
 export function withSettings(text: string, settings: Settings): string {
   const head = text === "" || text.endsWith("\n") ? text : `${text}\n`;
-  return `${head}${linesOf(settings).join("\n")}\n`;
+  return `${head}${settingLines(settings).join("\n")}\n`;
 }
 
 /**
@@ -29,15 +29,10 @@ export function withSettings(text: string, settings: Settings): string {
  * the restored text tells which of equal lines is ours. A line that ALTER SYSTEM has changed stays.
  */
 export function withoutSettings(text: string, settings: Settings, restored: string): string {
-  const ours = new Set(linesOf(settings));
+  const ours = new Set(settingLines(settings));
   const lines = text.split("\n");
   const countIn = (all: readonly string[], line: string): number => all.filter((each) => each === line).length;
   for (const line of ours)
     if (countIn(lines, line) > countIn(restored.split("\n"), line)) lines.splice(lines.lastIndexOf(line), 1);
   return lines.join("\n");
-}
-
-/** As ALTER SYSTEM writes them. */
-function linesOf(settings: Settings): string[] {
-  return Object.entries(settings).map(([name, value]) => `${name} = '${value}'`);
 }

@@ -6,7 +6,11 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import type { ProgramEnd } from "../../local/program";
-import { readFile } from "../../local/nodeFiles";
+import type { RecoveryLimits } from "../../format/page/pgControl";
+import { readFile, stat } from "../../local/nodeFiles";
+import { loadRecoveryLimits } from "../../postgres/controlFile";
+import { higherLimits, withLimits } from "../restore/recoveryGuards";
+import { changeAutoConf } from "../restore/recoverySettings";
 import { findServer, type ServerFacts } from "./hostFacts";
 import type { ServerControl } from "./control";
 import { hasStarted, type Journal, type Phase, PHASES, serverLogPath } from "./recoveryJournal";
@@ -14,7 +18,7 @@ import type { JournalFile } from "./journalFile";
 import { moveAside, moveBack, prepare, requireKept } from "./moves";
 import { askForNewTimeline, forgetNewTimeline } from "./newTimeline";
 import { saveOldWal } from "./oldWal";
-import type { Opened } from "./steps";
+import type { Opened, TooLow } from "./steps";
 
 export interface RecoverTools {
   /** Runs another program, as this process or as PostgreSQL's account. */
@@ -94,7 +98,7 @@ export async function keepOldData(
   tools: RecoverTools,
   ctx: Context,
 ): Promise<Served> {
-  const served: Served = { control, dataDirectory: journal.dataDirectory };
+  const served: Served = { control, dataDirectory: journal.dataDirectory, lastWal: journal.lastWal ?? null };
   if (await enter("stop")) await stopServer(served, tools, ctx);
   if (await enter("move")) {
     await requireDown(served);
@@ -149,6 +153,8 @@ export async function undo(
 export interface Served {
   readonly control: ServerControl;
   readonly dataDirectory: string;
+  /** The newest segment that replay can reach, for the progress. */
+  readonly lastWal?: string | null;
 }
 
 function find({ control, dataDirectory }: Served): Promise<ServerFacts | null> {
@@ -186,17 +192,44 @@ async function requireDown(served: Served): Promise<void> {
   });
 }
 
-/** Starts the server, unless it runs, and waits until it is open; if it fails, reports its log. */
-export async function startServer(
-  served: Served,
-  tools: Omit<RecoverTools, "archiveGet">,
-  ctx: Context,
-): Promise<Opened> {
+/**
+ * Starts the server, unless it runs, and waits until it is open; if it fails, reports its log. WAL after the backup may
+ * have been written with higher limits than the server's settings: it then starts again with limits from pg_control.
+ */
+export async function startServer(served: Served, tools: StartTools, ctx: Context): Promise<Opened> {
+  const { dataDirectory } = served;
+  for (;;) {
+    const given = await loadLimits(dataDirectory, tools, ctx);
+    const ended = await startOnce(served, tools, ctx).catch(async (error: unknown): Promise<TooLow> => {
+      const needed = await loadLimits(dataDirectory, tools, ctx);
+      const raise = given === null || needed === null ? {} : higherLimits(needed, given);
+      if (Object.keys(raise).length === 0 || ctx.signal.aborted) throw error;
+      return { raise };
+    });
+    if (!("raise" in ended)) return ended;
+    const raised = Object.entries(ended.raise).map(([name, value]) => `${name} = ${value}`);
+    ctx.log.info(`WAL was written with ${raised.join(", ")}: the server starts again with it until recovery ends`);
+    await stopServer(served, tools, ctx);
+    await tools.asAccount(async () => {
+      const { gid, uid } = await stat(dataDirectory);
+      await changeAutoConf(dataDirectory, (text) => withLimits(text, ended.raise), { gid, uid });
+    });
+  }
+}
+
+type StartTools = Omit<RecoverTools, "archiveGet">;
+
+function loadLimits(directory: string, tools: StartTools, ctx: Context): Promise<RecoveryLimits | null> {
+  return tools.asAccount(() => loadRecoveryLimits(directory, ctx).catch(() => null));
+}
+
+async function startOnce(served: Served, tools: StartTools, ctx: Context): Promise<Opened | TooLow> {
   const { control } = served;
   const failed = (how: string): Promise<Error> => startError(served, how, tools);
   const enough = new AbortController();
   const signal = AbortSignal.any([ctx.signal, enough.signal]);
-  const waiting = tools.self(["recover-step", "wait"], signal);
+  const { lastWal } = served;
+  const waiting = tools.self(["recover-step", "wait", ...(typeof lastWal === "string" ? [lastWal] : [])], signal);
   try {
     if ((await find(served)) === null) {
       const started = tools.program(control.start, control.asAccount);
@@ -208,7 +241,7 @@ export async function startServer(
     const ended = await Promise.race([waiting, gone.then(() => null)]);
     if (ended === null) throw await failed("it was started and has ended");
     requireOk("recover-step wait", ended);
-    return JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "") as Opened;
+    return JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "") as Opened | TooLow;
   } finally {
     enough.abort(fail("term", "the server is open, or has failed"));
     await waiting.catch(() => undefined);

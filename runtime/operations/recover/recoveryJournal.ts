@@ -32,6 +32,8 @@ export interface Journal {
   readonly restoreArgs: readonly string[];
   /** Where the old data's WAL is after the move, and the last archived segment at the time of the plan. */
   readonly oldWal: OldWal | null;
+  /** The newest segment that replay can reach; null if none is known. */
+  readonly lastWal?: string | null;
   /** For an undo: the recovered server has run, so its timeline may be in the archive. */
   readonly hasStarted?: boolean;
   /** Suffix for data begun in place of the old data, when it is moved away. */

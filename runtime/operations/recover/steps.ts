@@ -1,8 +1,10 @@
 /** The steps of a recovery that need the server's own account: query it, finish its WAL, wait until it is open. */
-import { SEGMENT_LENGTH, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
+import { limitsBy, type RecoveryLimits } from "../../format/page/pgControl";
+import { lsnOfSegment, parseLsn, SEGMENT_LENGTH, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
+import { higherLimits } from "../restore/recoveryGuards";
 import type { SlotArchiving } from "../slot/readyDirectory";
 import type { LiveServer } from "./recoverPlan";
 
@@ -88,14 +90,27 @@ export interface Opened {
   readonly timeline: number;
 }
 
+/** Replay has paused until the server starts with these limits. */
+export interface TooLow {
+  readonly raise: Partial<RecoveryLimits>;
+}
+
+interface Waiting {
+  open(): Promise<Session>;
+  /** Limits in pg_control, where replay writes them before it compares them with the server's. */
+  limits(): Promise<RecoveryLimits>;
+  /** The newest segment that replay can reach; null if unknown. */
+  readonly last: { readonly name: string; readonly segmentSizeBytes: number } | null;
+}
+
 /**
- * Waits until the server has ended its recovery, or pauses at its target. There is no time limit: the caller stops
- * waiting when the server ends.
+ * Waits until the server has ended its recovery, or pauses at its target, or for limits. There is no time limit: the
+ * caller stops waiting when the server ends.
  */
-export async function waitUntilOpen(open: () => Promise<Session>, ctx: Context): Promise<Opened> {
+export async function waitUntilOpen(waiting: Waiting, ctx: Context): Promise<Opened | TooLow> {
   let reportedAtMs = ctx.clock.monotonicMs();
   for (;;) {
-    const state = await lookAt(open);
+    const state = await lookAt(waiting);
     if (typeof state === "object") return state;
     if (ctx.clock.monotonicMs() - reportedAtMs >= REPORT_MS) {
       reportedAtMs = ctx.clock.monotonicMs();
@@ -105,11 +120,17 @@ export async function waitUntilOpen(open: () => Promise<Session>, ctx: Context):
   }
 }
 
+/** Replay's position and the time of its last commit; null before the first one. */
+interface Replayed {
+  readonly lsn: string | null;
+  readonly time: string | null;
+}
+
 /** A text describes its progress. */
-async function lookAt(open: () => Promise<Session>): Promise<Opened | string> {
+async function lookAt(waiting: Waiting): Promise<Opened | TooLow | string> {
   let session: Session | undefined;
   try {
-    session = await open();
+    session = await waiting.open();
     const { rows } = await session.query(
       "select pg_catalog.pg_is_in_recovery() as recovers, pg_catalog.pg_last_wal_replay_lsn()::text as lsn, " +
         "pg_catalog.pg_last_xact_replay_timestamp()::text as time, (select timeline_id from pg_catalog.pg_control_checkpoint()) as timeline",
@@ -121,10 +142,22 @@ async function lookAt(open: () => Promise<Session>): Promise<Opened | string> {
       );
       return { paused: false, timeline: timelineOf(String(names[0]?.wal)) };
     }
-    const paused =
+    const isPaused =
       (await session.query("select pg_catalog.pg_is_wal_replay_paused() as paused")).rows[0]?.paused === true;
-    if (paused) return { paused, timeline: Number(row.timeline) };
-    return `replayed up to ${String(row.lsn)}${row.time === null ? "" : `, transactions of ${String(row.time)}`}`;
+    const settings = await settingsOf(session);
+    const progress = progressText(row, waiting.last);
+    if (!isPaused) {
+      const delayMs = Number(settings.get("recovery_min_apply_delay") ?? 0);
+      return delayMs > 0 ? `${progress}; each commit waits for recovery_min_apply_delay = ${delayMs} ms` : progress;
+    }
+    const raise = higherLimits(
+      await waiting.limits(),
+      limitsBy((name) => Number(settings.get(name))),
+    );
+    if (Object.keys(raise).length > 0) return { raise };
+    if (TARGETS.some((name) => (settings.get(name) ?? "") !== ""))
+      return { paused: true, timeline: Number(row.timeline) };
+    return `${progress}; somebody paused replay: resume it with psql -c 'select pg_wal_replay_resume()'`;
   } catch (error) {
     if (isError(error, "dbConnect", "dbQuery"))
       return `the server does not answer yet: ${toBackupError(error).message.split("\n")[0] ?? ""}`;
@@ -132,4 +165,30 @@ async function lookAt(open: () => Promise<Session>): Promise<Opened | string> {
   } finally {
     await session?.close();
   }
+}
+
+/** Settings that say why replay pauses. */
+const TARGETS = [
+  "recovery_target",
+  "recovery_target_lsn",
+  "recovery_target_name",
+  "recovery_target_time",
+  "recovery_target_xid",
+];
+
+async function settingsOf(session: Session): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await session.query(
+    "select name, setting from pg_catalog.pg_settings where name like 'max\\_%' or name like 'recovery\\_%'",
+  );
+  return new Map(rows.map(({ name, setting }) => [String(name), String(setting)]));
+}
+
+function progressText({ lsn, time }: Replayed, last: Waiting["last"]): string {
+  if (lsn === null) return "nothing is replayed yet";
+  const upTo = `replayed up to ${lsn}${time === null ? "" : `, transactions of ${time}`}`;
+  if (last === null) return upTo;
+  const { name, segmentSizeBytes } = last;
+  const leftBytes = lsnOfSegment(name, segmentSizeBytes) + BigInt(segmentSizeBytes) - parseLsn(lsn);
+  const left = leftBytes <= 0n ? 0n : (leftBytes + BigInt(segmentSizeBytes) - 1n) / BigInt(segmentSizeBytes);
+  return `${upTo}, at most ${left} WAL segments left`;
 }

@@ -1,17 +1,20 @@
 /**
- * Writes the recovery settings of the restored server: postgresql.auto.conf and the signal file, and no old target
- * anywhere else.
+ * Writes the recovery settings of the restored server: postgresql.auto.conf and the signal file. Other configuration
+ * files stay as they are; {@link guardsOf} says which of their settings are overridden for the recovery.
  */
 import type { AccountIds } from "../../local/actAs";
-import { chown, lstat, realpath, stat } from "../../local/nodeFiles";
+import { chown, lstat, readdir } from "../../local/nodeFiles";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
+import type { RecoveryLimits } from "../../format/page/pgControl";
 import { atomicWrite } from "../../local/atomicWrite";
 import { textIfThere } from "../../local/systemError";
-import { type ConfigFile, readConfig } from "../shared/configFiles";
-import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery";
+import { readConfig } from "../shared/configFiles";
+import { settingIn } from "../shared/settingsText";
+import { namesOf, type RecoveryRequest, recoveryFiles } from "./recovery";
+import { guardsOf, withGuards, withoutGuards } from "./recoveryGuards";
 
 export interface SettingsTarget {
   readonly dataDirectory: string;
@@ -19,6 +22,8 @@ export interface SettingsTarget {
   readonly mode: number;
   /** Null does not change the owner. */
   readonly owner: AccountIds | null;
+  /** Limits in the restored pg_control. */
+  readonly limits: RecoveryLimits;
   readonly inContainer?: boolean;
 }
 
@@ -32,48 +37,82 @@ export async function writeSettings(request: RecoveryRequest, target: SettingsTa
       ctx.log.warn(`recovery type is preserve but recovery file does not exist at '${autoConf}'`);
     return;
   }
-  const timeText = formatLocalSeconds(ctx.clock.nowMs());
-  await removeOldTargets(target, timeText, ctx);
-  const files = recoveryFiles(request, (await textIfThere(autoConf)) ?? "", timeText);
+  const existing = withoutGuards((await textIfThere(autoConf)) ?? "");
+  const files = recoveryFiles(request, existing, formatLocalSeconds(ctx.clock.nowMs()));
   if (files.autoConf !== null) {
-    await write(autoConf, files.autoConf, target);
+    await write(autoConf, await guarded(files.autoConf, request, target, ctx), target);
     ctx.log.info(`write updated ${autoConf}`);
   }
   if (files.signal !== null) await write(`${target.dataDirectory}/${files.signal}`, "", target);
 }
 
-/** Only in the data directory's configuration files; the restore does not own other files. */
-async function removeOldTargets(target: SettingsTarget, timeText: string, ctx: Context): Promise<void> {
-  const root = await realpath(target.dataDirectory);
-  for (const file of await findConfig(target, ctx)) {
-    const path = await realpath(file.path);
-    const { text, count } = withoutTargets(Buffer.from(file.content).toString("latin1"), timeText);
-    if (count === 0) continue;
-    if (!path.startsWith(`${root}/`)) {
-      ctx.log.warn(
-        `'${path}' sets a recovery target and is outside of the data directory: remove the setting before the server starts`,
-      );
-      continue;
-    }
-    const info = await stat(path);
-    await atomicWrite(path, Buffer.from(text, "latin1"), { mode: info.mode & 0o7777 });
-    if (target.owner !== null) await chown(path, info.uid, info.gid);
-    ctx.log.info(`old recovery target removed from ${path}`);
+async function guarded(text: string, request: RecoveryRequest, target: SettingsTarget, ctx: Context): Promise<string> {
+  const texts = await configTexts(target, ctx);
+  const own = namesOf(request);
+  const { type } = request;
+  const hasTarget = own.has("recovery_target") || own.has(`recovery_target_${type}`);
+  const all = texts === null ? null : [...texts, text];
+  const pauses = hasTarget && request.targetAction === "pause";
+  const guards = guardsOf({ type, pauses, own, texts: all, limits: target.limits });
+  const until = type === "standby" ? "" : " until recovery ends";
+  for (const [name, value] of Object.entries(guards)) {
+    const instead = settingIn(name, all ?? []);
+    // Its value may be a command with a secret.
+    if (instead !== null && instead !== value)
+      ctx.log.info(`${name} = '${value}' replaces the configuration's${until}`);
   }
+  return withGuards(text, guards);
 }
 
-/** Skips unreadable files: the server will report them if they matter. */
-async function findConfig(target: SettingsTarget, ctx: Context): Promise<ConfigFile[]> {
-  const path = `${target.dataDirectory}/postgresql.conf`;
+/** Null if the server's configuration is somewhere else, or unreadable: the server will report that if it matters. */
+async function configTexts({ dataDirectory, inContainer }: SettingsTarget, ctx: Context): Promise<string[] | null> {
+  const texts: string[] = [];
   try {
-    return await readConfig(path, "settings", target.inContainer === true ? target.dataDirectory : undefined);
+    texts.push(
+      ...(await textsOf(`${dataDirectory}/postgresql.conf`, inContainer === true ? dataDirectory : undefined)),
+    );
   } catch (error) {
-    ctx.log.warn(`unable to search '${path}' for old recovery targets: ${toBackupError(error).message}`);
-    return [];
+    ctx.log.warn(`unable to search the server's configuration for recovery settings: ${toBackupError(error).message}`);
+    return null;
   }
+  for (const path of inContainer === true ? [] : await debianConfigs()) {
+    // Another cluster's files may be another account's.
+    const others = await textsOf(path).catch(() => []);
+    if (settingIn("data_directory", others) === dataDirectory) texts.push(...others);
+  }
+  return texts.length === 0 ? null : texts;
 }
+
+async function textsOf(path: string, within?: string): Promise<string[]> {
+  return (await readConfig(path, "settings", within)).map(({ content }) => Buffer.from(content).toString("latin1"));
+}
+
+/** Debian's postgresql-common keeps them outside of the data directories. */
+async function debianConfigs(): Promise<string[]> {
+  const paths: string[] = [];
+  for (const major of await readdir(DEBIAN_CONFIGS).catch(() => []))
+    for (const name of await readdir(`${DEBIAN_CONFIGS}/${major}`).catch(() => []))
+      paths.push(`${DEBIAN_CONFIGS}/${major}/${name}/postgresql.conf`);
+  return paths;
+}
+
+const DEBIAN_CONFIGS = "/etc/postgresql";
 
 async function write(path: string, text: string, target: SettingsTarget): Promise<void> {
   await atomicWrite(path, utf8(text), { mode: target.mode });
   if (target.owner !== null) await chown(path, target.owner.uid, target.owner.gid);
+}
+
+/** Changes the settings of a data directory whose server is stopped; an equal text writes nothing. */
+export async function changeAutoConf(
+  dataDirectory: string,
+  change: (text: string) => string,
+  account: AccountIds | null,
+): Promise<void> {
+  const path = `${dataDirectory}/${AUTO_CONF}`;
+  const text = (await textIfThere(path)) ?? "";
+  const changed = change(text);
+  if (changed === text) return;
+  await atomicWrite(path, utf8(changed), { mode: 0o600 });
+  if (account !== null) await chown(path, account.uid, account.gid);
 }

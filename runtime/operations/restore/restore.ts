@@ -18,7 +18,12 @@ import { formatSize } from "../../base/units";
 import { filesWhere, viewsOf } from "../../format/repository/fileRows";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { renderManifestParts } from "../../format/repository/manifest";
-import { invalidateCheckpoint } from "../../format/page/pgControl";
+import {
+  invalidateCheckpoint,
+  PG_CONTROL_READ_BYTES,
+  type RecoveryLimits,
+  recoveryLimitsOf,
+} from "../../format/page/pgControl";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
@@ -128,12 +133,15 @@ export async function restore(
   const sizeBytes = await restoreFiles(plan, deps.pool, ctx);
   const base = manifest.paths.find((row) => row.name === "pg_data");
   const mode = (base?.mode ?? 0o700) & 0o644;
+  await moveOldWal(layout.dataDirectory, layout.locate("pg_data/pg_wal"));
+  const control = await fetchControl(plan, deps.pool);
   await writeSettings(
     recovery,
     {
       dataDirectory: layout.dataDirectory,
       mode,
       owner: base === undefined ? null : plan.owners.of(base),
+      limits: control.limits,
       inContainer: options.view !== undefined,
     },
     ctx,
@@ -145,9 +153,9 @@ export async function restore(
     const asked = { ...options.bringWal, set: options.set, recovery };
     await bringWal(repos, manifest, { ...asked, ...target, owner }, ctx);
   }
-  await moveOldWal(layout.dataDirectory, layout.locate("pg_data/pg_wal"));
   await syncDirectories(manifest, layout);
-  await restoreControl(plan, deps.pool, ctx);
+  ctx.log.info("restore global/pg_control (performed last to ensure aborted restores cannot be started)");
+  await control.finish();
   await rm(`${layout.dataDirectory}/${MARKER}`, { force: true });
   await syncDirectory(layout.dataDirectory);
   ctx.log.info(`restore size = ${formatSize(sizeBytes)}, file total = ${manifest.files.length}`);
@@ -415,26 +423,32 @@ async function offerServerFiles(
   );
 }
 
-async function restoreControl({ sources, manifest, layout, owners }: Plan, pool: JobPool, ctx: Context): Promise<void> {
+/** The restored pg_control, under a temporary name until `finish`. */
+async function fetchControl(
+  { sources, manifest, layout, owners }: Plan,
+  pool: JobPool,
+): Promise<{ readonly limits: RecoveryLimits; finish(): Promise<void> }> {
   const file = manifest.files.find((row) => row.name === CONTROL_FILE) as ManifestFile;
   const path = layout.locate(file.name);
   const temporary = `${path}.pgbackrest.tmp`;
-  ctx.log.info("restore global/pg_control (performed last to ensure aborted restores cannot be started)");
   await sources.use({ file, destination: temporary }, (source) =>
     pool.run({ ...fileJob(file, temporary, owners), delta: false, sources: [source] }),
   );
-  if (manifest.options.online) {
-    const handle = await open(temporary, constants.O_RDWR | constants.O_NOFOLLOW);
-    try {
-      const header = Buffer.alloc(512);
-      await handle.read(header, 0, header.length, 0);
+  const header = Buffer.alloc(PG_CONTROL_READ_BYTES);
+  const handle = await open(temporary, constants.O_RDWR | constants.O_NOFOLLOW);
+  try {
+    await handle.read(header, 0, header.length, 0);
+    if (manifest.options.online) {
       await handle.write(invalidateCheckpoint(header), 0, header.length, 0);
       await handle.utimes(file.modifiedAtS, file.modifiedAtS);
       await handle.sync();
-    } finally {
-      await handle.close();
     }
+  } finally {
+    await handle.close();
   }
-  await rename(temporary, `${dirname(path)}/${basename(CONTROL_FILE)}`);
-  await syncDirectory(dirname(path));
+  const finish = async (): Promise<void> => {
+    await rename(temporary, `${dirname(path)}/${basename(CONTROL_FILE)}`);
+    await syncDirectory(dirname(path));
+  };
+  return { limits: recoveryLimitsOf(header), finish };
 }

@@ -67,6 +67,9 @@ describe("a restore for a job", () => {
         "restore_command = 'other %f %p'",
         "recovery_target_time = '2026-11-20'",
         "primary_conninfo = 'host=old'",
+        "# pgbackstop: settings of this recovery, begin",
+        "max_connections = '300'",
+        "# pgbackstop: settings of this recovery, end",
       ];
       writeFileSync(join(dataDirectory, "postgresql.auto.conf"), `${lines.join("\n")}\n`);
       for (const name of ["recovery.signal", "standby.signal", "backup_label"])
@@ -88,7 +91,8 @@ describe("a restore for a job", () => {
     const { dataDirectory, restore } = setUp();
     expect(await restore(withTarget())).toEqual({
       restore_config:
-        "recovery_target_action = promote\n" +
+        "recovery_min_apply_delay = '0'\narchive_cleanup_command = ''\nrecovery_end_command = ''\nhot_standby = 'off'\n" +
+        "recovery_target_action = 'promote'\n" +
         `restore_command = '${guardedByMark("/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p")}'\n`,
       envs: [],
     });

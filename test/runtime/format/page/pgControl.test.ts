@@ -4,8 +4,11 @@ import {
   imageOf,
   INVALID_CHECKPOINT,
   invalidateCheckpoint,
+  LIMIT_NAMES,
   parsePgControl,
+  recoveryLimitsOf,
   renderPgControl,
+  tracksCommitTimestamp,
 } from "../../../../runtime/format/page/pgControl";
 import { errorOf, vectorBytes } from "../vectors";
 
@@ -39,6 +42,15 @@ describe("pg_control", () => {
       dataChecksums: true,
     });
     expect(control.redoLsn <= control.checkpointLsn).toBe(true);
+  });
+
+  it.each([
+    ["15", PG15, [100, 8, 3, 0, 64]],
+    ["18", PG18, [100, 8, 3, 0, 64]],
+    ["19", PG19, [100, 8, 10, 0, 128]],
+  ] as const)("of PostgreSQL %s has the limits of its server", (_, bytes, limits) => {
+    expect(LIMIT_NAMES.map((name) => recoveryLimitsOf(bytes)[name])).toEqual(limits);
+    expect(tracksCommitTimestamp(bytes)).toBe(false);
   });
 
   it("of PostgreSQL 19 is read, with any catalog version of its year from its betas on", async () => {

@@ -1,25 +1,14 @@
 import { describe, expect, test } from "vitest";
-import {
-  boundedRestoreCommand,
-  librariesIn,
-  neutralSettings,
-  parseControlData,
-  preloadIn,
-} from "../../../../runtime/operations/drill/neutral";
-
-const CONTROL = `pg_control version number:            1300
-Database cluster state:               shut down in recovery
-Latest checkpoint's REDO WAL file:    000000010000000000000003
-max_connections setting:              400
-max_worker_processes setting:         8
-max_wal_senders setting:              10
-max_prepared_xacts setting:           5
-max_locks_per_xact setting:           128
-track_commit_timestamp setting:       on
-`;
+import { boundedRestoreCommand, librariesIn, neutralSettings } from "../../../../runtime/operations/drill/neutral";
 
 describe("the settings of a drill's server", () => {
-  const limits = parseControlData(CONTROL);
+  const limits = {
+    max_connections: 400,
+    max_worker_processes: 8,
+    max_wal_senders: 10,
+    max_prepared_transactions: 5,
+    max_locks_per_transaction: 128,
+  };
   const linesOf = (major: number): string[] =>
     neutralSettings({
       major,
@@ -27,17 +16,11 @@ describe("the settings of a drill's server", () => {
       socketDirectory: "/d/o'r",
       port: 54329,
       limits,
+      trackCommitTimestamp: true,
       preload: ["a", "b"],
     }).split("\n");
 
   test("are as large as production's where recovery or a dump needs it", () => {
-    expect(limits).toEqual({
-      state: "shut down in recovery",
-      maxConnections: 400,
-      maxPreparedTransactions: 5,
-      maxLocksPerTransaction: 128,
-      trackCommitTimestamp: true,
-    });
     expect(linesOf(15)).toEqual(
       expect.arrayContaining([
         "max_connections = '400'",
@@ -66,14 +49,9 @@ describe("the settings of a drill's server", () => {
     expect(linesOf(17)).toContain("event_triggers = 'off'");
   });
 
-  test("copy libraries; the last setting counts", () => {
-    const texts = [
-      "#shared_preload_libraries = 'no'\nshared_preload_libraries = 'pg_stat_statements, \"My Lib\"' # why\n",
-      "shared_preload_libraries=timescaledb",
-    ];
-    expect(librariesIn(preloadIn(texts.slice(0, 1)))).toEqual(["pg_stat_statements", "My Lib"]);
-    expect(preloadIn(texts)).toBe("timescaledb");
-    expect(librariesIn(preloadIn(["shared_preload_libraries = ''"]))).toEqual([]);
+  test("copy libraries", () => {
+    expect(librariesIn('pg_stat_statements, "My Lib"')).toEqual(["pg_stat_statements", "My Lib"]);
+    expect(librariesIn("")).toEqual([]);
   });
 });
 

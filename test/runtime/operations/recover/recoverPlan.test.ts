@@ -4,7 +4,7 @@ import { serverControl } from "../../../../runtime/operations/recover/control";
 import { hasSameDirectories, type HostFacts } from "../../../../runtime/operations/recover/hostFacts";
 import type { InstantFacts } from "../../../../runtime/operations/recover/instantPlan";
 import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/recoverPlan";
-import { newTimelineSettings, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
+import { withNewTimeline, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
 import { replayPath } from "../../../../runtime/operations/recover/replayPath";
 
 const DATA = "/var/lib/postgresql/17/main";
@@ -318,12 +318,13 @@ describe("the path of the WAL", () => {
 
 test("settings for a new timeline are removed without a trace", () => {
   const before = "# kept\nwork_mem = '4MB'\n";
-  const text = newTimelineSettings(`/usr/bin/node x --stanza='a b' archive-get %f "%p"`);
+  const text = withNewTimeline(before, `/usr/bin/node x --stanza='a b' archive-get %f "%p"`);
   expect(text).toContain(
     `restore_command = 'case "%f" in *.history) /usr/bin/node x --stanza=''a b'' archive-get %f "%p";; *) exit 1;; esac'`,
   );
-  expect(text).toContain("recovery_target_time = ''");
-  expect(withoutNewTimeline(`${before}${text}after = 1\n`)).toBe(`${before}after = 1\n`);
+  expect(text).toContain("recovery_target_time = ''\n");
+  expect(text).toContain("recovery_min_apply_delay = '0'\n");
+  expect(withoutNewTimeline(`${text}after = 1\n`)).toBe(`${before}after = 1\n`);
 });
 
 test("a plan is over when a tablespace, pg_wal or another server has changed, and not when the server has stopped", () => {

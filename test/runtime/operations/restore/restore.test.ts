@@ -1,3 +1,4 @@
+import { settingIn } from "../../../../runtime/operations/shared/settingsText";
 import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
@@ -446,7 +447,7 @@ describe("a backup of a stopped server", () => {
 });
 
 describe("old state", () => {
-  it("is removed: old targets in any configuration file of the directory, WAL in stock's spool", async () => {
+  it("has no effect: old targets in any configuration file, WAL in stock's spool", async () => {
     writeFileSync(
       join(data, "postgresql.conf"),
       "include_dir 'conf.d'\nrecovery_target_name = 'old'\nwork_mem = '1MB'\n",
@@ -455,11 +456,15 @@ describe("old state", () => {
     makeTree(join(folder, "spool"), { "in/000000010000000000000001": "x", "out/000000010000000000000002.ok": "" });
     await runBackup(repos, data, ctx);
     await restoreTo(target);
-    expect(readFileSync(join(target, "postgresql.conf"), "utf8")).toMatch(
-      /^include_dir 'conf.d'\n# Removed by .* # recovery_target_name = 'old'\nwork_mem = '1MB'\n$/,
-    );
-    expect(readFileSync(join(target, "conf.d/a.conf"), "utf8")).toMatch(
-      /^# Removed by .* # recovery_target_action = 'shutdown'\n$/,
+    expect(readFileSync(join(target, "conf.d/a.conf"), "utf8")).toBe("recovery_target_action = 'shutdown'\n");
+    const autoConf = readFileSync(join(target, "postgresql.auto.conf"), "utf8");
+    expect(settingIn("recovery_target_name", [autoConf])).toBe("");
+    expect(settingIn("recovery_target_action", [autoConf])).toBe("pause");
+    expect(ctx.lines.map(({ text }) => text)).toEqual(
+      expect.arrayContaining([
+        "recovery_target_name = '' replaces the configuration's until recovery ends",
+        "recovery_target_action = 'pause' replaces the configuration's until recovery ends",
+      ]),
     );
     expect([
       existsSync(join(folder, "spool/in/000000010000000000000001")),
@@ -469,20 +474,13 @@ describe("old state", () => {
     expect(existsSync(join(target, "backup.manifest"))).toBe(false);
   });
 
-  it("is reported when it cannot be read or removed, and stops no restore", async () => {
-    makeTree(folder, { "etc/server.conf": "recovery_target_xid = '5'\n" });
-    writeFileSync(join(data, "postgresql.conf"), `include '${join(folder, "etc/server.conf")}'\n`);
-    await runBackup(repos, data, ctx);
-    await restoreTo(target);
-    expect(warnings().at(-1)).toBe(
-      `'${join(folder, "etc/server.conf")}' sets a recovery target and is outside of the data directory: remove the setting before the server starts`,
-    );
+  it("is reported when it cannot be read, and stops no restore", async () => {
     writeFileSync(join(data, "postgresql.conf"), "include 'base'\n");
     ctx.clock.advance(10_000);
     await runBackup(repos, data, ctx);
     await restoreTo(join(folder, "second"));
     expect(warnings().at(-1)).toContain(
-      `unable to search '${join(folder, "second/postgresql.conf")}' for old recovery targets: unable to open file`,
+      "unable to search the server's configuration for recovery settings: unable to open file",
     );
   });
 
