@@ -2,7 +2,7 @@
  * Other running servers of this machine, and the directories that their links lead to: what nobody but they may write.
  * Sees the servers of this process's account, or all of them as root.
  */
-import { readdir, readFile, readlink, realpath } from "../local/nodeFiles";
+import { readdir, readFile, readlink, realpath, stat } from "../local/nodeFiles";
 
 export interface RunningServer {
   readonly dataDirectory: string;
@@ -23,6 +23,40 @@ export async function otherServers(dataDirectory: string, processes = "/proc"): 
     if (version !== null) servers.push({ dataDirectory: directory, pgVersion: version.trim() });
   }
   return servers;
+}
+
+/** First process of a running server. */
+export interface Postmaster {
+  readonly pid: number;
+  /** Its namespace of process numbers: a container's, or this machine's. */
+  readonly namespace: string;
+}
+
+/**
+ * Servers that run on this very directory, by whatever path, in whatever container. A program that only has the
+ * directory before it, or reads there, is no server. @param processes default: /proc
+ */
+export async function postmastersOn(dataDirectory: string, processes = "/proc"): Promise<readonly Postmaster[]> {
+  const { dev, ino } = await stat(dataDirectory);
+  const found: (Postmaster & { readonly parent: number })[] = [];
+  for (const pid of await readdir(processes)) {
+    const directory = /^\d+$/.test(pid) ? await orNull(stat(`${processes}/${pid}/cwd`)) : null;
+    if (directory?.dev !== dev || directory.ino !== ino) continue;
+    const program = await orNull(readlink(`${processes}/${pid}/exe`));
+    if (program === null || !/\/[^/]*postgres( \(deleted\))?$/.test(program)) continue;
+    const status = (await orNull(readFile(`${processes}/${pid}/status`, "utf8"))) ?? "";
+    const namespace = await namespaceOf(Number(pid), processes);
+    found.push({ pid: Number(pid), namespace, parent: Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1]) });
+  }
+  // Others are children of a postmaster.
+  return found
+    .filter(({ parent }) => found.every(({ pid }) => pid !== parent))
+    .map(({ namespace, pid }) => ({ namespace, pid }));
+}
+
+/** Empty if the process is gone. */
+export async function namespaceOf(pid: number, processes = "/proc"): Promise<string> {
+  return (await orNull(readlink(`${processes}/${pid}/ns/pid`))) ?? "";
 }
 
 /** Where its tablespaces are. */

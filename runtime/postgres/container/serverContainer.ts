@@ -18,8 +18,9 @@ import {
 import type { DumpPrograms, Programs } from "../programs";
 import { endContainers, findCommand, findInContainer, ImagePrograms, type ImageRequest } from "./imagePrograms";
 import { passwordOf, superuserOf } from "./inspect";
-import { checkData, keyWarning, ROOT_KEY, versionFault, writersOf } from "./sharedData";
-import { containerPaths, insideOf, type ServerView } from "./serverPaths";
+import { namespaceOf, postmastersOn } from "../runningServers";
+import { checkData, keyWarning, otherServersOf, ROOT_KEY, versionFault, writersOf } from "./sharedData";
+import { containerPaths, insideOf, mountOf, type ServerView } from "./serverPaths";
 
 /** Where PostgreSQL's sockets are in Debian's and Alpine's packages. */
 const SOCKET_PATH = "/var/run/postgresql";
@@ -37,7 +38,7 @@ export interface ContainerServer {
   readonly control: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** Its state and its first process on this machine, as of now. @throws dbConnect (56) */
   findProcess(): Promise<Pick<EngineContainer, "pid" | "state">>;
-  /** Warnings about where its data are. @throws pgRunning (38) if another container has them too */
+  /** Warnings about where its data are. @throws pgRunning (38) if another server runs on them too */
   checkData(): Promise<readonly string[]>;
   /** Warnings about files that a restored server needs, and that no backup has. */
   findLeftOut(): readonly string[];
@@ -128,7 +129,17 @@ export class ServerContainer implements ContainerServer {
   }
 
   async checkData(): Promise<readonly string[]> {
-    return checkData(this.facts, this.dataDirectory, await listRunning(this.facts.engine, this.#run));
+    return checkData(this.facts, this.dataDirectory, await this.#findOtherServers());
+  }
+
+  async #findOtherServers(): Promise<string[]> {
+    const { engine, id: own, pid } = this.facts;
+    const kind = mountOf(this.facts, this.dataDirectory)?.kind ?? "tmpfs";
+    if (pid === null || kind === "tmpfs") return [];
+    const postmasters = await postmastersOn(this.view.here(this.dataDirectory));
+    const others = (await listRunning(engine, this.#run)).filter(({ id }) => id !== own);
+    const containers = others.map(async ({ name, pid: first }) => ({ name, namespace: await namespaceOf(first ?? 0) }));
+    return otherServersOf(await namespaceOf(pid), postmasters, await Promise.all(containers));
   }
 
   findLeftOut(): readonly string[] {

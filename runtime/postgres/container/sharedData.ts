@@ -1,30 +1,21 @@
 /** What is wrong with where a container keeps its data, although it works today. Pure. */
 import { fail } from "../../base/errors";
+import type { Postmaster } from "../runningServers";
 import { type ContainerFacts, type ContainerMount, isAnonymous } from "./inspect";
 import { mountOf } from "./serverPaths";
 
 /**
  * Warnings about the data directory of `container`.
- * @param running all containers that run
- * @throws pgRunning (38) if another one has the same files
+ * @param others where other servers run on that very directory
+ * @throws pgRunning (38) if there are some
  */
-export function checkData(
-  container: ContainerFacts,
-  dataDirectory: string,
-  running: readonly ContainerFacts[],
-): string[] {
+export function checkData(container: ContainerFacts, dataDirectory: string, others: readonly string[]): string[] {
   const mount = mountOf(container, dataDirectory);
   if (mount === null || mount.kind === "tmpfs") return [];
-  const others = running.filter(
-    ({ id, mounts }) => id !== container.id && mounts.some(({ source }) => overlaps(source, mount.source)),
-  );
-  const servers = others.filter(
-    (other) => other.image === container.image || other.environment["PGDATA"] !== undefined,
-  );
-  if (servers.length > 0)
+  if (others.length > 0)
     throw fail(
       "pgRunning",
-      `containers '${container.name}' and '${servers.map(({ name }) => name).join("', '")}' have the same data, '${mount.source}'`,
+      `servers in container '${container.name}' and in ${others.join(", ")} have the same data, '${mount.source}'`,
       { hint: "Two servers destroy one data directory. Stop the one that does not belong there." },
     );
   const { driver = "local", source, volume = "" } = mount;
@@ -38,6 +29,25 @@ export function checkData(
       ? []
       : [`volume '${volume}' is one of driver '${driver}': backups need its files on this machine, at '${source}'`]),
   ];
+}
+
+/**
+ * Postmasters of one directory besides the container's own, by container or by process.
+ * @param own namespace of the container
+ * @param containers other running ones
+ */
+export function otherServersOf(
+  own: string,
+  postmasters: readonly Postmaster[],
+  containers: readonly { readonly name: string; readonly namespace: string }[],
+): string[] {
+  const mine = postmasters.find(({ namespace }) => namespace === own);
+  return postmasters
+    .filter((postmaster) => postmaster !== mine)
+    .map(({ namespace, pid }) => {
+      const container = containers.find((each) => each.namespace === namespace);
+      return container === undefined ? `process ${pid}` : `container '${container.name}'`;
+    });
 }
 
 /** The key of pgsodium and of Vault in Supabase's images. */
@@ -76,8 +86,4 @@ export function writersOf(
   const writes = ({ readOnly, source }: ContainerMount): boolean =>
     data !== "" && readOnly !== true && (source === data || source.startsWith(`${data}/`));
   return running.filter(({ id, mounts }) => id !== container.id && mounts.some(writes)).map(({ name }) => name);
-}
-
-function overlaps(left: string, right: string): boolean {
-  return left !== "" && (left === right || left.startsWith(`${right}/`) || right.startsWith(`${left}/`));
 }

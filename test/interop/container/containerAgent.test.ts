@@ -231,10 +231,21 @@ describe.each(atNight<EngineName>("docker", "podman"))("the agent of a container
     expect(inMemory.text).toContain("'/memory/pg' of container 'memory' is in memory (tmpfs)");
     await engine.runOk(["rm", "--force", "memory"]);
 
-    await engine.runOk([...detached, "--name=twin", `--volume=${data}:/twin`, "--entrypoint=sleep", IMAGE, "600"]);
-    const twin = await check({ name: "shop-db" });
-    expect(twin.code).toBe(38);
-    expect(twin.text).toContain("containers 'shop-db' and 'twin' have the same data");
+    // A container that mounts the data is no server of them, whatever its image: read-only, or elsewhere.
+    const helper = ["--name=helper", `--volume=${data}:/copy`, `--volume=${data}:${IMAGE_DATA}:ro`, "--workdir=/copy"];
+    await engine.runOk([...detached, ...helper, "--entrypoint=sleep", IMAGE, "600"]);
+    expect((await check({ name: "shop-db" })).text).not.toContain("have the same data");
+    await engine.runOk(["rm", "--force", "helper"]);
+
+    // As the double of a second server, which would destroy the data.
+    const server = "cp /bin/sleep /tmp/postgres && exec /tmp/postgres 600";
+    const twinArgs = ["--name=twin", `--volume=${data}:/twin`, "--workdir=/twin", "--entrypoint=sh"];
+    await engine.runOk([...detached, ...twinArgs, IMAGE, "-c", server]);
+    const twin = await waitFor("the twin", 60_000, async () => {
+      const answer = await check({ name: "shop-db" });
+      return answer.code === 38 ? answer : null;
+    });
+    expect(twin.text).toContain("servers in container 'shop-db' and in container 'twin' have the same data");
     await engine.runOk(["rm", "--force", "--time=0", "twin"]).catch(() => engine?.runOk(["rm", "--force", "twin"]));
 
     await engine.runOk(["stop", "shop-db"]);

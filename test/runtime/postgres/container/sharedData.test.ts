@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { ContainerFacts, ContainerMount } from "../../../../runtime/postgres/container/inspect";
-import { checkData, keyWarning, versionFault, writersOf } from "../../../../runtime/postgres/container/sharedData";
+import type { Postmaster } from "../../../../runtime/postgres/runningServers";
+import {
+  checkData,
+  keyWarning,
+  otherServersOf,
+  versionFault,
+  writersOf,
+} from "../../../../runtime/postgres/container/sharedData";
 
 const DATA = "/var/lib/postgresql/data";
 const volume = (source: string, more: Partial<ContainerMount> = {}): ContainerMount => ({
@@ -28,7 +35,7 @@ describe("where a container keeps its data", () => {
   const shop = container("shop", volume("/volumes/shop/_data"));
 
   test("a named volume of its own is well", () => {
-    expect(checkData(shop, DATA, [shop, container("other", volume("/volumes/other/_data"))])).toEqual([]);
+    expect(checkData(shop, DATA, [])).toEqual([]);
   });
 
   test("a key that no backup has is named, and one in no volume too", () => {
@@ -56,18 +63,21 @@ describe("where a container keeps its data", () => {
     expect(writersOf(shop, DATA, [shop, ...others])).toEqual(["editor"]);
   });
 
-  test("refuses two servers on one volume, or on one below the other", () => {
-    const twin = container("twin", volume("/volumes/shop/_data"));
-    expect(() => checkData(shop, DATA, [shop, twin])).toThrow(
-      "containers 'shop' and 'twin' have the same data, '/volumes/shop/_data'",
+  test("refuses two servers on one directory", () => {
+    expect(() => checkData(shop, DATA, ["container 'twin'"])).toThrow(
+      "servers in container 'shop' and in container 'twin' have the same data, '/volumes/shop/_data'",
     );
-    const inner = container("inner", volume("/volumes/shop/_data/18"));
-    expect(() => checkData(shop, DATA, [inner])).toThrow("'shop' and 'inner'");
   });
 
-  test("other programs may read it", () => {
-    const reader = container("reader", volume("/volumes/shop/_data"), { image: "alpine", environment: {} });
-    expect(checkData(shop, DATA, [shop, reader])).toEqual([]);
+  test("the container's own server is no other one; others are named by container, or by process", () => {
+    const [own, twin] = ["pid:[1]", "pid:[2]"];
+    const containers = [{ name: "twin", namespace: twin }];
+    const server = (pid: number, namespace: string): Postmaster => ({ pid, namespace });
+    expect(otherServersOf(own, [server(1, own)], containers)).toEqual([]);
+    expect(otherServersOf(own, [server(1, own), server(2, twin)], containers)).toEqual(["container 'twin'"]);
+    // The container's own does not run yet, or two run in its namespace.
+    expect(otherServersOf(own, [server(2, twin)], containers)).toEqual(["container 'twin'"]);
+    expect(otherServersOf(own, [server(1, own), server(3, own)], containers)).toEqual(["process 3"]);
   });
 
   test("warns of a volume without a name, and of one from elsewhere", () => {
