@@ -98,7 +98,7 @@ async function begin(
     const state = { ...stateOf(request), ready: false, dataTimeMs: await dataTime(location, request), endsAtMs };
     await actAs(account, () => saveClone(location, state));
     const connect = (database: string): Promise<Session> => connectTo(location, request, database);
-    const databases = await sealClone({ ...request, verifier, connect });
+    const databases = await sealClone({ ...request, verifier, connect, warn: (text) => ctx.log.warn(text) });
     const server = findServer(location, account);
     if (server !== null) await endServer(server, ["SIGINT", "SIGQUIT"], ctx);
     const ready = { ...state, databases, ready: true };

@@ -20,6 +20,7 @@ export interface SealRequest {
   /** Its password as PostgreSQL stores it. */
   readonly verifier: string;
   connect(database: string): Promise<Session>;
+  warn(text: string): void;
 }
 
 /** The superuser that initdb made. */
@@ -50,17 +51,21 @@ const REACHING = [
 /** Returns the databases that clients may reach. @throws dbMissing, dbQuery */
 export async function sealClone(request: SealRequest): Promise<readonly string[]> {
   const { connect, maintenance, mask } = request;
-  const { names, others } = await inDatabase(connect, maintenance, (session) => chooseDatabases(session, request));
+  const chosen = await inDatabase(connect, maintenance, (session) => chooseDatabases(session, request));
+  const { names, others, staying } = chosen;
   for (const name of await inDatabase(connect, maintenance, holdingPrepared))
     await inDatabase(connect, name, endPrepared);
-  for (const name of new Set([...names, ...others, maintenance]))
-    await inDatabase(connect, name, (session) => cutOff(session, mask !== null));
+  for (const name of [...staying, ...others]) await inDatabase(connect, name, cutOff);
   await inDatabase(connect, maintenance, async (session) => {
     for (const name of others) await session.query(`drop database ${identifier(name)}`);
   });
   if (mask !== null) for (const name of names) await runMask(name, mask, connect);
   await inDatabase(connect, maintenance, (session) => lockRoles(session, request, names));
-  for (const name of names) await inDatabase(connect, name, dropRights);
+  for (const name of names) await inDatabase(connect, name, (session) => dropRights(session, request.role));
+  if (mask !== null)
+    for (const name of names) await inDatabase(connect, name, (session) => refreshViews(session, name, request));
+  // Last: the mask may have analyzed them.
+  for (const name of staying) await inDatabase(connect, name, forgetCatalogs);
   await inDatabase(connect, maintenance, (session) => session.checkpoint());
   return names;
 }
@@ -80,11 +85,20 @@ async function inDatabase<T>(
   }
 }
 
+interface Databases {
+  /** Clients reach them. */
+  readonly names: readonly string[];
+  /** They are dropped. */
+  readonly others: readonly string[];
+  /** All but {@link others} and template0, which nobody can copy or reach. */
+  readonly staying: readonly string[];
+}
+
 /** Makes every database that is to be changed accept connections, and takes away what cannot be opened. */
 async function chooseDatabases(
   session: Session,
   { databases: wanted, maintenance }: Pick<SealRequest, "databases" | "maintenance">,
-): Promise<{ readonly names: readonly string[]; readonly others: readonly string[] }> {
+): Promise<Databases> {
   const { rows } = await session.query(
     "select datname as name, datallowconn as open, datistemplate as template, datconnlimit as limit from pg_database where datname <> 'template0' order by datname",
   );
@@ -108,7 +122,8 @@ async function chooseDatabases(
     if (template && name !== "template1") await session.query(`alter database ${identifier(name)} is_template false`);
     if (!open) await session.query(`alter database ${identifier(name)} allow_connections true`);
   }
-  return { names, others: others.filter(({ limit }) => limit !== -2).map(({ name }) => name) };
+  const staying = inBackup.filter((row) => row.limit !== -2 && !others.includes(row)).map(({ name }) => name);
+  return { names, others: others.filter(({ limit }) => limit !== -2).map(({ name }) => name), staying };
 }
 
 async function holdingPrepared(session: Session): Promise<readonly string[]> {
@@ -127,8 +142,8 @@ async function endPrepared(session: Session): Promise<void> {
   );
 }
 
-/** Removes what reaches other servers, with the keys to them. */
-async function cutOff(session: Session, isMasked: boolean): Promise<void> {
+/** Removes what reaches other servers or files, with the keys to them. */
+async function cutOff(session: Session): Promise<void> {
   // So that no statement below can call the publisher.
   await session.query(
     "update pg_subscription set subenabled = false, subslotname = null, subconninfo = 'host=/nonexistent' where subdbid = (select oid from pg_database where datname = current_database())",
@@ -154,10 +169,60 @@ async function cutOff(session: Session, isMasked: boolean): Promise<void> {
     session,
     "select format('drop language if exists %I cascade', lanname) as statement from pg_language where not lanpltrusted and lanname not in ('internal', 'c')",
   );
-  // Samples of columns: they would show values from before the mask, which may run ANALYZE for new ones.
-  if (!isMasked) return;
+  // Wrappers of extensions that stay, such as one that holds tables: no key, and no right to make a server.
+  await each(
+    session,
+    `select format('alter foreign data wrapper %I owner to %s', fdwname, ${BOOTSTRAP_OID}::regrole) as statement from pg_foreign_data_wrapper`,
+  );
+  await session.query("update pg_foreign_data_wrapper set fdwoptions = null, fdwacl = null");
+  // A function of PostgreSQL that only superusers may call has no such limit under another name.
+  await session.query(
+    `update pg_proc p set proowner = ${BOOTSTRAP_OID}, proacl = array[makeaclitem(${BOOTSTRAP_OID}, ${BOOTSTRAP_OID}, 'EXECUTE', false)]
+     where p.oid >= ${USER_OID_MIN} and p.prolang = (select oid from pg_language where lanname = 'internal') and exists (
+       select from pg_proc own join pg_init_privs i on i.classoid = 'pg_proc'::regclass and i.objoid = own.oid and i.objsubid = 0
+       where own.oid < ${USER_OID_MIN} and own.prosrc = p.prosrc
+         and not exists (select from aclexplode(i.initprivs) first where first.grantee = 0))`,
+  );
+}
+
+/** Values that the mask hides are in samples of columns too. The mask may run ANALYZE for new ones. */
+async function forgetTables(session: Session): Promise<void> {
   await session.query(`delete from pg_statistic where starelid >= ${USER_OID_MIN}`);
   await session.query("delete from pg_statistic_ext_data");
+}
+
+/** Samples of catalogs hold passwords, connections and large objects that are no longer in the catalogs. */
+async function forgetCatalogs(session: Session): Promise<void> {
+  await session.query(`delete from pg_statistic where starelid < ${USER_OID_MIN}`);
+}
+
+/**
+ * Materialized views hold rows from before the mask. One that reads another one fails until that one is filled: each
+ * round fills those that can be. @param name the session's database
+ */
+async function refreshViews(session: Session, name: string, { warn }: Pick<SealRequest, "warn">): Promise<void> {
+  const { rows } = await session.query(
+    "select oid::regclass::text as view from pg_class where relkind = 'm' and relispopulated order by oid",
+  );
+  let left = (rows as { view: string }[]).map(({ view }) => ({ view, reason: "" }));
+  await session.query("reset search_path");
+  for (const { view } of left) await session.query(`refresh materialized view ${view} with no data`);
+  for (let before = Number.POSITIVE_INFINITY; left.length > 0 && left.length < before; ) {
+    before = left.length;
+    const failed: typeof left = [];
+    for (const { view } of left)
+      try {
+        await session.query(`refresh materialized view ${view}`);
+      } catch (error) {
+        failed.push({ view, reason: causeOf(error) });
+      }
+    left = failed;
+  }
+  for (const { reason, view } of left)
+    warn(`materialized view ${view} of database '${name}' is empty in the clone: REFRESH fails: ${reason}`);
+  await session.query(
+    "delete from pg_catalog.pg_statistic where starelid in (select oid from pg_catalog.pg_class where relkind = 'm' union all select indexrelid from pg_catalog.pg_index join pg_catalog.pg_class c on c.oid = indrelid where c.relkind = 'm')",
+  );
 }
 
 /** Runs the statements that a query makes. */
@@ -168,18 +233,24 @@ async function each(session: Session, query: string, values: readonly unknown[] 
 
 /** @throws dbQuery without the statement, which may be long */
 async function runMask(name: string, mask: string, connect: SealRequest["connect"]): Promise<void> {
+  await inDatabase(connect, name, forgetTables);
   const session = await connect(name);
   try {
     await session.query("reset search_path");
     await session.query(mask);
   } catch (error) {
-    const { cause } = toBackupError(error);
-    throw fail("dbQuery", `the mask failed in database '${name}': ${toBackupError(cause ?? error).message}`, {
+    throw fail("dbQuery", `the mask failed in database '${name}': ${causeOf(error)}`, {
       hint: "Nobody could connect, and the clone is removed. Correct the SQL, and try again.",
     });
   } finally {
     await session.close();
   }
+}
+
+/** PostgreSQL's message without the statement. */
+function causeOf(error: unknown): string {
+  const { cause } = toBackupError(error);
+  return toBackupError(cause ?? error).message;
 }
 
 /**
@@ -207,7 +278,7 @@ async function lockRoles(
   );
   await each(
     session,
-    `select format('alter role %I with nosuperuser nocreaterole noreplication nologin password null', rolname) as statement
+    `select format('alter role %I with nosuperuser nocreaterole nocreatedb noreplication nologin password null', rolname) as statement
      from pg_authid where oid <> ${BOOTSTRAP_OID} and oid >= ${USER_OID_MIN}`,
   );
   await each(
@@ -228,15 +299,35 @@ async function lockRoles(
        and (r.oid >= ${USER_OID_MIN} or r.rolname in ('pg_read_all_data', 'pg_write_all_data'))`,
     [role],
   );
+  await dropParameters(session);
+  // Of databases that clients do not reach.
+  await session.query(
+    "delete from pg_db_role_setting where setdatabase <> 0 and setdatabase not in (select oid from pg_database where datname = any($1))",
+    [databases],
+  );
   // The owner may create schemas, and extensions that are trusted.
   for (const database of databases) await session.query(`alter database ${identifier(database)} owner to ${name}`);
 }
 
+/** No role sets what a superuser has to, such as commands that the server runs. */
+async function dropParameters(session: Session): Promise<void> {
+  // From PostgreSQL 15 on.
+  const { rows } = await session.query("select to_regclass('pg_parameter_acl') is not null as there");
+  if (!(rows as { there: boolean }[])[0]?.there) return;
+  await each(
+    session,
+    `select distinct format('revoke all on parameter %s from %s cascade', p.parname, coalesce(r.oid::regrole::text, 'public')) as statement
+     from pg_parameter_acl p cross join aclexplode(p.paracl) a left join pg_roles r on r.oid = a.grantee
+     where a.grantee <> ${BOOTSTRAP_OID}`,
+  );
+}
+
 /**
  * Functions that a superuser made run with the rights of their caller. Those of PostgreSQL have no grants but a new
- * server's: programs such as pg_rewind have some that read files, and the role is a member of every other one.
+ * server's: programs such as pg_rewind have some that read files, and the role is a member of every other one. No table
+ * stays the superuser's: the owner of the database may analyze it, which runs functions of its indexes as its owner.
  */
-async function dropRights(session: Session): Promise<void> {
+async function dropRights(session: Session, role: string): Promise<void> {
   await each(
     session,
     `select distinct format('revoke all on routine %s from %s cascade', p.oid::regprocedure, coalesce(r.oid::regrole::text, 'public')) as statement
@@ -247,5 +338,14 @@ async function dropRights(session: Session): Promise<void> {
   );
   await session.query(
     `update pg_proc set prosecdef = false where prosecdef and proowner = ${BOOTSTRAP_OID} and oid >= ${USER_OID_MIN}`,
+  );
+  await each(
+    session,
+    `select format('alter table %s owner to %I', c.oid::regclass, $1::text) as statement from pg_class c
+     where c.relowner = ${BOOTSTRAP_OID} and c.oid >= ${USER_OID_MIN} and c.relkind in ('r', 'p', 'm', 'v', 'S', 'f') and c.relpersistence <> 't'
+       and not exists (
+         select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
+           and (d.deptype = 'e' or c.relkind = 'S' and d.deptype in ('a', 'i') and d.refclassid = 'pg_class'::regclass))`,
+    [role],
   );
 }

@@ -60,6 +60,8 @@ export function neutralSettings(request: NeutralRequest): string {
     log_line_prefix: "",
     lc_messages: "C",
     cluster_name: "pgbackstop drill",
+    // Texts of statements, with their passwords, neither come from the backup nor reach a clone's clients.
+    "pg_stat_statements.save": "off",
     // They run a user's code at login.
     ...(major >= 17 ? { event_triggers: "off" } : {}),
   };

@@ -1,5 +1,5 @@
 /** Opens a bed's backup as root, and reads what the opened server holds. */
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync, lstatSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Client } from "pg";
 import { expect } from "vitest";
@@ -24,6 +24,8 @@ export async function findMountingPostgres(title: string): Promise<PostgresBinar
   if (missing === null && "binaries" in postgres) return postgres.binaries;
   return skipped(title, missing ?? "");
 }
+
+export const CLONE_PASSWORD = "marker-of-a-clone-password";
 
 export class OpenedBackup {
   readonly at: string;
@@ -61,6 +63,26 @@ export class OpenedBackup {
 
   async close(args: readonly string[] = []): Promise<RunResult> {
     return requireOk("close", await this.run(["close", ...args]));
+  }
+
+  /** Makes a clone that answers on `port`. The caller checks the exit code. */
+  async clone(
+    port: number,
+    { args = [], mask }: { readonly args?: readonly string[]; readonly mask?: string } = {},
+  ): Promise<RunResult> {
+    const passwordFile = join(this.#bed.folder, "password");
+    const maskFile = join(this.#bed.folder, "mask.sql");
+    writeFileSync(passwordFile, `${CLONE_PASSWORD}\n`, { mode: 0o600 });
+    if (mask !== undefined) writeFileSync(maskFile, mask);
+    return this.run([
+      "clone",
+      `--bin-path=${this.#bed.cluster.binaries.folder}`,
+      `--clone-port=${port}`,
+      `--password-file=${passwordFile}`,
+      ...(mask === undefined ? [] : [`--mask-file=${maskFile}`]),
+      "--output=json",
+      ...args,
+    ]);
   }
 
   /** Every page is on this machine. */

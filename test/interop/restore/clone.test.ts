@@ -5,13 +5,12 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pidsWith, type RunResult } from "../../../tools/parts/process";
+import { pidsWith } from "../../../tools/parts/process";
 import { freePort } from "../../../tools/parts/servers/s3Server";
 import { NIGHTLY } from "../../../tools/parts/nightly";
-import { findMountingPostgres, OpenedBackup } from "../../harness/real/openedBackup";
+import { CLONE_PASSWORD, findMountingPostgres, OpenedBackup } from "../../harness/real/openedBackup";
 import { TestBed } from "../../harness/real/testBed";
 
-const PASSWORD = "marker-of-a-clone-password";
 const SECRET = "marker-of-a-production-password";
 const ROWS = 20_000;
 
@@ -30,25 +29,6 @@ describe("clone", async () => {
   let bed: TestBed;
   const made: OpenedBackup[] = [];
 
-  const clone = async (
-    backup: OpenedBackup,
-    port: number,
-    { args = [], mask }: { readonly args?: readonly string[]; readonly mask?: string } = {},
-  ): Promise<RunResult> => {
-    const passwordFile = join(bed.folder, "password");
-    const maskFile = join(bed.folder, "mask.sql");
-    writeFileSync(passwordFile, `${PASSWORD}\n`, { mode: 0o600 });
-    if (mask !== undefined) writeFileSync(maskFile, mask);
-    return backup.run([
-      "clone",
-      `--bin-path=${bed.cluster.binaries.folder}`,
-      `--clone-port=${port}`,
-      `--password-file=${passwordFile}`,
-      ...(mask === undefined ? [] : [`--mask-file=${maskFile}`]),
-      "--output=json",
-      ...args,
-    ]);
-  };
   /** By the superuser, on the private socket. */
   const inside = (backup: OpenedBackup, port: number, sql: string, database = "postgres"): Promise<unknown> =>
     valueOf(new Client({ host: backup.folder, port, user: bed.cluster.superuser, database }), sql);
@@ -101,7 +81,7 @@ describe("clone", async () => {
     const backup = opens("failed");
     const port = await freePort();
     const mask = "UPDATE customers SET email = 'x'; UPDATE absent SET email = 'x';";
-    const result = await clone(backup, port, { mask });
+    const result = await backup.clone(port, { mask });
     expect(result.exitCode).not.toBe(0);
     expect(`${result.stdout}${result.stderr}`).toMatch(/the mask failed in database '(shop|staff)': .*does not exist/);
     expect([existsSync(backup.folder), existsSync(backup.at)]).toEqual([false, false]);
@@ -115,14 +95,14 @@ describe("clone", async () => {
     const backup = opens("masked");
     const port = await freePort();
     const mask = "UPDATE customers SET email = 'user' || id || '@test'";
-    const result = await clone(backup, port, { mask, args: ["--keep-database=shop"] });
+    const result = await backup.clone(port, { mask, args: ["--keep-database=shop"] });
     expect(result.exitCode, `${result.stdout}${result.stderr}`).toBe(0);
     const answer = JSON.parse(result.stdout) as Answer;
     expect(answer).toMatchObject({ databases: ["shop"], endsAt: null });
     expect(answer.dataAgeS).toBeGreaterThanOrEqual(0);
     expect(answer.dataAgeS).toBeLessThan(3600);
     expect(answer.diskBytes).toBeGreaterThan(0);
-    const ask = (sql: string): Promise<unknown> => askClone(port, "clone", PASSWORD, "shop", sql);
+    const ask = (sql: string): Promise<unknown> => askClone(port, "clone", CLONE_PASSWORD, "shop", sql);
     expect(await ask("SELECT count(*) FROM customers WHERE email LIKE '%@test'")).toBe(String(ROWS));
     expect(await ask("SELECT count(*) FROM customers WHERE email LIKE '%example%'")).toBe("0");
     // Statistics would show what was there before.
@@ -146,21 +126,22 @@ describe("clone", async () => {
       ["boss", "boss", "shop"],
       [bed.cluster.superuser, "", "shop"],
       ["clone", "wrong-password", "shop"],
-      ["clone", PASSWORD, "postgres"],
+      ["clone", CLONE_PASSWORD, "postgres"],
     ] as const)
       await expect(askClone(port, role, password, database, "SELECT 1"), `${role} ${database}`).rejects.toThrow(
         /authentication failed|no pg_hba.conf entry/,
       );
-    for (const text of [result.stdout, result.stderr, ...textsIn(backup.folder)]) expect(text).not.toContain(PASSWORD);
+    for (const text of [result.stdout, result.stderr, ...textsIn(backup.folder)])
+      expect(text).not.toContain(CLONE_PASSWORD);
     expect(statSync(join(backup.folder, "clone.json")).mode & 0o777).toBe(0o600);
 
-    const again = await clone(backup, port, { mask });
+    const again = await backup.clone(port, { mask });
     expect(`${again.stdout}${again.stderr}`).toContain("is a clone already");
     const { server } = JSON.parse(readFileSync(join(backup.folder, "open.json"), "utf8")) as {
       server: { pid: number };
     };
     process.kill(server.pid, "SIGKILL");
-    const continued = await clone(backup, port, { mask: "this is no SQL" });
+    const continued = await backup.clone(port, { mask: "this is no SQL" });
     expect(continued.exitCode, `${continued.stdout}${continued.stderr}`).toBe(0);
     expect(await ask("SELECT email FROM customers WHERE id = 0")).toBe("new");
     await backup.close();
@@ -170,18 +151,18 @@ describe("clone", async () => {
   test("one that fetches everything shares nothing, and has no hole in the end", async () => {
     const backup = opens("whole");
     const port = await freePort();
-    const result = await clone(backup, port, { args: ["--keep-database=shop"] });
+    const result = await backup.clone(port, { args: ["--keep-database=shop"] });
     expect(result.exitCode, `${result.stdout}${result.stderr}`).toBe(0);
     const path = join(backup.folder, "open.json");
     const state = JSON.parse(readFileSync(path, "utf8")) as { server: { pid: number } };
     process.kill(state.server.pid, "SIGKILL");
     // As an `open --fetch-all` that was interrupted leaves it.
     writeFileSync(path, JSON.stringify({ ...state, fetchesAll: true }));
-    const continued = await clone(backup, port);
+    const continued = await backup.clone(port);
     expect(continued.exitCode, `${continued.stdout}${continued.stderr}`).toBe(0);
     await backup.untilWhole();
     const sum = "SELECT count(DISTINCT email) FROM customers";
-    expect(await askClone(port, "clone", PASSWORD, "shop", sum)).toBe(String(ROWS));
+    expect(await askClone(port, "clone", CLONE_PASSWORD, "shop", sum)).toBe(String(ROWS));
     await backup.close();
   }, 300_000);
 
@@ -196,13 +177,19 @@ describe("clone", async () => {
       for (let number = 1; number <= count; number++) {
         const backup = opens(`many${number}`);
         const port = await freePort();
-        const result = await clone(backup, port, { args: ["--keep-database=shop"] });
+        const result = await backup.clone(port, { args: ["--keep-database=shop"] });
         expect(result.exitCode, `${result.stdout}${result.stderr}`).toBe(0);
         answers.push(JSON.parse(result.stdout) as Answer);
         clones.push(backup);
         // All of its pages come into this clone.
         sums.push(
-          await askClone(port, "clone", PASSWORD, "shop", "SELECT sum(hashtextextended(still::text, 0)) FROM still"),
+          await askClone(
+            port,
+            "clone",
+            CLONE_PASSWORD,
+            "shop",
+            "SELECT sum(hashtextextended(still::text, 0)) FROM still",
+          ),
         );
       }
       expect(new Set(sums).size).toBe(1);
