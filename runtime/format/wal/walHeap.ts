@@ -16,7 +16,9 @@ interface Line {
 }
 
 export type RowChange =
-  | ({ readonly kind: "insert" | "inPlace" | "delete" } & Line)
+  | ({ readonly kind: "insert" | "inPlace" } & Line)
+  /** `isMove`: an update moves the row to another partition, where a record inserts it. */
+  | ({ readonly kind: "delete"; readonly isMove: boolean } & Line)
   | { readonly kind: "inserts"; readonly block: WalBlock; readonly count: number }
   | {
       readonly kind: "update";
@@ -33,8 +35,9 @@ const UPDATE = 0x20;
 const HOT_UPDATE = 0x40;
 const INPLACE = 0x70;
 const MULTI_INSERT = 0x50;
-/** A speculative insertion that is withdrawn, and a row that an update moves to another partition: no deletions. */
+/** A speculative insertion that is withdrawn: no deletion. */
 const DELETE_SPECULATIVE = 0x08;
+/** PostgreSQL's XLH_DELETE_IS_PARTITION_MOVE. */
 const DELETE_MOVED = 0x10;
 const UPDATE_PREFIX = 0x20;
 const UPDATE_SUFFIX = 0x40;
@@ -62,9 +65,12 @@ function changeOf(record: WalRecord, { blocks, main }: WalContent): RowChange | 
       return { kind: "insert", block: required(first), line: view.getUint16(0, true) };
     case INPLACE:
       return { kind: "inPlace", block: required(first), line: view.getUint16(0, true) };
-    case DELETE:
-      if ((view.getUint8(7) & (DELETE_SPECULATIVE | DELETE_MOVED)) !== 0) return null;
-      return { kind: "delete", block: required(first), line: view.getUint16(4, true) };
+    case DELETE: {
+      const flags = view.getUint8(7);
+      if ((flags & DELETE_SPECULATIVE) !== 0) return null;
+      const isMove = (flags & DELETE_MOVED) !== 0;
+      return { kind: "delete", block: required(first), line: view.getUint16(4, true), isMove };
+    }
     case UPDATE:
     case HOT_UPDATE: {
       const flags = view.getUint8(7);

@@ -317,7 +317,7 @@ function count({ rows }: Activity, change: RowChange): void {
     counts = { file, inserts: 0, updates: 0, deletes: 0 };
     rows.set(key, counts);
   }
-  if (change.kind === "update") counts.updates++;
+  if (change.kind === "update" || (change.kind === "delete" && change.isMove)) counts.updates++;
   else if (change.kind === "delete") counts.deletes++;
   else counts.inserts += change.kind === "inserts" ? change.count : 1;
 }

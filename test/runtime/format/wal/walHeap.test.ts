@@ -40,7 +40,7 @@ describe("row changes in WAL", () => {
     expect(change(0x00, pack([2, 9], [1, 0]))).toEqual({ kind: "insert", block: block(0), line: 9 });
     expect(change(0x80, pack([2, 9], [1, 0]))).toMatchObject({ kind: "insert" });
     expect(change(0x70, pack([2, 4]))).toMatchObject({ kind: "inPlace", line: 4 });
-    expect(change(0x10, deletion(5, 0x07))).toEqual({ kind: "delete", block: block(0), line: 5 });
+    expect(change(0x10, deletion(5, 0x07))).toEqual({ kind: "delete", block: block(0), line: 5, isMove: false });
     expect(change(0x50, pack([1, 0], [1, 0], [2, 40]), [block(0)], HEAP2)).toEqual({
       kind: "inserts",
       block: block(0),
@@ -48,8 +48,43 @@ describe("row changes in WAL", () => {
     });
   });
 
-  it("exclude withdrawn insertions and moves to another partition", () => {
-    for (const flags of [0x08, 0x10, 0x18]) expect(change(0x10, deletion(5, flags))).toBeNull();
+  it("show a row that an update moves to another partition, and no withdrawn insertion", () => {
+    expect(change(0x10, deletion(5, 0x10))).toEqual({ kind: "delete", block: block(0), line: 5, isMove: true });
+    for (const flags of [0x08, 0x18]) expect(change(0x10, deletion(5, flags))).toBeNull();
+  });
+
+  /** Every operation of "access/heapam_xlog.h", by its info bits; null for those that change no row. */
+  const OPERATIONS: readonly (readonly [number, number, string, RowChange["kind"] | null])[] = [
+    [HEAP, 0x00, "XLOG_HEAP_INSERT", "insert"],
+    [HEAP, 0x10, "XLOG_HEAP_DELETE", "delete"],
+    [HEAP, 0x20, "XLOG_HEAP_UPDATE", "update"],
+    [HEAP, 0x30, "XLOG_HEAP_TRUNCATE, for logical replication only", null],
+    [HEAP, 0x40, "XLOG_HEAP_HOT_UPDATE", "update"],
+    [HEAP, 0x50, "XLOG_HEAP_CONFIRM, of an insertion", null],
+    [HEAP, 0x60, "XLOG_HEAP_LOCK", null],
+    [HEAP, 0x70, "XLOG_HEAP_INPLACE", "inPlace"],
+    [HEAP2, 0x00, "XLOG_HEAP2_REWRITE, for logical replication only", null],
+    [HEAP2, 0x10, "XLOG_HEAP2_PRUNE_ON_ACCESS, of dead rows", null],
+    [HEAP2, 0x20, "XLOG_HEAP2_PRUNE_VACUUM_SCAN, of dead rows", null],
+    [HEAP2, 0x30, "XLOG_HEAP2_PRUNE_VACUUM_CLEANUP, of dead rows", null],
+    [HEAP2, 0x40, "XLOG_HEAP2_VISIBLE", null],
+    [HEAP2, 0x50, "XLOG_HEAP2_MULTI_INSERT", "inserts"],
+    [HEAP2, 0x60, "XLOG_HEAP2_LOCK_UPDATED", null],
+    [HEAP2, 0x70, "XLOG_HEAP2_NEW_CID, for logical replication only", null],
+  ];
+
+  it.each(OPERATIONS)("of resource manager %i, operation %i: %s", (manager, operation, _, kind) => {
+    // The initialization of a page is a further bit.
+    for (const info of [operation, operation | 0x80])
+      expect(change(info, update(5, 6, 0), [block(0)], manager)?.kind ?? null).toBe(kind);
+  });
+
+  it("are known for every operation that the info bits can name", () => {
+    const named = OPERATIONS.map(([manager, operation]) => `${manager} ${operation}`);
+    const possible = [HEAP, HEAP2].flatMap((manager) =>
+      Array.from({ length: 8 }, (_, bits) => `${manager} ${bits << 4}`),
+    );
+    expect(named).toEqual(possible);
   });
 
   it("of an update lead from one page to another, or stay on one", () => {
@@ -66,12 +101,6 @@ describe("row changes in WAL", () => {
       to: { block: to, line: 6 },
       isPrefixShared: false,
     });
-  });
-
-  it("exclude locks, confirmations, truncation for replicas and clean-up", () => {
-    for (const info of [0x30, 0x50, 0x60]) expect(change(info, new Uint8Array(0))).toBeNull();
-    for (const info of [0x00, 0x10, 0x20, 0x30, 0x40, 0x60, 0x70])
-      expect(change(info, new Uint8Array(0), [block(0)], HEAP2)).toBeNull();
   });
 
   it("that are short or without a page are an error", async () => {

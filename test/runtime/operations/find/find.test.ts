@@ -81,8 +81,9 @@ class Story {
     return this;
   }
 
-  delete(xid: number, rows = 1): this {
-    const main = pack([4, xid], [2, 1], [1, 0], [1, 0]);
+  /** @param flags 0x10 for rows that an update moves to another partition */
+  delete(xid: number, rows = 1, flags = 0): this {
+    const main = pack([4, xid], [2, 1], [1, 0], [1, flags]);
     for (let row = 0; row < rows; row++)
       this.wal.add({
         resourceManager: 10,
@@ -622,6 +623,18 @@ describe("subtransactions", () => {
     expect(marked(await look())).toEqual([
       [700, ["truncate", "public.orders", null]],
       [704, ["drop", "public.orders", null]],
+    ]);
+  });
+
+  it("of an update that moves rows to another partition are updates of the partition that they leave", async () => {
+    const story = new Story().checkpoint(700, -60).running(700);
+    story.delete(700, 3, 0x10).delete(700, 2).commit(700, 10);
+    story.delete(701, 4, 0x10).commit(701, 20);
+    story.next();
+    await archive(story, [2]);
+    expect(marked(await look())).toEqual([
+      [700, ["delete", "5/16400", 2], ["update", "5/16400", 3]],
+      [701, ["update", "5/16400", 4]],
     ]);
   });
 
