@@ -38,7 +38,7 @@ export interface Postmaster {
  */
 export async function postmastersOn(dataDirectory: string, processes = "/proc"): Promise<readonly Postmaster[]> {
   const { dev, ino } = await stat(dataDirectory);
-  const found: (Postmaster & { readonly parent: number })[] = [];
+  const servers: (Postmaster & { readonly parent: number })[] = [];
   for (const pid of await readdir(processes)) {
     const directory = /^\d+$/.test(pid) ? await orNull(stat(`${processes}/${pid}/cwd`)) : null;
     if (directory?.dev !== dev || directory.ino !== ino) continue;
@@ -46,11 +46,11 @@ export async function postmastersOn(dataDirectory: string, processes = "/proc"):
     if (program === null || !/\/[^/]*postgres( \(deleted\))?$/.test(program)) continue;
     const status = (await orNull(readFile(`${processes}/${pid}/status`, "utf8"))) ?? "";
     const namespace = await namespaceOf(Number(pid), processes);
-    found.push({ pid: Number(pid), namespace, parent: Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1]) });
+    servers.push({ pid: Number(pid), namespace, parent: Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1]) });
   }
   // Others are children of a postmaster.
-  return found
-    .filter(({ parent }) => found.every(({ pid }) => pid !== parent))
+  return servers
+    .filter(({ parent }) => servers.every(({ pid }) => pid !== parent))
     .map(({ namespace, pid }) => ({ namespace, pid }));
 }
 

@@ -17,7 +17,7 @@ const HASH = `md5${"5ec2e70".repeat(5).slice(0, 32)}`;
 
 interface Attempt {
   readonly what: string;
-  /** Statements, with `;;` between them. `FILE` stands for a file with the secret that the server's account can read. */
+  /** Statements, with `;;` between them. `FILE` stands for a file with the secret that the server may read. */
   readonly sql: string;
   /** Where the superuser needs another way. */
   readonly twin?: string;

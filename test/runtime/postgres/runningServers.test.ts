@@ -31,14 +31,14 @@ describe("servers on a directory", () => {
 
   test("a server counts by its program and its directory, once with all of its processes, by whatever path", async () => {
     const server = runs(join(folder, "postgres"), "link");
-    const found = await waitFor("the server", 10_000, async () => {
+    const servers = await waitFor("the server", 10_000, async () => {
       const postmasters = await postmastersOn(join(folder, "data"));
       return postmasters.length > 0 ? postmasters : null;
     });
-    expect(found).toEqual([{ pid: server.pid, namespace: expect.stringMatching(/^pid:/) }]);
+    expect(servers).toEqual([{ pid: server.pid, namespace: expect.stringMatching(/^pid:/) }]);
   });
 
-  test("other programs there, and servers elsewhere or below, are none", async () => {
+  test("other programs there, and servers elsewhere or below, do not count", async () => {
     runs("/bin/sh", "data");
     runs(join(folder, "postgres"), "data/base");
     const elsewhere = runs(join(folder, "postgres"), "other");
