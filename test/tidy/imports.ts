@@ -91,7 +91,7 @@ export const ROOMS: readonly Room[] = [
     about: "one interface and its drivers: POSIX, S3, Azure, Google, SFTP",
     mayImport: ["runtime/base", "runtime/local/nodeFiles", "runtime/web"],
     mayImportTypes: ["runtime/config/types"],
-    packages: ["undici", "@smithy/signature-v4", "ssh2"],
+    packages: ["undici", "ssh2"],
   },
   {
     prefix: "runtime/storage/posix",

@@ -16,7 +16,8 @@ export function encodePath(path: string): string {
 /** `a=1&b=2`, sorted as in the signature, empty without parameters. */
 export function encodeQuery(query: Readonly<Record<string, string>>): string {
   return Object.entries(query)
-    .map(([name, value]) => `${encodePart(name)}=${encodePart(value)}`)
-    .sort()
+    .map(([name, value]) => [encodePart(name), encodePart(value)] as const)
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map((pair) => pair.join("="))
     .join("&");
 }

@@ -3,8 +3,8 @@
  * `x-amz-content-sha256` ("Signature Version 4 signing process", Amazon S3 API reference). No chunked payloads, no
  * `x-amz-checksum-*`.
  */
-import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
-import type { SignatureV4 } from "@smithy/signature-v4";
+import { createHash, createHmac } from "node:crypto";
+import { encodeQuery } from "../objectStore/urlEncoding";
 import type { Credentials, CredentialSource } from "./credentials";
 
 export interface UnsignedRequest {
@@ -15,7 +15,7 @@ export interface UnsignedRequest {
   readonly path: string;
   /** Parameters as plain text. */
   readonly query: Readonly<Record<string, string>>;
-  /** Lower-case names; all of them are signed. */
+  /** Lower-case names; all are signed but `user-agent`, which proxies change. */
   readonly headers: Readonly<Record<string, string>>;
   readonly sha256Hex: string;
 }
@@ -23,10 +23,11 @@ export interface UnsignedRequest {
 /** SHA-256 of no bytes. */
 export const SHA256_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+const ALGORITHM = "AWS4-HMAC-SHA256";
+
 export class Signer {
   readonly #credentials: CredentialSource;
   readonly #region: string;
-  #signer: Promise<SignatureV4> | undefined;
 
   constructor(credentials: Credentials | CredentialSource, region: string) {
     this.#credentials = "current" in credentials ? credentials : { current: async () => credentials };
@@ -41,73 +42,34 @@ export class Signer {
 
   /** All headers to send, including `authorization` and `host`. `nowMs` is the time of signing. */
   async sign(request: UnsignedRequest, nowMs: number): Promise<Record<string, string>> {
-    this.#signer ??= loadSigner(this.#credentials, this.#region);
-    const signed = await (await this.#signer).sign(
-      {
-        method: request.method,
-        protocol: "https:",
-        hostname: request.host,
-        path: request.path,
-        query: { ...request.query },
-        headers: { ...request.headers, host: request.host, "x-amz-content-sha256": request.sha256Hex },
-      },
-      { signingDate: new Date(nowMs) },
-    );
-    return signed.headers;
+    // Asked for every signature: expiring keys are renewed in between.
+    const { key, keySecret, token } = await this.#credentials.current();
+    const time = new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+    const headers: Record<string, string> = {
+      ...request.headers,
+      host: request.host,
+      "x-amz-content-sha256": request.sha256Hex,
+      "x-amz-date": time,
+      ...(token === undefined ? {} : { "x-amz-security-token": token.reveal() }),
+    };
+    const names = Object.keys(headers)
+      .filter((name) => name !== "user-agent")
+      .sort();
+    const lines = names.map((name) => `${name}:${headers[name]?.trim().replaceAll(/ +/g, " ") ?? ""}`);
+    const signedHeaders = names.join(";");
+    const { method, path, query, sha256Hex } = request;
+    const canonical = [method, path, encodeQuery(query), ...lines, "", signedHeaders, sha256Hex].join("\n");
+    const parts = [time.slice(0, 8), this.#region, "s3", "aws4_request"];
+    const scope = parts.join("/");
+    const text = [ALGORITHM, time, scope, createHash("sha256").update(canonical).digest("hex")].join("\n");
+    const signingKey = parts.reduce<string | Buffer>(hmac, `AWS4${keySecret.reveal()}`);
+    const signature = hmac(signingKey, text).toString("hex");
+    const credential = `${key.reveal()}/${scope}`;
+    const authorization = `${ALGORITHM} Credential=${credential}, SignedHeaders=${signedHeaders}, Signature=${signature}`;
+    return { ...headers, authorization };
   }
 }
 
-/** Loads the package with the first signature, like the HTTP client. */
-async function loadSigner(source: CredentialSource, region: string): Promise<SignatureV4> {
-  const smithy = await import("@smithy/signature-v4");
-  return new smithy.SignatureV4({
-    service: "s3",
-    region,
-    // Called for every signature: expiring keys are renewed in between.
-    credentials: async () => {
-      const { key, keySecret, token } = await source.current();
-      return {
-        accessKeyId: key.reveal(),
-        secretAccessKey: keySecret.reveal(),
-        ...(token === undefined ? {} : { sessionToken: token.reveal() }),
-      };
-    },
-    sha256: NativeSha256,
-    uriEscapePath: false,
-    applyChecksum: false,
-  });
-}
-
-/** The signer's hash: plain SHA-256, or HMAC if it passes a key. */
-class NativeSha256 {
-  readonly #secret: string | ArrayBuffer | ArrayBufferView | undefined;
-  #hash: Hash | Hmac;
-
-  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
-    this.#secret = secret;
-    this.#hash = newHash(secret);
-  }
-
-  update(data: string | ArrayBuffer | ArrayBufferView): void {
-    this.#hash.update(bytesOf(data));
-  }
-
-  async digest(): Promise<Uint8Array> {
-    return this.#hash.digest();
-  }
-
-  reset(): void {
-    this.#hash = newHash(this.#secret);
-  }
-}
-
-function newHash(secret: string | ArrayBuffer | ArrayBufferView | undefined): Hash | Hmac {
-  return secret === undefined ? createHash("sha256") : createHmac("sha256", bytesOf(secret));
-}
-
-function bytesOf(data: string | ArrayBuffer | ArrayBufferView): Uint8Array {
-  if (typeof data === "string") return Buffer.from(data, "utf8");
-  return ArrayBuffer.isView(data)
-    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    : new Uint8Array(data);
+function hmac(key: string | Buffer, text: string): Buffer {
+  return createHmac("sha256", key).update(text).digest();
 }

@@ -94,7 +94,6 @@ const DEFERRED: Readonly<Record<string, string | null>> = {
     exports.buildConnector = require("undici/lib/core/connect");`,
   ssh2: null,
   pg: null,
-  "@smithy/signature-v4": `export { SignatureV4 } from "@smithy/signature-v4";`,
   "@grpc/grpc-js": null,
   "@grpc/proto-loader": null,
 };
