@@ -6,7 +6,7 @@
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pauseProcess, type Started, start, waitFor } from "../../../tools/parts/process";
+import { pauseProcess, run, type Started, start, waitFor } from "../../../tools/parts/process";
 import type { RunResult } from "../../../tools/parts/process";
 import { findParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed } from "../../harness/real/sampleData";
@@ -22,6 +22,9 @@ const SLOW = [
   "--compress-level=9",
   "--log-level-console=detail",
 ];
+
+/** Process numbers of its own, as a container has; all of its processes end with unshare(1). */
+const CONTAINER = ["--user", "--map-current-user", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"];
 
 /** The older versions do not resume a backup of another version. */
 const STOCKS = atNight(
@@ -78,6 +81,26 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     for (const key of [1, 2]) {
       expect(stdout).toContain(`repo${key}: resumable backup ${label} of same type exists`);
       expect(stdout).toMatch(new RegExp(`repo${key}: checksum resumed file pg_data/`));
+      expect(stdout).toContain(`repo${key}: new backup label = ${label}`);
+    }
+    await expectWhole(label, [1, 2]);
+  });
+
+  // claim: docs/internals/concurrency.md: a restarted container with its spool takes over immediately, and resumes
+  test.runIf(resumes)("ours in a container is resumed at once by ours in the restarted one", async () => {
+    const inContainer = (args: readonly string[]): string[] => [
+      ...CONTAINER,
+      bed.runtime.node,
+      ...bed.oursCommand(["backup", ...args]),
+    ];
+    const options = { user: bed.cluster.user, cwd: bed.folder };
+    const logFile = join(bed.folder, "log", "killed-container.log");
+    const label = await killInTheMiddle(bed, () => start("unshare", inContainer(SLOW), { ...options, logFile }));
+    const args = inContainer(["--type=full", "--log-level-console=detail"]);
+    const { exitCode, stdout } = await run("unshare", args, { ...options, timeoutMs: 300_000 });
+    expect([exitCode, stdout.includes("for a sign of life")]).toEqual([0, false]);
+    for (const key of [1, 2]) {
+      expect(stdout).toContain(`repo${key}: resumable backup ${label} of same type exists`);
       expect(stdout).toContain(`repo${key}: new backup label = ${label}`);
     }
     await expectWhole(label, [1, 2]);
