@@ -722,7 +722,8 @@ describe("unknowns", () => {
       if (isOld && sql.includes("pg_inherits")) throw fail("dbQuery", "not now");
       return { rows: [...rows], rowCount: rows.length, command: "SELECT", oid: 0, fields: [] };
     };
-    const production = async (): Promise<Session> => ({ query, close: async () => {} }) as Session;
+    const systemId = async (): Promise<string> => String(CLUSTER.systemId);
+    const production = async (): Promise<Session> => ({ query, systemId, close: async () => {} }) as Session;
     for (const table of ["public.orders", "orders_2026", "orders_2026_01"]) {
       const result = await look({ table }, production);
       expect(findText(result)).toContain(
