@@ -3,6 +3,7 @@
  * Sees the servers of this process's account, or all of them as root.
  */
 import { readdir, readFile, readlink, realpath, stat } from "../local/nodeFiles";
+import { nullIfMissing } from "../local/systemError";
 
 export interface RunningServer {
   readonly dataDirectory: string;
@@ -37,11 +38,13 @@ export interface Postmaster {
  * directory before it, or reads there, is no server. @param processes default: /proc
  */
 export async function postmastersOn(dataDirectory: string, processes = "/proc"): Promise<readonly Postmaster[]> {
-  const { dev, ino } = await stat(dataDirectory);
+  // Of a missing directory other readers say more.
+  const own = await nullIfMissing(stat(dataDirectory));
+  if (own === null) return [];
   const servers: (Postmaster & { readonly parent: number })[] = [];
   for (const pid of await readdir(processes)) {
     const directory = /^\d+$/.test(pid) ? await orNull(stat(`${processes}/${pid}/cwd`)) : null;
-    if (directory?.dev !== dev || directory.ino !== ino) continue;
+    if (directory?.dev !== own.dev || directory.ino !== own.ino) continue;
     const program = await orNull(readlink(`${processes}/${pid}/exe`));
     if (program === null || !/\/[^/]*postgres( \(deleted\))?$/.test(program)) continue;
     const status = (await orNull(readFile(`${processes}/${pid}/status`, "utf8"))) ?? "";
