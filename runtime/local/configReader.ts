@@ -11,7 +11,7 @@ import { loadUserNames } from "./users";
 
 /** The account that decides what configuration files say. */
 export interface FileAccount extends AccountIds {
-  /** Its name, or `#61111`, as sudo takes it. */
+  /** Name of the account, or `#61111`, as sudo takes it. */
   readonly name: string;
   /** What it can change. */
   readonly path: string;

@@ -21,7 +21,7 @@ interface Hole extends ByteRange {
 /** Descriptor numbers of the child: its lock, and its first file. */
 const LOCK_FD = 3;
 const FILE_FD = LOCK_FD + 1;
-/** One shell for all ranges: a process of this program for each would take some milliseconds more. */
+/** Shell for all ranges: a process of this program for each range would take some milliseconds more. */
 const LOOP =
   'while [ $# -gt 0 ]; do fallocate --punch-hole --offset "$2" --length "$3" "/proc/self/fd/$1" || exit; shift 3; done';
 const RANGES_AT_ONCE = 500;

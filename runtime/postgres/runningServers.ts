@@ -29,7 +29,7 @@ export async function otherServers(dataDirectory: string, processes = "/proc"): 
 /** First process of a running server. */
 export interface Postmaster {
   readonly pid: number;
-  /** Its namespace of process numbers: a container's, or this machine's. */
+  /** Namespace of the server's process numbers: a container's, or this machine's. */
   readonly namespace: string;
 }
 

@@ -11,7 +11,7 @@ import type { WalCopy } from "../shared/carriedWal";
 import type { NamedContent } from "../shared/namedWal";
 import { DAMAGED_COPY_HINT, unpackStored } from "../shared/readStored";
 
-/** One stored copy of a WAL file. */
+/** Stored copy of a WAL file. */
 export interface Candidate extends WalCopy {
   readonly segmentSizeBytes: number;
   /** SHA-1 of a history or backup label, whose name has none, and what is wrong with it. */

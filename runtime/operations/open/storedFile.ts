@@ -434,7 +434,7 @@ export class StoredFile {
     try {
       ftruncateSync(fd, this.sizeBytes);
       fchmodSync(fd, lstatSync(this.#path()).mode & 0o777);
-      // Its size is on the disk before its name: a loss of power must not leave a shorter file.
+      // The size is on the disk before the name: a loss of power must not leave a shorter file.
       await dataSync(fd);
     } finally {
       closeSync(fd);

@@ -84,7 +84,7 @@ export function withGuards(text: string, guards: Readonly<Record<string, string>
   return withBlock(text.slice(0, at), BLOCK, { ...guards, ...end }) + text.slice(at);
 }
 
-/** The same with higher limits, for a recovery that has stopped for lower ones. */
+/** Guards with higher limits, for a recovery that has stopped for lower ones. */
 export function withLimits(text: string, limits: Partial<RecoveryLimits>): string {
   const end = (settingIn(END, [text]) ?? "") === "" ? { [END]: END_COMMAND } : {};
   return withBlock(text, BLOCK, { ...settingsIn(blockIn(text, BLOCK)), ...limits, ...end });

@@ -57,7 +57,7 @@ async function guarded(text: string, request: RecoveryRequest, target: SettingsT
   const until = type === "standby" ? "" : " until recovery ends";
   for (const [name, value] of Object.entries(guards)) {
     const instead = settingIn(name, all ?? []);
-    // Its value may be a command with a secret.
+    // The value may be a command with a secret.
     if (instead !== null && instead !== value)
       ctx.log.info(`${name} = '${value}' replaces the configuration's${until}`);
   }

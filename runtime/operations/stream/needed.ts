@@ -107,7 +107,7 @@ export function mergedOf(own: readonly StreamChunk[], stored: number): StreamChu
   const pieces = stored <= limit ? cover : tail;
   const [first] = pieces;
   if (first === undefined || pieces.length <= PACE.piecesMax) return null;
-  // It must end where a chunk ends, because the next one begins there.
+  // The merged chunk must end where a chunk ends, because the next chunk begins there.
   const last = pieces.findLast(({ end }) => end - first.begin <= limit) ?? first;
   return { ...first, end: last.end };
 }

@@ -23,6 +23,6 @@ export const PACE = {
    * At half of it the next look begins, so that commits seldom wait for one.
    */
   proofMs: 10_000,
-  /** The same for a position that is only reported; that look needs no new WAL. */
+  /** {@link proofMs} for a position that is only reported; that look needs no new WAL. */
   shownMs: 60_000,
 } as const;

@@ -68,7 +68,7 @@ export interface StoreRequest {
 export interface StoreAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Its recipient must read it to the end, by {@link StoreAnswer.pieces}, or destroy it. */
+  /** Body for the recipient, who reads it to the end by {@link StoreAnswer.pieces} or destroys it. */
   readonly body: Readable;
   /** The body, with the least rate of an answer. */
   pieces(): ByteStream;
@@ -142,7 +142,7 @@ export class StoreHttp<F extends RequestFacts> {
   readonly #options: StoreHttpOptions<F>;
   readonly #dialect: StoreDialect<F>;
   readonly #policy: RetryPolicy;
-  /** One for each number of silent attempts: what made one connection silent may have happened to its siblings. */
+  /** Pools by number of silent attempts: what made one connection silent may have happened to its siblings. */
   readonly #pools: Promise<Pool>[] = [];
   /** Methods that the key has carried out: a later refusal may come from a proxy, a clock or a key store. */
   readonly #worked = new Set<StoreRequest["method"]>();
