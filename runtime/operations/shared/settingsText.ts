@@ -41,9 +41,12 @@ export function blockIn(text: string, name: string): string {
   return new RegExp(`^${beginOf(name)}\\n[^]*?^${endOf(name)}\\n`, "m").exec(text)?.[0] ?? "";
 }
 
-/** Shell command that removes a block from a file, while nobody else writes there. */
+/**
+ * Shell command that removes a block from a file, while nobody else writes there. The command succeeds in any case: for
+ * a code above 125, as of a missing `sed`, PostgreSQL would abort the recovery ("xlogarchive.c", ExecuteRecoveryCommand).
+ */
 export function removeBlockCommand(name: string, file: string): string {
-  return `sed -i "/^${beginOf(name)}$/,/^${endOf(name)}$/d" ${file}`;
+  return `sed -i "/^${beginOf(name)}$/,/^${endOf(name)}$/d" ${file} || :`;
 }
 
 const beginOf = (name: string): string => `# pgbackstop: ${name}, begin`;

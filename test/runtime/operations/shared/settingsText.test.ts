@@ -1,5 +1,7 @@
+import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 import {
+  removeBlockCommand,
   settingIn,
   settingLines,
   settingsIn,
@@ -31,4 +33,9 @@ test("a block is replaced, and leaves no trace", () => {
   expect(withBlock(once, "x", { c: "3" })).not.toContain("b = ");
   expect(withoutBlock(`${once}d = 4\n`, "x")).toBe("a = 1\nd = 4\n");
   expect(withoutBlock("a = 1\n", "x")).toBe("a = 1\n");
+});
+
+test("the command that removes a block succeeds without sed: PostgreSQL would abort the recovery", () => {
+  const { status, stderr } = spawnSync("/bin/sh", ["-c", removeBlockCommand("x", "file")], { env: { PATH: "" } });
+  expect([status, String(stderr)]).toEqual([0, expect.stringContaining("sed")]);
 });
