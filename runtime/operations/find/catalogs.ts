@@ -20,6 +20,8 @@ import { pageOf, type RelationFile, type WalBlock, type WalContent } from "../..
 const CLASS_OID = 1259;
 const NAMESPACE_OID = 2615;
 const DATABASE_OID = 1262;
+/** Schema `pg_catalog` ("catalog/pg_namespace.dat"). */
+export const CATALOG_SCHEMA = 11;
 
 type Catalog = "class" | "namespace" | "database";
 
@@ -53,6 +55,8 @@ export class Catalogs {
   /** Columns of the rows of known pages, by `database/file/block`. */
   readonly #pages = new Map<string, Map<number, Uint8Array>>();
   readonly #relations = new Map<string, ClassRow>();
+  /** Catalogs of pg_filenode.map, by `database/file`: pg_class names no file of theirs. */
+  readonly #mapped = new Map<string, ClassRow>();
   /** From old rows only: the successor may be on a page that is not known. */
   readonly #formerRelations = new Map<string, ClassRow>();
   /** Transactions that changed pg_class in vain. */
@@ -66,7 +70,8 @@ export class Catalogs {
 
   /** The relation that has, or had, this file. */
   findRelation(database: number, file: number): ClassRow | undefined {
-    return this.#relations.get(`${database}/${file}`);
+    const key = `${database}/${file}`;
+    return this.#relations.get(key) ?? this.#mapped.get(key);
   }
 
   /**
@@ -99,6 +104,8 @@ export class Catalogs {
       const before = this.#fileOf(database, oid);
       if (before !== file) replaced.push(before);
       this.#files.set(`${database}/${oid}`, file);
+      const row = { oid, name: String(oid), schema: CATALOG_SCHEMA, file, kind: "r", isTemporary: false } as const;
+      this.#mapped.set(`${database}/${file}`, row);
     }
     return replaced;
   }

@@ -11,7 +11,7 @@ import type { ClassRow } from "../../format/page/heapPage";
 import type { RelationFile } from "../../format/wal/walRecord";
 import type { TransactionEnd } from "../../format/wal/walTransaction";
 import type { Activity, ClassChange } from "./activity";
-import { fileKey } from "./catalogs";
+import { CATALOG_SCHEMA, fileKey } from "./catalogs";
 
 export const MARKER_KINDS = ["drop", "truncate", "delete", "update"] as const;
 export type MarkerKind = (typeof MARKER_KINDS)[number];
@@ -48,7 +48,6 @@ const OBJECTS: Readonly<Record<string, Marker["object"]>> = {
 const TRANSIENT = /^pg_temp_\d+$/;
 /** Smaller numbers are PostgreSQL's own ("access/transam.h"). */
 const USER_ID_MIN = 16384;
-const CATALOG_SCHEMA = 11;
 const TOAST_SCHEMA = 99;
 
 export function markersOf(activity: Activity, { dropped }: Pick<TransactionEnd, "dropped">, names: Names): Marker[] {

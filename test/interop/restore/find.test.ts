@@ -410,7 +410,7 @@ async function makeNoise(cluster: TestCluster, session: number, stop: AbortSigna
   }
 }
 
-/** VACUUM FULL of pg_class and changes of other tables can deadlock. */
+/** VACUUM FULL of a catalog and changes of other tables can deadlock. */
 function ignoreDeadlock(error: unknown): void {
   if ((error as { code?: string }).code !== "40P01") throw error;
 }
@@ -439,6 +439,9 @@ async function makeTurn(client: Client, session: number, turn: number): Promise<
   if (turn % 40 === 39 && session === 0) await client.query("CHECKPOINT");
 }
 
+/** Catalogs that DDL writes, mapped ones and others. */
+const CATALOGS = ["pg_class", "pg_attribute", "pg_depend", "pg_type"];
+
 /** Destroys a new or an old table. */
 async function cause(cluster: TestCluster, index: number, random: () => number): Promise<Incident> {
   const names = Object.keys(METHODS);
@@ -456,7 +459,7 @@ async function cause(cluster: TestCluster, index: number, random: () => number):
   if (index % 3 === 0) await cluster.sql(`BEGIN; ALTER TABLE ${table} RENAME TO never; ROLLBACK`);
   if (random() < 0.2) await cluster.sql(`VACUUM FULL ${table}`);
   if (random() < 0.2) await cluster.sql("CHECKPOINT");
-  if (random() < 0.1) await cluster.sql("VACUUM FULL pg_class").catch(ignoreDeadlock);
+  if (random() < 0.1) await cluster.sql(`VACUUM FULL ${CATALOGS[index % CATALOGS.length]}`).catch(ignoreDeadlock);
   if (random() < 0.3) await cluster.switchWal();
   const content = await cluster.value(CONTENT(table));
   const rows = kind === "delete" || kind === "update" ? Number(content.split(" ")[0]) : null;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { WalBlock } from "../../../../runtime/format/wal/walRecord";
-import { Catalogs } from "../../../../runtime/operations/find/catalogs";
+import { CATALOG_SCHEMA, Catalogs } from "../../../../runtime/operations/find/catalogs";
 import { classRow, page, type Row } from "../../format/page/pages";
 
 const MAJOR = 18;
@@ -55,4 +55,17 @@ it("a name that was rolled back is forgotten, also when a page still shows it", 
   ];
   catalogs.apply(image(3, rows), null);
   expect(nameOf()).toBe("orders");
+});
+
+it("a mapped catalog that VACUUM FULL moved stays a catalog, with its former file too", () => {
+  const catalogs = new Catalogs(MAJOR);
+  const map = (file: number): Uint8Array => {
+    const bytes = Buffer.alloc(512);
+    for (const [index, value] of [0x592717, 1, 1249, file].entries()) bytes.writeUInt32LE(value, index * 4);
+    return bytes;
+  };
+  for (const file of [1249, 16700, 16800]) catalogs.setFileMap(DATABASE, map(file));
+  for (const file of [16700, 16800])
+    expect(catalogs.findRelation(DATABASE, file)).toMatchObject({ oid: 1249, schema: CATALOG_SCHEMA });
+  expect(catalogs.findRelation(DATABASE, 16900)).toBeUndefined();
 });
