@@ -338,13 +338,14 @@ describe("pg-settings", () => {
         archiveCommand: "",
         inRecovery: false,
       }),
+      systemId: async () => "7000000000000000001",
     };
     const test = make(["pg-settings", "archive_command=a=b", "archive_timeout=", "work_mem=4MB"], { session });
     expect(await run(test)).toBe(0);
     expect(asked).toEqual(["archive_command=a=b", "archive_timeout=null", "work_mem=4MB", "reload"]);
     expect(readAtMs).toEqual([]);
     const printed = JSON.parse(test.printed.join(""));
-    expect(printed).toMatchObject({ serverVersion: 150020, dataDirectory: "/d" });
+    expect(printed).toMatchObject({ serverVersion: 150020, dataDirectory: "/d", systemId: "7000000000000000001" });
     expect(printed.settings.map((row: { name: string }) => row.name)).toContain("work_mem");
     await expect(run(make(["pg-settings", "=x"], { session }))).rejects.toMatchObject({ kind: "paramInvalid" });
     readAtMs.push(1, 2);
