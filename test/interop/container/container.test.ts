@@ -197,7 +197,9 @@ describe.each(atNight<EngineName>("podman", "docker"))("in a container of %s", (
     if (engine === null) return context.skip("a part is missing");
     // Without a shell: the image, and a container of it with the same data.
     await engine.runOk(["run", "--name=stripped", "--network=none", "--entrypoint=/bin/rm", IMAGE, "/usr/bin/sh"]);
-    await engine.runOk(["commit", "stripped", "noshell"]);
+    const file = join(bed.folder, "noshell.tar");
+    await engine.runOk(["export", `--output=${file}`, "stripped"]);
+    await engine.import(file, "noshell", []);
     await engine.runOk(["rm", "stripped"]);
     await engine.runOk(["stop", bed.container]);
     const volumes = [
