@@ -41,9 +41,14 @@ export async function startOnGround<T extends object>(
   try {
     const made = await namespaceNetwork(runFolder, logFolder);
     network = made;
+    const exposed = new Map<number, Promise<number>>();
     const ground: Ground = {
       network: made,
-      expose: async (port) => void servers.push(await forwardIn(made, runFolder, port)),
+      expose: async (port) => {
+        const route = exposed.get(port) ?? forwardIn(made, runFolder, port).then((server) => servers.push(server));
+        exposed.set(port, route);
+        await route;
+      },
       reach: async (address, port) => {
         const route = await forwardOut(made, runFolder, { address, port });
         servers.push(route.server);
