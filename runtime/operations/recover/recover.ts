@@ -4,11 +4,11 @@
  * killed at any point.
  */
 import type { Context } from "../../base/context";
-import { type BackupError, fail } from "../../base/errors";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { ProgramEnd } from "../../local/program";
 import type { RecoveryLimits } from "../../format/page/pgControl";
 import { readFile, stat } from "../../local/nodeFiles";
-import { loadRecoveryLimits } from "../../postgres/controlFile";
+import { loadControlFile, loadRecoveryLimits } from "../../postgres/controlFile";
 import { higherLimits, withLimits } from "../restore/recoveryGuards";
 import { changeAutoConf } from "../restore/recoverySettings";
 import { findServer, type ServerFacts } from "./hostFacts";
@@ -70,12 +70,25 @@ export async function goOn(begun: Begun, tools: RecoverTools, ctx: Context): Pro
     await addOldWal(journal, tools, ctx);
     const restored = await tools.self(["restore", ...journal.restoreArgs], ctx.signal);
     if (restored.exitCode !== 0) throw unfinished(errorOf("restore", restored));
+    await requireRestored(journal, tools, ctx);
   }
   await enter("start");
   const opened = await startServer(served, tools, ctx);
   const checkCode = opened.paused ? 0 : (await tools.self(["check", "--no-full-check"], ctx.signal)).exitCode;
   await enter("done");
   return { opened, checkCode };
+}
+
+/**
+ * A restore renames pg_control into place last. The exit code alone proves nothing: systemd reports success for a unit
+ * that a shutdown ended before the program could answer the signal.
+ */
+async function requireRestored({ dataDirectory }: Journal, tools: RecoverTools, ctx: Context): Promise<void> {
+  await tools
+    .asAccount(() => loadControlFile(dataDirectory, ctx))
+    .catch((error: unknown) => {
+      throw unfinished(toBackupError(error));
+    });
 }
 
 /** Writes a phase into the journal; false for one that is over. */
