@@ -42,8 +42,8 @@ export function blockIn(text: string, name: string): string {
 }
 
 /**
- * Shell command that removes a block from a file, while nobody else writes there. The command succeeds in any case: for
- * a code above 125, as of a missing `sed`, PostgreSQL would abort the recovery ("xlogarchive.c", ExecuteRecoveryCommand).
+ * Shell command that removes a block from a file, while nobody else writes there. The command always succeeds: for a
+ * code above 125, as of a missing `sed`, PostgreSQL aborts the recovery ("xlogarchive.c", ExecuteRecoveryCommand).
  */
 export function removeBlockCommand(name: string, file: string): string {
   return `sed -i "/^${beginOf(name)}$/,/^${endOf(name)}$/d" ${file} || :`;
