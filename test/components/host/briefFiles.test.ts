@@ -33,7 +33,7 @@ test("a line that looks like a name stays what it is", () => {
   ]);
 });
 
-test("a host has the restrictions of its services once, and its files are much shorter", () => {
+test("a host has the restrictions of all its services once, and its files are much shorter", () => {
   const at = { name: "nas", path: "/mnt/nas/pg", requireMount: true, encrypted: false };
   const settings = {
     connection: { local: {} },
@@ -47,5 +47,6 @@ test("a host has the restrictions of its services once, and its files are much s
   );
   const [whole, brief] = [JSON.stringify(made), JSON.stringify(briefTexts(Object.fromEntries(made)))];
   expect(brief.length).toBeLessThan(0.7 * whole.length);
-  expect(brief.split("RestrictNamespaces=yes")).toHaveLength(2);
+  // Once for the services, and once in the launcher, as arguments of its command.
+  expect(brief.split("RestrictNamespaces=yes")).toHaveLength(3);
 });

@@ -702,7 +702,8 @@ describe("another server that streams the same timeline", () => {
   const warnings = (): string[] => ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text);
   const CONFLICT = { kind: "archiveDuplicate", exitCode: 45, repoIndex: 1 };
 
-  // claim: docs/synchronous.md: of two servers that stream other bytes…
+  // claim: docs/synchronous.md: of two servers that stream other bytes for one position, the later one gets nothing
+  //   confirmed from there on, and the first one goes on
   it.each([0, 60, 100, 130])(
     "has nothing confirmed from its own bytes on, takes them back, and the first one goes on (%i common bytes)",
     async (common) => {
