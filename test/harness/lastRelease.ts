@@ -1,25 +1,15 @@
 /** The last release for the skew tests: docs/upgrading.md has the table of what must work. */
 import { join } from "node:path";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import {
-  BEFORE_THE_FIRST_RELEASE,
-  type BuiltRelease,
-  buildLastRelease,
-  findLastRelease,
-} from "../../tools/parts/build/lastRelease";
+import { type BuiltRelease, buildLastRelease, findLastRelease } from "../../tools/parts/build/lastRelease";
 import { reachable } from "../../tools/parts/users";
 import { skipped } from "./real/interopParts";
 import type { RuntimeProgram } from "./real/runtimeCli";
 
-/** Built; null, with a skipped test that names `title`, if this clone has no history. */
+/** Built; null, with a skipped test that names `title`, before the first release, or if this clone has no history. */
 export async function lastReleaseOrSkip(title: string): Promise<BuiltRelease | null> {
   const result = await findLastRelease();
   return "missing" in result ? skipped(title, result.missing) : buildLastRelease(result.release);
-}
-
-/** False for the commit that stands in for a release: what it wrote has no promise. */
-export function isReleased({ commit }: BuiltRelease): boolean {
-  return commit !== BEFORE_THE_FIRST_RELEASE;
 }
 
 /** Its runtime, and the client of its agent, where the server's account can run them. */

@@ -22,7 +22,7 @@ import { run, start, waitFor } from "../../tools/parts/process";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { VERSION } from "../../runtime/version";
 import { declaredCluster, SECRETS } from "../components/clusters";
-import { isReleased, lastReleaseOrSkip, runtimeOfRelease } from "../harness/lastRelease";
+import { lastReleaseOrSkip, runtimeOfRelease } from "../harness/lastRelease";
 import { labelsOf, parseInfo } from "../harness/compare/infoJson";
 import { agentPaths, AgentProcess, archiveCommandOf } from "../harness/real/agentProcess";
 import { skipped } from "../harness/real/interopParts";
@@ -119,7 +119,7 @@ describe("beside the last release", async () => {
       const context: EngineContext = { database, definition, schedules, secrets: SECRETS, runtime };
       return objects.renderCluster(context, null);
     }
-    const recordedVersion = isReleased(release) ? release.name.slice(1) : undefined;
+    const recordedVersion = release.name.slice(1);
 
     /** The warnings of each command line and file of the objects, and of the pod that `patchedBy` makes. */
     function warningsOf(readBy: Modules, objects: readonly RenderedObject[], patchedBy: Modules): string[] {
@@ -209,13 +209,6 @@ describe("beside the last release", async () => {
       }
     };
 
-    /** The stand-in for a release cannot read a lease of this version, and waits until it counts as dead. */
-    const forgetLeases = (): void => {
-      if (isReleased(release)) return;
-      for (const key of [1, 2])
-        rmSync(join(bed.repoPath(key), "pgbackstop/main/lease"), { recursive: true, force: true });
-    };
-
     beforeAll(async () => {
       bed = await TestBed.create({
         binaries: postgres.binaries,
@@ -265,7 +258,6 @@ describe("beside the last release", async () => {
           [old, bed.runtime],
           [bed.runtime, old],
         ] as const) {
-          forgetLeases();
           // The agent archives these segments, and the backup's checkpoint has pages to write for minutes.
           await bed.cluster.sql("INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 100000) g");
           const args = bed.oursCommand(["backup", "--type=full", "--no-start-fast"], bed.configPath, holder);
@@ -289,7 +281,6 @@ describe("beside the last release", async () => {
               ? true
               : null,
           );
-          forgetLeases();
           await bed.oursOk(["backup", "--type=incr"], { runtime: other });
         }
         await bed.archiveAll();
@@ -302,7 +293,6 @@ describe("beside the last release", async () => {
       "whose backup the new runtime took: the old one extends it, verifies it and expires older ones",
       async () => {
         const made = await bed.oursOk(["backup", "--type=full"]);
-        forgetLeases();
         await writeSegments(bed, 1);
         await bed.oursOk(["backup", "--type=incr"], { runtime: old });
         await bed.archiveAll();
@@ -334,9 +324,7 @@ describe("beside the last release", async () => {
           const status = JSON.parse((await bed.ours(["status", "--output=json"], { runtime })).stdout) as Status;
           const { stdout } = await bed.oursOk(["metrics"], { runtime });
           const repos = status.repos.map(({ backups, drill: last, full, key, newest, wal }) => {
-            // The stand-in for a release does not name the drill's backup.
-            const drilled = isReleased(release) ? last : { ...last, label: undefined };
-            return { backups, drill: drilled, full, key, newest, wal };
+            return { backups, drill: last, full, key, newest, wal };
           });
           return { repos, drills: stdout.match(/^pgbackstop_drill_.*$/gm)?.toSorted() };
         };
@@ -399,8 +387,7 @@ describe("beside the last release", async () => {
         [bed.runtime, old],
       ] as const) {
         const name = await leaveMissing(from);
-        // The stand-in for a release has its records elsewhere. Nobody is owed them: heal also compares whole archives.
-        if (isReleased(release)) expect(await recorded(to)).toBeGreaterThan(0);
+        expect(await recorded(to)).toBeGreaterThan(0);
         await bed.oursOk(["heal"], { runtime: to });
         expect(findStoredSegment(bed, 2, name)).not.toBeNull();
       }

@@ -11,14 +11,11 @@ import { type build } from "esbuild";
 import { cached, cacheFolder, cloneCacheFolder, projectFolder } from "../cache";
 import { run, type RunResult } from "../process";
 
-/** Stands in for the last release as long as no commit has a tag of one. */
-export const BEFORE_THE_FIRST_RELEASE = "833716c0bfd5c9d078a3181ebe68b77ae30c71ad";
-
 /** What esbuild makes of one of its sources. */
 const PROGRAM = { bundle: true, platform: "node", format: "cjs", packages: "external", logLevel: "silent" } as const;
 
 export interface LastRelease {
-  /** The tag, or a short form of the commit. */
+  /** The tag. */
   readonly name: string;
   readonly commit: string;
 }
@@ -28,34 +25,43 @@ export interface BuiltRelease extends LastRelease {
   readonly folder: string;
 }
 
-/** The newest release before HEAD. Throws on a runner of GitHub, where a skipped test would look like a passed one. */
+/**
+ * The newest release before HEAD. Throws for a clone without history on a runner of GitHub, where a skipped test would
+ * look like a passed one.
+ */
 export async function findLastRelease(
   root = projectFolder(),
   onRunner = process.env["GITHUB_ACTIONS"] === "true",
 ): Promise<{ readonly release: LastRelease } | { readonly missing: string }> {
   const result = await findTag(root);
-  if (onRunner && "missing" in result) throw new Error(`the last release cannot be built: ${result.missing}`);
-  return result;
+  if ("release" in result) return result;
+  if (onRunner && !result.isFirst) throw new Error(`the last release cannot be built: ${result.missing}`);
+  return { missing: result.missing };
 }
 
-async function findTag(root: string): ReturnType<typeof findLastRelease> {
+async function findTag(
+  root: string,
+): Promise<{ readonly release: LastRelease } | { readonly missing: string; readonly isFirst: boolean }> {
   const git = (...args: string[]): Promise<RunResult> => run("git", ["-C", root, ...args]);
   const repository = await git("rev-parse", "--git-dir").catch(() => null);
   if (repository?.exitCode !== 0) {
     const reason = repository?.stderr.trim() ?? "there is no git";
-    return { missing: `there is no git repository here, so no earlier release can be built (${reason})` };
+    return {
+      missing: `there is no git repository here, so no earlier release can be built (${reason})`,
+      isFirst: false,
+    };
   }
   // HEAD itself may be the tag of the release under way.
   const tag = await git("describe", "--tags", "--abbrev=0", "--match=v[0-9]*", "HEAD^");
-  const name = tag.exitCode === 0 ? tag.stdout.trim() : BEFORE_THE_FIRST_RELEASE.slice(0, 12);
-  const commit = await git(
-    "rev-parse",
-    "--verify",
-    "--quiet",
-    `${tag.exitCode === 0 ? name : BEFORE_THE_FIRST_RELEASE}^{commit}`,
-  );
-  if (commit.exitCode !== 0)
-    return { missing: `this clone lacks the history back to ${name}: git fetch --unshallow --tags brings it` };
+  if (tag.exitCode !== 0) {
+    const isShallow = (await git("rev-parse", "--is-shallow-repository")).stdout.trim() === "true";
+    return isShallow
+      ? { missing: "this clone lacks the history: git fetch --unshallow --tags brings it", isFirst: false }
+      : { missing: "there is no release yet", isFirst: true };
+  }
+  const name = tag.stdout.trim();
+  const commit = await git("rev-parse", "--verify", `${name}^{commit}`);
+  requireOk(name, commit);
   return { release: { name, commit: commit.stdout.trim() } };
 }
 
