@@ -21,7 +21,7 @@ import type { AttackedStorage } from "../../runtime/storage/storage";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { testContext } from "../harness/context";
 import { deps } from "../harness/doctor";
-import { askS3, callS3 } from "../harness/network/s3Requests";
+import { callS3 } from "../harness/network/s3Requests";
 import { makeUser, policyOf } from "../harness/real/liveBucket";
 import { s3Repo } from "../harness/repositories";
 import { NIGHTLY } from "../../tools/parts/nightly";
@@ -217,13 +217,14 @@ describe("an attack", async () => {
     ]);
     expect(locked.lockedForS).toBeGreaterThan(86_000);
     // The loss that the drill foretells: the rule ends, and nothing of the version refuses any more.
-    await repo.storage.put(REAL, utf8("overwritten"));
-    const key = keyOf(repo.storage, REAL);
+    const path = `${REAL}-overwritten`;
+    for (const text of ["good", "bad"]) await repo.storage.put(path, utf8(text));
+    const key = keyOf(repo.storage, path);
     const before = await versionsOf(key);
     expect(before.length).toBeGreaterThan(1);
     await setting("object-lock", LOCK_RULE.replace(/<Rule>.*<\/Rule>/, ""));
     for (const versionId of before)
-      await askS3(server, { method: "DELETE", bucket: server.bucket, key, query: { versionId } });
+      await callS3(server, { method: "DELETE", bucket: server.bucket, key, query: { versionId } });
     expect(await versionsOf(key)).toEqual([]);
     await repo.storage.close();
   });

@@ -31,10 +31,10 @@ import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES } from "../runtime/reposit
 import { type Service, SERVICES } from "../runtime/storage/objectStore/services";
 import { ModelCluster, snapshotOf } from "./modelCluster";
 
-/** A quarter is a little more than the HTTP client's finest time. */
-const IO_TIMEOUT_MS = 5000;
+/** Long enough for a busy machine: a quarter passes before a silent request is repeated. */
+const IO_TIMEOUT_MS = 15_000;
 const PART = 256 * 1024;
-/** One request in so many. */
+/** Distance between two spoiled requests. */
 const STRIDE = 20;
 const USERS = { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null };
 const SPOILS: Readonly<Record<string, (honest: () => DoubleAnswer) => DoubleAnswer>> = {
@@ -203,20 +203,23 @@ class Commands {
   }
 }
 
-describe.concurrent.each(Object.entries(SERVICES))("%s", (_name, newService) => {
-  test.each(Object.entries(SPOILS))(
-    "every command succeeds, whichever requests are %s",
-    { timeout: 600_000 },
-    async (_spoil, spoil) => {
-      const count = await Commands.run(newService(), (_, honest) => honest());
-      expect(count).toBeGreaterThan(100);
-      const step = NIGHTLY ? 1 : 10;
-      const offsets = Array.from({ length: STRIDE / step }, (_, index) => index * step);
-      await Promise.all(
-        offsets.map((offset) =>
-          Commands.run(newService(), (index, honest) => (index % STRIDE === offset ? spoil(honest) : honest())),
-        ),
-      );
-    },
-  );
-});
+describe.concurrent.each(NIGHTLY ? Object.entries(SERVICES) : Object.entries(SERVICES).slice(0, 1))(
+  "%s",
+  (_name, newService) => {
+    test.each(Object.entries(SPOILS))(
+      "every command succeeds, whichever requests are %s",
+      { timeout: 600_000 },
+      async (_spoil, spoil) => {
+        const count = await Commands.run(newService(), (_, honest) => honest());
+        expect(count).toBeGreaterThan(100);
+        const step = NIGHTLY ? 1 : 10;
+        const offsets = Array.from({ length: STRIDE / step }, (_, index) => index * step);
+        await Promise.all(
+          offsets.map((offset) =>
+            Commands.run(newService(), (index, honest) => (index % STRIDE === offset ? spoil(honest) : honest())),
+          ),
+        );
+      },
+    );
+  },
+);
