@@ -1,4 +1,5 @@
 /** The lock of a repository's oldest backup. New files say nothing about it: theirs has just begun. */
+import { timeText } from "../../base/clock";
 import { nullOn } from "../../base/errors";
 import { manifestPath } from "../../format/repository/repoPath";
 import { loadBackupInfo } from "../../repository/infoStore";
@@ -19,7 +20,7 @@ export async function oldestLock(repo: Repository, nowMs: number): Promise<Stora
   const untilMs = (manifest?.lockedUntilMs ?? 0) - (stoppedAtS - startedAtS) * 1000;
   const name = "oldest-backup";
   if (untilMs > nowMs)
-    return { name, verdict: "ok", text: `${label} is locked until ${new Date(untilMs).toISOString().slice(0, 19)}Z` };
+    return { name, verdict: "ok", text: `${label} is locked until ${timeText(Math.floor(untilMs / 1000))}` };
   const text = `${label} is not locked any more: this key can delete it; lock for as long as a backup is kept, or use a key that cannot delete versions`;
   return { name, verdict: "fail", text };
 }

@@ -1,5 +1,5 @@
 /** What a probe finds out about any object store. */
-import type { Clock } from "../../base/clock";
+import { type Clock, timeText } from "../../base/clock";
 import { fail } from "../../base/errors";
 import type { Verdict } from "../space";
 import type { StorageFact } from "../storage";
@@ -76,7 +76,7 @@ export async function judgeRefusal({ destroyMissing, locks, nowMs }: Refusal): P
     return { verdict: "ok", text: "versions are kept, and this key has no right to delete them" };
   const untilMs = Math.min(...locks.map((lock) => lock ?? 0));
   if (untilMs <= nowMs) return { verdict: "fail", text: UNPROVEN };
-  const until = `${new Date(untilMs).toISOString().slice(0, 19)}Z`;
+  const until = timeText(Math.floor(untilMs / 1000));
   const text = `this key may delete versions, but new ones show a lock until ${until}`;
   return { verdict: "ok", text, lockedForMs: untilMs - nowMs };
 }

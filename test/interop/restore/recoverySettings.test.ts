@@ -79,7 +79,7 @@ describe("a recovery", async () => {
   test("reaches its end in a drill although WAL raised the limit of prepared transactions", async () => {
     const paths = [`--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${binaries.folder}`];
     const { stdout } = await bed.ours(["drill", "--pick=newest", ...paths]);
-    // Its checks begin after recovery. PostgreSQL from npm lacks pg_controldata, which the last one needs.
+    // Checks begin after recovery. PostgreSQL from npm lacks pg_controldata, which the last one needs.
     expect(stdout).toMatch(/ok +recovery,/);
   });
 

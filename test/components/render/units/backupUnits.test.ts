@@ -164,7 +164,7 @@ test.each([
     const hiding =
       /^(ProtectHome=(yes|tmpfs)|PrivateTmp=yes|RootDirectory=|(Inaccessible|TemporaryFileSystem|Exec)Paths=).*$/m;
     expect(units.flatMap(({ name, text }) => (hiding.test(text) ? [name] : []))).toEqual([]);
-    // It writes into pg_wal.
+    // The agent writes into pg_wal.
     const agent = units.find(({ name }) => name === "pgbackstop-main-agent.service");
     expect(agent?.text).not.toContain("ProtectHome");
   },

@@ -723,7 +723,7 @@ describe("another server that streams the same timeline", () => {
       await passSeconds(20);
       await settled(() => first.confirmed === first.window.end);
       expect(await recoveredLength(START)).toBe(200);
-      // It keeps ended, whatever either server writes.
+      // The session stays ended, whatever either server writes.
       sendOther(clone, 300, fork);
       await passSeconds(60);
       expect(clone.confirmed).toBeLessThanOrEqual(fork);

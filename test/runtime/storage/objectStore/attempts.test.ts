@@ -1,4 +1,4 @@
-/** One bad answer among good ones never ends the work; a service that gives only bad ones fails in bounded time. */
+/** A bad answer among good ones never ends the work; a service that gives only bad ones fails in bounded time. */
 import { describe, expect, test } from "vitest";
 import { collect, streamOf } from "../../../../runtime/base/bytes";
 import { systemClock } from "../../../../runtime/base/clock";
