@@ -70,9 +70,9 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
 }
 
 /**
- * Settings that the operator adds to its own, which are of the new cluster's definition. A replica's recovery never
- * ends. No client waits for another one, so it needs no hot standby, which would pause forever if WAL after the backup
- * was written with higher limits.
+ * Settings that the operator adds to its own, which are of the new cluster's definition. Hot standby stays on: the
+ * operator asks the server whether recovery has ended, and gives up at any error (CloudNativePG 1.30 "restore.go",
+ * waitUntilRecoveryFinishes). A replica's recovery never ends.
  */
 function recoverySettings(cluster: JsonObject): Settings {
   const command = { restore_command: RESTORE_COMMAND };
@@ -80,7 +80,6 @@ function recoverySettings(cluster: JsonObject): Settings {
   const { recovery_min_apply_delay, archive_cleanup_command, recovery_end_command } = NEUTRAL;
   return {
     ...given({ recovery_min_apply_delay, archive_cleanup_command, recovery_end_command }),
-    hot_standby: "off",
     recovery_target_action: "promote",
     ...command,
   };

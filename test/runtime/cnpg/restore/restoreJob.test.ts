@@ -91,7 +91,7 @@ describe("a restore for a job", () => {
     const { dataDirectory, restore } = setUp();
     expect(await restore(withTarget())).toEqual({
       restore_config:
-        "recovery_min_apply_delay = '0'\narchive_cleanup_command = ''\nrecovery_end_command = ''\nhot_standby = 'off'\n" +
+        "recovery_min_apply_delay = '0'\narchive_cleanup_command = ''\nrecovery_end_command = ''\n" +
         "recovery_target_action = 'promote'\n" +
         `restore_command = '${guardedByMark("/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p")}'\n`,
       envs: [],
