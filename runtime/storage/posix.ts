@@ -44,7 +44,7 @@ import {
 import { openFileWriter } from "../local/fileWriter";
 import { isMissing, nullIfMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
-import { probePosix } from "./posixProbe";
+import { probePosix, spaceAt } from "./posixProbe";
 import type {
   BlockReader,
   BlockWriter,
@@ -53,6 +53,7 @@ import type {
   ObjectInfo,
   PutOptions,
   Storage,
+  Space,
   StorageFact,
   StorageFeatures,
 } from "./storage";
@@ -250,6 +251,10 @@ export class PosixStorage implements Storage {
       if (NO_MORE_NAMES.has(systemCodeOf(error) ?? "")) throw systemError("featureNotSupported", doing, full, error);
       throw systemError("fileMove", doing, full, error);
     }
+  }
+
+  async space(): Promise<Space> {
+    return spaceAt(this.#options.root);
   }
 
   async probe(): Promise<StorageFact[]> {

@@ -1,14 +1,15 @@
 /** Facts about a directory: its owner, its mount, and its free space. */
 import { lstat, statfs } from "../local/nodeFiles";
 import { dirname } from "node:path";
+import { systemError } from "../local/systemError";
 import { spaceFact } from "./space";
-import type { StorageFact } from "./storage";
+import type { Space, StorageFact } from "./storage";
 
 /** No path has more parts (PATH_MAX is 4096). */
 const DEPTH_MAX = 4096;
 
 export async function probePosix(root: string): Promise<StorageFact[]> {
-  const [own, space] = [await lstat(root), await statfs(root)];
+  const [own, space] = [await lstat(root), await spaceAt(root)];
   const mount = await findMount(root);
   return [
     {
@@ -23,8 +24,17 @@ export async function probePosix(root: string): Promise<StorageFact[]> {
           text: "on the root file system: lost with this machine, and a full repository stops it",
         }
       : { name: "mount", verdict: "ok", text: `on the file system mounted at ${mount}` },
-    spaceFact(space.bavail * space.bsize, space.blocks * space.bsize),
+    spaceFact(space),
   ];
+}
+
+export async function spaceAt(path: string): Promise<Space> {
+  try {
+    const { bavail, blocks, bsize } = await statfs(path);
+    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+  } catch (error) {
+    throw systemError("fileInfo", `get free space of '${path}'`, path, error);
+  }
 }
 
 /** The highest directory on the same device: the path or one of its parents. */

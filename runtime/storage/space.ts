@@ -1,6 +1,6 @@
 /** Facts of storage checks: what a probe finds out, and the free space of a file system. */
 import { isError, toBackupError } from "../base/errors";
-import type { StorageFact } from "./storage";
+import type { Space, StorageFact } from "./storage";
 
 export type Verdict = Omit<StorageFact, "name">;
 
@@ -8,7 +8,7 @@ export type Verdict = Omit<StorageFact, "name">;
 const FREE_SHARE_MIN = 0.1;
 const GIB = 1024 ** 3;
 
-export function spaceFact(freeBytes: number, totalBytes: number): StorageFact {
+export function spaceFact({ freeBytes, totalBytes }: Space): StorageFact {
   const text = `${gib(freeBytes)} of ${gib(totalBytes)} GiB free`;
   return { name: "space", verdict: totalBytes > 0 && freeBytes < totalBytes * FREE_SHARE_MIN ? "warn" : "ok", text };
 }

@@ -83,6 +83,13 @@ export interface StorageFact {
   readonly lockedForMs?: number;
 }
 
+/** Of a file system. */
+export interface Space {
+  /** For this account. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
 export interface Storage {
   /** For messages: `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. No secret. */
   readonly name: string;
@@ -158,6 +165,9 @@ export interface Storage {
    * @throws fileMissing; featureNotSupported if the file system allows no (more) names
    */
   hardLink?(path: string, existing: string): Promise<void>;
+
+  /** Null from a server that does not say it; absent where nothing has an end. */
+  space?(): Promise<Space | null>;
 
   /**
    * Facts specific to this kind of storage, tested with files in the directory `scratch`, which the caller removes

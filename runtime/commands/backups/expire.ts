@@ -10,6 +10,7 @@ import { openedHere, withoutChoices } from "../opened";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
+import { keepReserve, withReserve } from "../../repository/reserve";
 import type { Retention } from "../../repository/retention";
 import type { Command, Invocation, LockAccess, RepositoryAccess } from "../../process/commandProcess";
 
@@ -54,13 +55,15 @@ async function expireEach(
   // Sequential, so that the log reads in order.
   for (const repo of repos) {
     try {
-      const lease = request.dryRun ? NO_LEASE : await proc.leases.take(repo, loadBackupInfo);
+      const spending = withReserve(repo);
+      const lease = request.dryRun ? NO_LEASE : await proc.leases.take(spending, loadBackupInfo);
       const opened = {
         list: () => openedIn(proc, repo),
         alone: (work: () => Promise<void>) => withoutChoices(proc, work),
       };
       const careful = { ...request, opened };
-      const expired = await expireRepository(repo, configuredRetention(config, repo), careful, lease, ctx);
+      const expired = await expireRepository(spending, configuredRetention(config, repo), careful, lease, ctx);
+      if (!request.dryRun) await keepReserve(repo, ctx);
       hasSet = expired.hasSet || hasSet;
       if (expired.calendar !== undefined) calendars.push(expired.calendar);
     } catch (thrown) {

@@ -10,6 +10,7 @@
  * pgbackstop/<stanza>/<label>/server-files.json.gz        (ours; stock reads only archive and backup)
  * pgbackstop/<stanza>/tombstones/<label>                  (ours, for a day)
  * pgbackstop/<stanza>/holds/<label>                       (ours, until the backup goes)
+ * pgbackstop/<stanza>/reserve/<number>                    (ours: space that a full file system gives to expire)
  * pgbackstop/<stanza>/dump/<label>/dump.manifest          (ours: logical dumps, format/repository/dumpManifest)
  * ```
  * (pgBackRest 2.60 "storage/helper", "command/archive/common", "command/backup/common".)
@@ -155,6 +156,11 @@ export type LeaseWork = "backups" | "dumps";
 /** The process that may write a stanza's backups, or its dumps, into this repository (repository/lease). */
 export function leasePath(stanza: string, work: LeaseWork = "backups"): string {
   return `${serverFilesRoot(stanza)}/${work === "backups" ? "lease" : "dump-lease"}`;
+}
+
+/** Random bytes (repository/reserve). */
+export function reservePath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/reserve`;
 }
 
 export function streamRoot(stanza: string): string {

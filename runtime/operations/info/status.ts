@@ -4,6 +4,7 @@
  */
 import { timeText } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
+import { given } from "../../base/given";
 import { perRepo } from "../../base/parallel";
 import { printableValue } from "../../base/printable";
 import { durationText, formatSize } from "../../base/units";
@@ -23,6 +24,7 @@ import { trimmedLabels } from "../expire/archivePlan";
 import { type Hold, holdOf, holdText } from "../expire/hold";
 import { type OpenedBackup, openedOf } from "../open/openLocation";
 import { openedJson, openedText, productionTroubles } from "./opened";
+import { loadSpaceLeft, spaceErrors } from "./spaceLeft";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
@@ -119,13 +121,17 @@ const NOTHING = { held: [], backupCount: 0, newest: null, newestFull: null, reco
 
 /** Every repository has its own result; an unreadable one counts as a trouble. Never throws for a repository. */
 export async function collectStatus(input: StatusInput): Promise<StatusReport> {
-  const results = await perRepo(input.repos, async (repo) => ({
-    info: await loadBackupInfo(repo),
-    newestWal: await findNewestWal(repo),
-    drills: await loadNewestDrills(repo),
-    attack: await loadNewestAttack(repo),
-    dumps: await surveyDumps(repo),
-  }));
+  const results = await perRepo(input.repos, async (repo) => {
+    const [info, newestWal] = [await loadBackupInfo(repo), await findNewestWal(repo)];
+    return {
+      info,
+      newestWal,
+      space: await loadSpaceLeft(repo, info, newestWal, input.nowS),
+      drills: await loadNewestDrills(repo),
+      attack: await loadNewestAttack(repo),
+      dumps: await surveyDumps(repo),
+    };
+  });
   const drills = joinDrills([...input.drills, ...results.flatMap((result) => (result.ok ? result.value.drills : []))]);
   const newestWal = results.reduce<StoredWal | null>((newest, result) => {
     const own = result.ok ? result.value.newestWal : null;
@@ -159,13 +165,13 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       const troubles = [result.error, ...conflictErrors(common)];
       return { ...common, ...NOTHING, newestWal: null, troubles };
     }
-    const { info, newestWal: ownWal } = result.value;
-    const trimmed = trimmedIn(info, input.repos[index], input.nowS);
+    const { info, newestWal: ownWal, space } = result.value;
+    const repo = input.repos[index];
+    const trimmed = trimmedIn(info, repo, input.nowS);
     const status = { ...common, ...backupsOf(info, trimmed), newestWal: ownWal };
-    return {
-      ...status,
-      troubles: [...troublesOf(status, input, newestWal), ...lockTroubles(status, info, input.nowS)],
-    };
+    const ofSpace = spaceErrors({ key, ...given({ retention: repo?.retention }) }, info, space, input.nowS);
+    const ofLock = lockTroubles(status, info, input.nowS);
+    return { ...status, troubles: [...troublesOf(status, input, newestWal), ...ofLock, ...ofSpace] };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
   const opened = openedOf(

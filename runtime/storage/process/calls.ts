@@ -18,6 +18,7 @@ export type PlainMethod =
   | "put"
   | "remove"
   | "removeDirectory"
+  | "space"
   | "stat"
   | "syncPath";
 

@@ -15,7 +15,16 @@ import type { Clock } from "../../base/clock";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { checkDirectoryPath, checkPath } from "../paths";
 import { NAME_SIZE_BYTES, Pace } from "../ioLimits";
-import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
+import type {
+  ByteRange,
+  ListOptions,
+  ObjectInfo,
+  PutOptions,
+  Space,
+  Storage,
+  StorageFact,
+  StorageFeatures,
+} from "../storage";
 import { type Call, CHUNK_SIZE_BYTES, type PlainMethod, type Served } from "./calls";
 import { Channel, type Result, type StorageProcess } from "./channel";
 import type { Mount } from "./mounts";
@@ -148,6 +157,10 @@ export class ProcessStorage implements Storage {
   async link(path: string, target: string): Promise<void> {
     checkPath(path);
     return this.#run("link", [path, target]);
+  }
+
+  space(): Promise<Space | null> {
+    return this.#run("space", []);
   }
 
   probe(): Promise<StorageFact[]> {

@@ -167,6 +167,8 @@ class StorageServer {
         return storage.removeDirectory?.(path);
       case "link":
         return storage.link(path, second);
+      case "space":
+        return storage.space?.();
       case "probe":
         return storage.probe?.(path);
     }

@@ -14,12 +14,21 @@ import { temporaryName } from "../../base/temporaryName";
 import type { SftpConfig } from "../../config/types";
 import { NAME_SIZE_BYTES, silenceMs } from "../ioLimits";
 import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
-import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
+import type {
+  ByteRange,
+  ListOptions,
+  ObjectInfo,
+  PutOptions,
+  Space,
+  Storage,
+  StorageFact,
+  StorageFeatures,
+} from "../storage";
 import { openSession } from "./connect";
 import { download } from "./download";
 import { isLost, isStatus, requestError, type SftpEndpoint, STATUS } from "./failure";
 import { closeHandle, isComplete, makePath, statOf } from "./requests";
-import { probeSftp } from "./probe";
+import { probeSftp, spaceAt } from "./probe";
 import { PrivateKey } from "./privateKey";
 import type { SessionDeps, SftpSession } from "./session";
 import { createFrom, upload } from "./upload";
@@ -169,6 +178,11 @@ export class SftpStorage implements Storage {
     throw fail("featureNotSupported", `unable to link '${this.#full(path)}': this storage has no symbolic links`, {
       path,
     });
+  }
+
+  async space(): Promise<Space | null> {
+    const root = this.#full("");
+    return spaceAt({ root, ask: (doing, work) => this.#run("fileInfo", doing, root, work) });
   }
 
   async probe(scratch: string): Promise<StorageFact[]> {

@@ -10,13 +10,13 @@ import type { Stats } from "ssh2";
 import { type ByteStream, streamOf, utf8 } from "../../base/bytes";
 import { isError } from "../../base/errors";
 import { asked, spaceFact, type Verdict } from "../space";
-import type { Storage, StorageFact } from "../storage";
+import type { Space, Storage, StorageFact } from "../storage";
 import { isStatus, STATUS } from "./failure";
 import { closeHandle } from "./requests";
 import type { SftpSession } from "./session";
 
 export interface SftpProbeTarget {
-  readonly storage: Pick<Storage, "putStream" | "remove">;
+  readonly storage: Pick<Storage, "putStream" | "remove" | "space">;
   /** Absolute directory of the repository on the server. */
   readonly root: string;
   /** Directory of the probe, relative to the storage, and absolute. */
@@ -70,28 +70,27 @@ async function probeOwner(target: SftpProbeTarget, own: string | null): Promise<
   };
 }
 
-async function space(target: SftpProbeTarget): Promise<StorageFact> {
-  return unlessUnsupported("space", "the server does not report its free space", async () => {
-    const reply = await target.ask("get free space", (session) =>
-      session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(target.root, answer)),
-    );
-    const { blockSizeBytes, blocks, freeBlocks } = spaceOf(reply);
-    return spaceFact(freeBlocks * blockSizeBytes, blocks * blockSizeBytes);
+async function space({ storage }: SftpProbeTarget): Promise<StorageFact> {
+  return asked("space", async () => {
+    const found = (await storage.space?.()) ?? null;
+    return found === null ? { verdict: "skip", text: "the server does not report its free space" } : spaceFact(found);
   });
 }
 
-function spaceOf(reply: unknown): {
-  readonly blockSizeBytes: number;
-  readonly blocks: number;
-  readonly freeBlocks: number;
-} {
-  const fields = typeof reply === "object" && reply !== null ? Object.entries(reply) : [];
+/** Null without the extension. */
+export async function spaceAt({ ask, root }: Pick<SftpProbeTarget, "ask" | "root">): Promise<Space | null> {
+  const request = ask("get free space", (session) =>
+    session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(root, answer)),
+  );
+  const reply = await request.catch((error: unknown) => {
+    if (isError(error) && isStatus(error.cause, STATUS.unsupported)) return null;
+    throw error;
+  });
+  if (typeof reply !== "object" || reply === null) return null;
+  const fields = Object.entries(reply);
   const number = (name: string): number => Number(fields.find(([field]) => field === name)?.[1] ?? 0);
-  return {
-    blockSizeBytes: number("f_frsize") || number("f_bsize"),
-    blocks: number("f_blocks"),
-    freeBlocks: number("f_bavail"),
-  };
+  const blockSizeBytes = number("f_frsize") || number("f_bsize");
+  return { freeBytes: number("f_bavail") * blockSizeBytes, totalBytes: number("f_blocks") * blockSizeBytes };
 }
 
 function probeSync(target: SftpProbeTarget): Promise<StorageFact> {
@@ -163,7 +162,7 @@ async function unlessUnsupported(name: string, less: string, probe: () => Promis
       return await probe();
     } catch (error) {
       if (!(isError(error) && isStatus(error.cause, STATUS.unsupported))) throw error;
-      return { verdict: name === "space" ? "skip" : "warn", text: less };
+      return { verdict: "warn", text: less };
     }
   });
 }

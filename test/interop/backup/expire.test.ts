@@ -476,8 +476,10 @@ function printed(text: string, path: string): string[] {
 }
 
 /** Every path below `root`; links with their targets. */
+/** Stock knows nothing of `pgbackstop`, where ours leaves its reserve. */
 function tree(root: string, path = ""): string[] {
   return readdirSync(join(root, path), { withFileTypes: true })
+    .filter(({ name }) => path !== "" || name !== "pgbackstop")
     .sort((left, right) => (left.name < right.name ? -1 : 1))
     .flatMap((entry) => {
       const own = path === "" ? entry.name : `${path}/${entry.name}`;

@@ -9,6 +9,7 @@ import {
   statusText,
 } from "../../../../runtime/operations/info/status";
 import type { Repository } from "../../../../runtime/repository/repository";
+import { overlaid } from "../../../../runtime/storage/overlaid";
 import { storeDump } from "../../../harness/madeDump";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { makeStanza, SYSTEM_ID } from "../../../harness/madeRepository";
@@ -82,6 +83,21 @@ describe("the screen", () => {
     expect(statusText(lacking)).toContain(
       "    ! [FileMissingError] dump 20261120-020000Z-1a2b3c4d cannot be used: 'globals.sql' is missing or of another size\n",
     );
+  });
+
+  test("of a file system without space for another week", async () => {
+    for (const repo of repos)
+      await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
+    const withFree = (freeBytes: number): Partial<StatusInput> => ({
+      repos: repos.map((repo) => ({
+        ...repo,
+        storage: overlaid(repo.storage, { space: async () => ({ freeBytes, totalBytes: 1024 ** 3 }) }),
+      })),
+    });
+    expect(isWell(await collectStatus(inputOf(withFree(1024 ** 2))))).toBe(true);
+    const report = await collectStatus(inputOf(withFree(0)));
+    expect(isWell(report)).toBe(false);
+    expect(statusText(report)).toMatch(/^ {4}! \[FileWriteError\] 0B are free, and a week like the last one \(/m);
   });
 
   // claim: docs/drills-attack.md: status compares the lock that an attack drill relied on with the age of each backup
