@@ -33,7 +33,10 @@ describe("one table back in a cluster", async () => {
     expect(exitCode, `${text}\n${stdout}${stderr}`).toBe(0);
   };
   const inJob = (...args: readonly string[]): Promise<RunResult> =>
-    stack.lab.kubectl.run(["exec", "job/orders-table", "--", "/pgbackstop/run/pgbackstop", ...args]);
+    // Each segment of the recovery starts a program, and the machine may be busy.
+    stack.lab.kubectl.run(["exec", "job/orders-table", "--", "/pgbackstop/run/pgbackstop", ...args], {
+      timeoutMs: 300_000,
+    });
   const app = (sql: string): Promise<string> => stack.sql(POD, `set role app; ${sql}`);
 
   beforeAll(async () => {
