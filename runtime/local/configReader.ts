@@ -3,9 +3,9 @@
  * root reads them too: what such a file names must not be run or touched with root's rights.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from "./nodeFiles";
-import { fail, toBackupError } from "../base/errors";
+import { fail } from "../base/errors";
 import { type AccountIds, groupOf } from "./actAs";
-import { isMissing } from "./systemError";
+import { isMissing, systemError } from "./systemError";
 import { type Decider, decidersOf, ownUid } from "./trust";
 import { loadUserNames } from "./users";
 
@@ -33,10 +33,7 @@ export class ConfigReader {
       }
     } catch (error) {
       if (isMissing(error)) return null;
-      throw fail("fileOpen", `unable to open file '${path}' for read: ${toBackupError(error).message}`, {
-        path,
-        cause: error,
-      });
+      throw systemError("fileOpen", `open file '${path}' for read`, path, error);
     }
   }
 

@@ -1,6 +1,6 @@
 /** The {@link CommandProcess} of a real process: opens each resource on first use and closes all of them at the end. */
 import { spawn } from "node:child_process";
-import { readFile, readFileSync, statSync } from "../local/nodeFiles";
+import { readFileSync, statSync } from "../local/nodeFiles";
 import type { Context } from "../base/context";
 import { printable } from "../base/printable";
 import type { Log } from "../base/log";
@@ -24,7 +24,7 @@ import { type Domain, lockDomain } from "../local/lockDomain";
 import { isLocked, type LockState, readLockState } from "../local/lockState";
 import { childEnvironment } from "../local/ownProcess";
 import { checkStopFile } from "../local/stopFile";
-import { nullIfMissing } from "../local/systemError";
+import { bytesIfThere } from "../local/systemError";
 import type { OwnedDirectory } from "../local/trust";
 import { type Environment, showUnit } from "../local/systemdUnit";
 import { type ProgramEnd, runProgram } from "../local/program";
@@ -519,7 +519,7 @@ export class RealProcess implements CommandProcess {
   }
 
   readFile(path: string): Promise<Uint8Array | null> {
-    return nullIfMissing(readFile(path));
+    return bytesIfThere(path);
   }
 
   print(text: string): void {

@@ -1,5 +1,4 @@
 /** Opens the storage of a repository: the one file that names the drivers. */
-import { textOf } from "../base/bytes";
 import { fail } from "../base/errors";
 import type { AzureConfig, GcsConfig, RepoConfig, S3Config, S3KeySource } from "../config/types";
 import { type AzureAuthority, sasAuthority, sharedKeyAuthority, tokenAuthority } from "./azure/azureKey";
@@ -17,6 +16,7 @@ import type { ObjectStorageDeps } from "./objectStore/objectStorage";
 import { PastStorage } from "./objectStore/past";
 import { Renewed } from "./objectStore/renewed";
 import { listedOnce } from "./listedOnce";
+import { authorityOf } from "./namedFile";
 import { type PosixOptions, PosixStorage } from "./posix";
 import type { Served } from "./process/calls";
 import { findHangingMount, isOnMount, type Mount, type MountReader } from "./process/mounts";
@@ -197,9 +197,9 @@ export async function findMountedOwner(path: string, deps: ProcessStorageDeps): 
 
 function openAzure(repo: RepoConfig, azure: AzureConfig, deps: OpenDeps): Storage {
   const { key: repoIndex, path, targetTimeMs } = repo;
-  const { caFile, uploadChunkSizeBytes, key: _key, identityOrigin: _origin, ...rest } = azure;
+  const { caFile: _caFile, uploadChunkSizeBytes, key: _key, identityOrigin: _origin, ...rest } = azure;
   const authority = azureAuthorityOf(azure, repoIndex, deps);
-  const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
+  const ca = authorityOf(azure, repoIndex, deps);
   const options = { ...rest, repoIndex, path, authority, partSizeBytes: uploadChunkSizeBytes, ...ca };
   const container = new BlobStorage(options, deps);
   if (targetTimeMs === undefined) return container;
@@ -221,8 +221,8 @@ function azureAuthorityOf(azure: AzureConfig, repoIndex: number, deps: OpenDeps)
 
 function openGcs(repo: RepoConfig, gcs: GcsConfig, deps: OpenDeps): Storage {
   const { key: repoIndex, path, targetTimeMs } = repo;
-  const { caFile, uploadChunkSizeBytes, key: _key, metadataOrigin: _origin, ...rest } = gcs;
-  const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
+  const { caFile: _caFile, uploadChunkSizeBytes, key: _key, metadataOrigin: _origin, ...rest } = gcs;
+  const ca = authorityOf(gcs, repoIndex, deps);
   const bearer = gcsBearerOf(gcs, { repoIndex, isReadOnly: targetTimeMs !== undefined, ...ca }, deps);
   const partSizeBytes = wholeUnits(uploadChunkSizeBytes);
   const bucket = new GcsStorage({ ...rest, repoIndex, path, bearer, partSizeBytes, ...ca }, deps);
@@ -256,8 +256,8 @@ function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
       hint: `Allowed are: auto, ${S3_QUIRKS.map((row) => row.id).join(", ")}.`,
     });
   }
-  const { quirks: _, caFile, keySource, uploadChunkSizeBytes, ...rest } = s3;
-  const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
+  const { quirks: _, caFile: _caFile, keySource, uploadChunkSizeBytes, ...rest } = s3;
+  const ca = authorityOf(s3, repo.key, deps);
   const fetched = (source: S3KeySource): CredentialSource =>
     new RenewedCredentials(() => fetchCredentials(source, { repoIndex: repo.key, ...ca }, deps), deps.clock);
   const bucket = new S3Storage(

@@ -1,8 +1,7 @@
 /** `clone`: a masked copy of a backup in seconds, that clients may use and that ends by itself. */
 import { fail, isError, toBackupError } from "../../base/errors";
 import { createServer } from "node:net";
-import { readFile } from "../../local/nodeFiles";
-import { systemError } from "../../local/systemError";
+import { systemError, textIfThere } from "../../local/systemError";
 import { type CloneRequest, cloneJson, type CloneTools, cloneText, makeClone } from "../../operations/clone/makeClone";
 import { joinShare, leaveShare } from "../../operations/clone/cloneShare";
 import { removeTimer, type TimerTools } from "../../operations/clone/cloneTimer";
@@ -84,11 +83,9 @@ const INPUT = "/dev/stdin";
 
 async function textOf(proc: CommandProcess, path: string): Promise<string> {
   if (path === INPUT) return proc.readInput();
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw systemError("fileOpen", `read '${path}'`, path, error);
-  }
+  const text = await textIfThere(path);
+  if (text !== null) return text;
+  throw fail("fileMissing", `missing file '${path}'`, { path, hint: "Create it, or name another file." });
 }
 
 function toolsOf(proc: CommandProcess, request: CloneRequest): CloneTools {

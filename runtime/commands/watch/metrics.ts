@@ -37,7 +37,10 @@ async function targetOf({ config, machine, readFile }: Invocation & MachineAcces
   const path = otlpFile ?? (credentials === undefined ? undefined : `${credentials}/otlp.env`);
   const bytes = path === undefined ? null : await readFile(path);
   if (bytes === null && otlpFile !== undefined)
-    throw fail("fileMissing", `missing file '${otlpFile}' of otlp-file`, { path: otlpFile });
+    throw fail("fileMissing", `missing file '${otlpFile}' of otlp-file`, {
+      path: otlpFile,
+      hint: "Create it, or omit otlp-file.",
+    });
   const variables = bytes === null ? environment : { ...environment, ...parseEnvFile(textOf(bytes)) };
   // Prometheus makes `job` and `instance` of the first two.
   const usual = { "service.name": "pgbackstop", "service.instance.id": hostName, "host.name": hostName };

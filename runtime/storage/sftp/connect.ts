@@ -174,7 +174,7 @@ function loadKnownKeys(config: SftpConfig, files: readonly string[], deps: Sessi
       throw fail(
         "fileOpen",
         `unable to read known hosts '${path}': ${error instanceof Error ? error.message : String(error)}`,
-        { cause: error },
+        { hint: "Let the user of this process read it.", cause: error },
       );
     }
   });

@@ -3,6 +3,7 @@ import { userInfo } from "node:os";
 import type { ParsedKey } from "ssh2";
 import { fail } from "../../base/errors";
 import type { SftpConfig } from "../../config/types";
+import { readNamedFile } from "../namedFile";
 import type { SftpEndpoint } from "./failure";
 
 type ParseKey = (text: Buffer, passphrase?: string) => ParsedKey | Error;
@@ -15,7 +16,7 @@ export class PrivateKey {
   #text: Buffer | undefined;
   #parsed: ParsedKey | undefined;
 
-  /** Never `fileMissing`, which is reserved for files in the repository. @throws fileOpen, crypto */
+  /** @throws fileOpen, crypto */
   load(
     parseKey: ParseKey,
     config: SftpConfig,
@@ -23,14 +24,15 @@ export class PrivateKey {
     readFile: (path: string) => Uint8Array,
   ): ParsedKey {
     const path = expandHome(config.privateKeyFile);
-    const text = readKeyFile(path, endpoint, readFile);
+    const { repoIndex } = endpoint;
+    const text = Buffer.from(readNamedFile(path, "private key", "sftp-private-key-file", { readFile, repoIndex }));
     if (this.#parsed !== undefined && this.#text?.equals(text) === true) return this.#parsed;
     const parsed = privateKeyOf(parseKey(text, config.privateKeyPassphrase?.reveal()));
     if ("reason" in parsed) {
       throw fail("crypto", `unable to use private key '${path}': ${parsed.reason}`, {
-        repoIndex: endpoint.repoIndex,
+        repoIndex,
         hint: parsed.isLocked
-          ? `is repo${endpoint.repoIndex}-sftp-private-key-passphrase set and right?`
+          ? `is repo${repoIndex}-sftp-private-key-passphrase set and right?`
           : "Use a key in a format of ssh-keygen.",
       });
     }
@@ -48,18 +50,6 @@ export function privateKeyOf(parsed: unknown): ParsedKey | { readonly reason: st
   const key = (Array.isArray(parsed) ? parsed[0] : parsed) as ParsedKey | Error;
   if (!(key instanceof Error)) return key.isPrivateKey() ? key : { reason: "it is a public key", isLocked: false };
   return { reason: key.message, isLocked: /passphrase|decrypt|integrity/i.test(key.message) };
-}
-
-function readKeyFile(path: string, endpoint: SftpEndpoint, readFile: (path: string) => Uint8Array): Buffer {
-  try {
-    return Buffer.from(readFile(path));
-  } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    throw fail("fileOpen", `unable to read private key '${path}': ${text}`, {
-      repoIndex: endpoint.repoIndex,
-      cause: error,
-    });
-  }
 }
 
 /** Expands `~/x` for the user of this process, as in stock. */
