@@ -1,6 +1,6 @@
 /** How `recover` and `rollback` run other programs, and this one as PostgreSQL's account with its keys. */
 import { type BackupError, type ErrorKind, ERRORS, fail } from "../../base/errors";
-import { type AccountIds, actAs } from "../../local/actAs";
+import { type AccountIds, actAs, groupOf } from "../../local/actAs";
 import { existsSync } from "../../local/nodeFiles";
 import type { Owner } from "../../operations/recover/hostFacts";
 import type { RecoverTools } from "../../operations/recover/recover";
@@ -14,9 +14,9 @@ const LAUNCHER_ARGS = /^--(no-)?(config|config-path|config-include-path|settings
 const LAUNCHER = "/usr/local/bin/pgbackstop";
 const LOG_ARGS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
 
-/** Starts a program as another account. */
-export function asAccountArgs({ gid, uid }: AccountIds): string[] {
-  return ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--init-groups", "--"];
+/** Starts a program as another account, with its own groups. */
+export function asAccountArgs(account: AccountIds): string[] {
+  return ["setpriv", `--reuid=${account.uid}`, `--regid=${groupOf(account)}`, "--init-groups", "--"];
 }
 
 /** As root, steps of the account go through the launcher, which has the keys, or run as the account directly. */
