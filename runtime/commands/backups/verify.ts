@@ -3,7 +3,7 @@
  * wrong, and with 104 when files could not be read, about which it then says nothing.
  */
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
-import { type BackupError, fail } from "../../base/errors";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { differingNames } from "../../operations/shared/namedWal";
 import { combinedError } from "../../operations/shared/results";
@@ -13,7 +13,6 @@ import { gapHolders } from "../../operations/verify/gapHolders";
 import { type Verdict, verify } from "../../operations/verify/verify";
 import type { VerifyCounts } from "../../operations/verify/tally";
 import { type JsonValue, renderJson } from "../../format/repository/json";
-import { toBackupError } from "../../base/errors";
 import type { MissingWalStore } from "../../local/missingWal";
 import { conflictError } from "../../operations/archivePush/conflicts";
 import type { Repository } from "../../repository/repository";
@@ -72,6 +71,9 @@ export const verifyCommand: Command = async (proc) => {
   return 0;
 };
 
+/** Info files that are gone, or were read and are wrong. Any other error says nothing about the content. */
+const DAMAGE = ["checksum", "crypto", "fileInvalid", "fileMissing", "format"] as const;
+
 function verdictsError(results: readonly RepoResult<Verdict>[]): BackupError | null {
   const namesOf = (isMeant: (verdict: Verdict) => boolean): string =>
     results
@@ -94,7 +96,7 @@ function verdictsError(results: readonly RepoResult<Verdict>[]): BackupError | n
 
 /**
  * For metrics; a run records its own end. A verified `--set` says nothing about other backups, the past nothing about
- * the repository of today.
+ * the repository of today, and a repository that was not read keeps its last verdict.
  */
 async function rememberVerdicts(
   { config, ctx }: Invocation,
@@ -102,8 +104,11 @@ async function rememberVerdicts(
   exitCode: number,
 ): Promise<void> {
   const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
+  const known = results.filter((result) =>
+    result.ok ? result.value.ok || result.value.isDamaged : isError(result.error, ...DAMAGE),
+  );
   const repos = Object.fromEntries(
-    results.map((result) => [String(result.repoIndex), { ok: result.ok && result.value.ok, endedAtS }]),
+    known.map((result) => [String(result.repoIndex), { ok: result.ok && result.value.ok, endedAtS }]),
   );
   await saveRun(config.spoolPath, config.stanza ?? "", { command: "verify", endedAtS, exitCode, repos }).catch(
     (error: unknown) => ctx.log.debug(`unable to record the verdicts: ${toBackupError(error).message}`),

@@ -1,6 +1,8 @@
+import { mkdirSync } from "node:fs";
 import { beforeEach, expect, test } from "vitest";
 import { verifyCommand } from "../../../../runtime/commands/backups/verify";
-import { fail } from "../../../../runtime/base/errors";
+import { type ErrorKind, fail } from "../../../../runtime/base/errors";
+import { loadRuns } from "../../../../runtime/local/runRecords";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
@@ -64,4 +66,35 @@ test("verify exits with 104 when a file was not read, and with 26 when another o
   storage.plan("read", { kind: "truncate", sizeBytes: 5 }, { path: new RegExp(`${walName(4)}-`) });
   await expect(verifyCommand(own)).rejects.toMatchObject({ message: "verify found errors in repo2", exitCode: 26 });
   expect(await verifyCommand(own)).toBe(0);
+});
+
+test("metrics keep the last verdict on a repository that verify could not read, and take damage", async () => {
+  const storage = new FaultyStorage(repos[1].storage);
+  const folder = temporaryFolder();
+  own = host({ argv: ["verify"], repos: [repos[0], { ...repos[1], storage }], ctx, folder });
+  mkdirSync(own.config.spoolPath, { recursive: true });
+  const verdict = async (): Promise<unknown> => {
+    ctx.clock.advance(1000);
+    await verifyCommand(own).catch(() => {});
+    const [run] = await loadRuns(own.config.spoolPath, own.config.stanza ?? "");
+    const { ok, endedAtS } = run?.repos?.["2"] ?? {};
+    return run?.repos?.["2"] === undefined ? "none" : { ok, isNew: endedAtS === run.endedAtS };
+  };
+  // Without an answer the copy of an info file is not asked for.
+  const failing = (kind: ErrorKind, path = /archive\.info/, times = kind === "hostConnect" ? 1 : 2): unknown =>
+    storage.plan("read", { kind: "error", error: fail(kind, "away") }, { path, times });
+  failing("hostConnect");
+  expect(await verdict()).toBe("none");
+  expect(await verdict()).toEqual({ ok: true, isNew: true });
+  for (const kind of ["hostConnect", "access", "fileOpen", "optionRequired"] as const) {
+    failing(kind);
+    expect(await verdict(), kind).toEqual({ ok: true, isNew: false });
+  }
+  failing("service", new RegExp(`${walName(3)}-`), 1);
+  expect(await verdict()).toEqual({ ok: true, isNew: false });
+  for (const kind of ["checksum", "fileMissing", "crypto"] as const) {
+    expect(await verdict()).toEqual({ ok: true, isNew: true });
+    failing(kind);
+    expect(await verdict(), kind).toEqual({ ok: false, isNew: true });
+  }
 });
