@@ -6,12 +6,12 @@
  */
 import { readdirSync, renameSync, rm, rmSync } from "../local/nodeFiles";
 import { fail } from "../base/errors";
+import { findFinalName } from "../base/temporaryName";
 import { isSpecialFile } from "../local/atomicWrite";
 import { systemError } from "../local/systemError";
 
-/** The names that PostgreSQL and pg_rewind fetch with restore_command, with the suffix of an interrupted fetch. */
-const LEFT_FILE =
-  /^(RECOVERYXLOG|RECOVERYHISTORY|[0-9A-F]{24}|[0-9A-F]{8}\.history)\.pgbackstop-[0-9a-f]+(\.pgbackrest\.tmp)?$/;
+/** The names that PostgreSQL and pg_rewind fetch with restore_command. */
+const LEFT_FILE = /^(RECOVERYXLOG|RECOVERYHISTORY|[0-9A-F]{24}|[0-9A-F]{8}\.history)\.pgbackstop-[0-9a-f]+$/;
 
 /**
  * Removes files that killed processes fetched into `pg_wal`: each is as large as a segment, and PostgreSQL never
@@ -20,9 +20,10 @@ const LEFT_FILE =
  */
 export function removeLeftFiles(walDirectory: string, isTaken: (temporary: string) => boolean = () => false): string[] {
   try {
-    const left = readdirSync(walDirectory).filter(
-      (name) => LEFT_FILE.test(name) && !isTaken(`${walDirectory}/${name.replace(/\.pgbackrest\.tmp$/, "")}`),
-    );
+    const left = readdirSync(walDirectory).filter((name) => {
+      const temporary = findFinalName(name) ?? name;
+      return LEFT_FILE.test(temporary) && !isTaken(`${walDirectory}/${temporary}`);
+    });
     for (const name of left) rmSync(`${walDirectory}/${name}`, { force: true });
     return left;
   } catch {

@@ -7,9 +7,12 @@
  * takes it for the end of the archive, and a recovery that ends early on a network fault would lose data
  * ("pgbackrest-format" 8.4; stricter than stock, which answers "not found" past an unreadable repository).
  */
+import { basename, dirname, join } from "node:path";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
+import { findFinalName } from "../../base/temporaryName";
+import { readdir, rm } from "../../local/nodeFiles";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -84,6 +87,7 @@ export async function archiveGet(
     else ctx.log.warn(line);
   }
   const candidates = await withOneContent(offers, options, ctx);
+  await removeLeft(options.destination);
 
   const damaged: string[] = [];
   let last = null as BackupError | null;
@@ -115,6 +119,16 @@ export async function archiveGet(
   }
   ctx.log.info(`unable to find ${options.walName} in the archive`);
   return false;
+}
+
+/**
+ * Removes what killed calls left of this file: PostgreSQL never does. It runs one call at a time, so nobody waits for a
+ * call that still writes here: it does not find its file any more, and fails without replacing this one's.
+ */
+async function removeLeft(destination: string): Promise<void> {
+  const [directory, name] = [dirname(destination), basename(destination)];
+  const left = (await readdir(directory).catch(() => [])).filter((entry) => findFinalName(entry) === name);
+  for (const entry of left) await rm(join(directory, entry), { force: true }).catch(() => {});
 }
 
 /**

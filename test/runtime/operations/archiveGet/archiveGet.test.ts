@@ -1,10 +1,11 @@
 // claim: README.md: `archive-get` never mistakes a…
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { archiveGet, archiveGetInTime } from "../../../../runtime/operations/archiveGet/archiveGet";
+import { type CopyWal, copyHere } from "../../../../runtime/operations/archiveGet/fetchCopy";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { saveArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -49,6 +50,24 @@ describe("archive-get", () => {
     expect(fetched()).toBe(sha1Hex(walBytes(2)));
     expect(texts().at(-1)).toBe(`found ${walName(2)} in the repo2: 15-1 archive`);
     expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
+  });
+
+  it("removes what killed calls left of the same file, and a call that still runs replaces nothing", async () => {
+    await store(repos[0], 1, 2);
+    const others = [`RECOVERYHISTORY.${"0".repeat(16)}.pgbackrest.tmp`, "RECOVERYXLOG.0.pgbackrest.tmp", walName(1)];
+    const left = ["RECOVERYXLOG.pgbackrest.tmp", `RECOVERYXLOG.${"f".repeat(16)}.pgbackrest.tmp`];
+    for (const name of [...others, ...left]) writeFileSync(join(folder, name), "x");
+    const copy = copyHere(ctx);
+    const next: boolean[] = [];
+    const fetch: CopyWal = async (candidate, path, limit) => {
+      await copy(candidate, path, limit);
+      next.push(await get(walName(2)));
+    };
+    const options = { walName: walName(1), destination: join(folder, "RECOVERYXLOG"), cluster: CLUSTER, fetch };
+    await expect(archiveGet(repos, options, ctx)).rejects.toThrow("no repository has a readable copy");
+    expect(next).toEqual([true]);
+    expect(fetched()).toBe(sha1Hex(walBytes(2)));
+    expect(readdirSync(folder).toSorted()).toEqual([...others, "RECOVERYXLOG"].toSorted());
   });
 
   it("fetches nothing larger than a segment, and leaves nothing behind", async () => {
