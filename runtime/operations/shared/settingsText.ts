@@ -22,7 +22,7 @@ export function settingIn(name: string, texts: readonly string[]): string | null
   return value;
 }
 
-/** The text with these settings between two comments: in place of an earlier block of that name, else at its end. */
+/** The text with these settings between two marks: in place of an earlier block of that name, else at its end. */
 export function withBlock(text: string, name: string, settings: Settings): string {
   const block = `${[beginOf(name), ...settingLines(settings), endOf(name)].join("\n")}\n`;
   const earlier = blockIn(text, name);
@@ -49,5 +49,6 @@ export function removeBlockCommand(name: string, file: string): string {
   return `sed -i "/^${beginOf(name)}$/,/^${endOf(name)}$/d" ${file} || :`;
 }
 
-const beginOf = (name: string): string => `# pgbackstop: ${name}, begin`;
-const endOf = (name: string): string => `# pgbackstop: ${name}, end`;
+/** Settings, which have no effect: ALTER SYSTEM keeps the lines that it does not change, in order, but no comment. */
+const beginOf = (name: string): string => `pgbackstop.block = '${name}, begin'`;
+const endOf = (name: string): string => `pgbackstop.block = '${name}, end'`;

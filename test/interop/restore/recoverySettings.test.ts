@@ -111,6 +111,30 @@ describe("a recovery", async () => {
   });
 
   // claim: docs/hosts/recover.md: a drill, `recover` and…
+  test("that a user resumes keeps what ALTER SYSTEM set during the pause, and no line of its own", async () => {
+    const args = ["--type=name", "--target=leftover", "--target-action=pause"];
+    const { result: restored, dataPath } = await bed.restoreAside({ by: null, args });
+    expect(restored.exitCode, restored.stdout).toBe(0);
+    const server = TestCluster.adopt({ binaries, dataPath });
+    const written = (): string => readFileSync(join(dataPath, "postgresql.auto.conf"), "utf8");
+    try {
+      await server.start();
+      await expect.poll(() => server.value("SELECT pg_get_wal_replay_pause_state()")).toBe("paused");
+      await server.sql("ALTER SYSTEM SET work_mem = '7MB'");
+      await server.sql("ALTER SYSTEM SET archive_cleanup_command = 'true'");
+      expect(written()).toContain("recovery_min_apply_delay = '0'");
+      await server.sql("SELECT pg_wal_replay_resume()");
+      await server.waitForRecovery();
+      expect(written()).not.toMatch(/settings of this recovery|pgbackstop\.|recovery_min_apply_delay|recovery_end/);
+      expect(written()).toMatch(/^work_mem = '7MB'\narchive_cleanup_command = 'true'$/m);
+      await server.restart();
+      expect(await server.value("SHOW recovery_min_apply_delay")).toBe("1h");
+    } finally {
+      await server.remove();
+    }
+  });
+
+  // claim: docs/hosts/recover.md: a drill, `recover` and…
   test("by hand starts with the limits of its backup, and ignores a delay and a target that were left over", async () => {
     await sql("ALTER SYSTEM SET max_connections = 90");
     await pgCtl(bed, ["stop", "-m", "fast"]);

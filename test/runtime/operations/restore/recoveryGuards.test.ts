@@ -63,6 +63,18 @@ describe("the settings of a recovery", () => {
     expect(withoutGuards(text)).toBe(before);
   });
 
+  test("are removed after ALTER SYSTEM, which keeps no comment, and what it set stays", () => {
+    const path = join(temporaryFolder(), "postgresql.auto.conf");
+    const before = ["work_mem = '5MB'", "recovery_min_apply_delay = '1h'"];
+    const text = withLimits(withGuards(`${before.join("\n")}\n`, guards({})), { max_connections: 300 });
+    // Removes each line of the name, and appends the new one.
+    const isKept = (line: string): boolean => !/^(#|$|max_connections|archive_cleanup_command)/.test(line);
+    const set = ["max_connections = '300'", "archive_cleanup_command = 'mine'"];
+    writeFileSync(path, `# Do not edit\n${[...text.split("\n").filter(isKept), ...set].join("\n")}\n`);
+    execFileSync("/bin/sh", ["-c", settingIn("recovery_end_command", [text]) ?? ""], { cwd: join(path, "..") });
+    expect(readFileSync(path, "utf8").trimEnd().split("\n")).toEqual(["# Do not edit", ...before, ...set]);
+  });
+
   test("come before the target, after which PostgreSQL refuses even an empty one", () => {
     const target = "recovery_target_time = '2026-11-30'\n";
     const text = withGuards(

@@ -29,7 +29,7 @@ test("lines are read as they were written", () => {
 
 test("a block is replaced, and leaves no trace", () => {
   const once = withBlock("a = 1", "x", { b: "2" });
-  expect(once).toMatch(/^a = 1\n# .*\nb = '2'\n# .*\n$/);
+  expect(once).toMatch(/^a = 1\n\S+ = '.*'\nb = '2'\n\S+ = '.*'\n$/);
   expect(withBlock(once, "x", { c: "3" })).not.toContain("b = ");
   expect(withoutBlock(`${once}d = 4\n`, "x")).toBe("a = 1\nd = 4\n");
   expect(withoutBlock("a = 1\n", "x")).toBe("a = 1\n");
