@@ -11,7 +11,16 @@
  * lines.
  */
 import { LIMIT_NAMES, type RecoveryLimits } from "../../format/page/pgControl";
-import { blockIn, removeBlockCommand, settingIn, settingsIn, withBlock, withoutBlock } from "../shared/settingsText";
+import {
+  blockIn,
+  removeBlockCommand,
+  settingIn,
+  settingLines,
+  type Settings,
+  settingsIn,
+  withBlock,
+  withoutBlock,
+} from "../shared/settingsText";
 import { RECOVERY_HEAD, type RestoreType } from "./recovery";
 
 /** Values with which a setting of another recovery, or of a standby, has no effect on this one. */
@@ -74,14 +83,16 @@ const END_COMMAND = removeBlockCommand(BLOCK, "postgresql.auto.conf");
 
 /**
  * Text of postgresql.auto.conf with these lines. They come before the recovery's own, because PostgreSQL refuses even
- * an empty target after another one ("xlogrecovery.c", assign_recovery_target_name).
+ * an empty target after another one ("xlogrecovery.c", assign_recovery_target_name). Those of `lasting` stay after the
+ * recovery.
  */
-export function withGuards(text: string, guards: Readonly<Record<string, string>>): string {
+export function withGuards(text: string, guards: Settings, lasting: Settings = {}): string {
   if (Object.keys(guards).length === 0) return text;
   const begin = text.lastIndexOf(RECOVERY_HEAD);
   const at = begin === -1 ? text.length : begin;
   const end = END in guards ? { [END]: END_COMMAND } : {};
-  return withBlock(text.slice(0, at), BLOCK, { ...guards, ...end }) + text.slice(at);
+  const head = [text.slice(0, at), ...settingLines(lasting).map((line) => `${line}\n`)].join("");
+  return withBlock(head, BLOCK, { ...guards, ...end }) + text.slice(at);
 }
 
 /** Guards with higher limits, for a recovery that has stopped for lower ones. */

@@ -27,6 +27,8 @@ export interface SettingsTarget {
   readonly inContainer?: boolean;
 }
 
+const TARGET = /^recovery_target(_lsn|_name|_time|_xid)?$/;
+
 export const AUTO_CONF = "postgresql.auto.conf";
 
 /** Type `preserve` changes nothing. */
@@ -61,7 +63,11 @@ async function guarded(text: string, request: RecoveryRequest, target: SettingsT
     if (instead !== null && instead !== value)
       ctx.log.info(`${name} = '${value}' replaces the configuration's${until}`);
   }
-  return withGuards(text, guards);
+  // The recovery's own target stays too, and with two of them the server would not start again.
+  const isRival = ([name]: [string, string]): boolean =>
+    TARGET.test(name) && (all === null || (settingIn(name, all) ?? "") !== "");
+  const rivals = hasTarget ? Object.entries(guards).filter(isRival) : [];
+  return withGuards(text, guards, Object.fromEntries(rivals));
 }
 
 /** Null if the server's configuration is somewhere else, or unreadable: the server will report that if it matters. */

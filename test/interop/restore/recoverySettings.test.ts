@@ -112,7 +112,7 @@ describe("a recovery", async () => {
 
   // claim: docs/hosts/recover.md: a drill, `recover` and…
   test("that a user resumes keeps what ALTER SYSTEM set during the pause, and no line of its own", async () => {
-    const args = ["--type=name", "--target=leftover", "--target-action=pause"];
+    const args = ["--type=immediate", "--target-action=pause"];
     const { result: restored, dataPath } = await bed.restoreAside({ by: null, args });
     expect(restored.exitCode, restored.stdout).toBe(0);
     const server = TestCluster.adopt({ binaries, dataPath });
@@ -127,6 +127,7 @@ describe("a recovery", async () => {
       await server.waitForRecovery();
       expect(written()).not.toMatch(/settings of this recovery|pgbackstop\.|recovery_min_apply_delay|recovery_end/);
       expect(written()).toMatch(/^work_mem = '7MB'\narchive_cleanup_command = 'true'$/m);
+      // The configuration's target is another one than the recovery's, which stays.
       await server.restart();
       expect(await server.value("SHOW recovery_min_apply_delay")).toBe("1h");
     } finally {
