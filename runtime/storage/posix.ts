@@ -19,6 +19,7 @@ import {
   rename,
   rm,
   rmdir,
+  statfs,
   type Stats,
   statSync,
   symlink,
@@ -44,7 +45,7 @@ import {
 import { openFileWriter } from "../local/fileWriter";
 import { isMissing, nullIfMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
-import { probePosix, spaceAt } from "./posixProbe";
+import { probePosix } from "./posixProbe";
 import type {
   BlockReader,
   BlockWriter,
@@ -254,11 +255,17 @@ export class PosixStorage implements Storage {
   }
 
   async space(): Promise<Space> {
-    return spaceAt(this.#options.root);
+    const { root } = this.#options;
+    try {
+      const { bavail, blocks, bsize } = await statfs(root);
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+    } catch (error) {
+      throw systemError("fileInfo", `get free space of '${root}'`, root, error);
+    }
   }
 
   async probe(): Promise<StorageFact[]> {
-    return probePosix(this.#options.root);
+    return probePosix(this.#options.root, await this.space());
   }
 
   async close(): Promise<void> {

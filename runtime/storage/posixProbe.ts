@@ -1,15 +1,14 @@
 /** Facts about a directory: its owner, its mount, and its free space. */
-import { lstat, statfs } from "../local/nodeFiles";
+import { lstat } from "../local/nodeFiles";
 import { dirname } from "node:path";
-import { systemError } from "../local/systemError";
 import { spaceFact } from "./space";
 import type { Space, StorageFact } from "./storage";
 
 /** No path has more parts (PATH_MAX is 4096). */
 const DEPTH_MAX = 4096;
 
-export async function probePosix(root: string): Promise<StorageFact[]> {
-  const [own, space] = [await lstat(root), await spaceAt(root)];
+export async function probePosix(root: string, space: Space): Promise<StorageFact[]> {
+  const own = await lstat(root);
   const mount = await findMount(root);
   return [
     {
@@ -26,15 +25,6 @@ export async function probePosix(root: string): Promise<StorageFact[]> {
       : { name: "mount", verdict: "ok", text: `on the file system mounted at ${mount}` },
     spaceFact(space),
   ];
-}
-
-export async function spaceAt(path: string): Promise<Space> {
-  try {
-    const { bavail, blocks, bsize } = await statfs(path);
-    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
-  } catch (error) {
-    throw systemError("fileInfo", `get free space of '${path}'`, path, error);
-  }
 }
 
 /** The highest directory on the same device: the path or one of its parents. */

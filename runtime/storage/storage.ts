@@ -83,7 +83,7 @@ export interface StorageFact {
   readonly lockedForMs?: number;
 }
 
-/** Of a file system. */
+/** What a file system has. */
 export interface Space {
   /** For this account. */
   readonly freeBytes: number;

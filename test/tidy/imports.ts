@@ -107,7 +107,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/repository",
     about: "one repository on a storage: info files, archive, backups, leases, encryption",
-    mayImport: ["runtime/base", "runtime/format", "runtime/storage/storage"],
+    mayImport: ["runtime/base", "runtime/format", "runtime/storage/storage", "runtime/storage/overlaid"],
   },
   {
     prefix: "runtime/postgres",

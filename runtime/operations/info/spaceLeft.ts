@@ -1,4 +1,4 @@
-/** Whether a repository's file system has space for a week like the last one, where the storage tells its free space. */
+/** Whether a repository's file system has space for a week like the last one, where the storage says what is free. */
 import { type BackupError, fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
@@ -53,7 +53,7 @@ async function weekOfWal(
 }
 
 /**
- * The next week needs space for what the last one brought, less what retention will remove meanwhile. At any time one
+ * The next week needs space for what the last one brought, less what retention will remove in it. At any time one
  * more backup must fit, with a day of WAL: `expire` runs after it.
  */
 export function spaceErrors(
@@ -86,13 +86,13 @@ function removedIn(
   const labels = new Map<string, string>();
   const again = recent.map((entry): BackupInfoEntry => {
     const [startedAtS, stoppedAtS] = [entry.startedAtS + WEEK_S, entry.stoppedAtS + WEEK_S];
-    const later = (label: string): string => labels.get(label) ?? label;
+    const moved = (label: string): string => labels.get(label) ?? label;
     const full = entry.references?.[0] ?? entry.label;
-    const label = formatLabel(entry.type, startedAtS, entry.type === "full" ? undefined : later(full));
+    const label = formatLabel(entry.type, startedAtS, entry.type === "full" ? undefined : moved(full));
     labels.set(entry.label, label);
     const { prior, references, ...rest } = entry;
-    const base = prior === undefined ? {} : { prior: later(prior) };
-    const others = references === undefined ? {} : { references: references.map(later) };
+    const base = prior === undefined ? {} : { prior: moved(prior) };
+    const others = references === undefined ? {} : { references: references.map(moved) };
     return { ...rest, label, startedAtS, stoppedAtS, ...base, ...others };
   });
   const all = [...backups, ...again].sort((left, right) => (left.label < right.label ? -1 : 1));

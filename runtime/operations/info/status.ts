@@ -4,7 +4,6 @@
  */
 import { timeText } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
-import { given } from "../../base/given";
 import { perRepo } from "../../base/parallel";
 import { printableValue } from "../../base/printable";
 import { durationText, formatSize } from "../../base/units";
@@ -126,7 +125,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     return {
       info,
       newestWal,
-      space: await loadSpaceLeft(repo, info, newestWal, input.nowS),
+      space: spaceErrors(repo, info, await loadSpaceLeft(repo, info, newestWal, input.nowS), input.nowS),
       drills: await loadNewestDrills(repo),
       attack: await loadNewestAttack(repo),
       dumps: await surveyDumps(repo),
@@ -166,12 +165,10 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       return { ...common, ...NOTHING, newestWal: null, troubles };
     }
     const { info, newestWal: ownWal, space } = result.value;
-    const repo = input.repos[index];
-    const trimmed = trimmedIn(info, repo, input.nowS);
+    const trimmed = trimmedIn(info, input.repos[index], input.nowS);
     const status = { ...common, ...backupsOf(info, trimmed), newestWal: ownWal };
-    const ofSpace = spaceErrors({ key, ...given({ retention: repo?.retention }) }, info, space, input.nowS);
     const ofLock = lockTroubles(status, info, input.nowS);
-    return { ...status, troubles: [...troublesOf(status, input, newestWal), ...ofLock, ...ofSpace] };
+    return { ...status, troubles: [...troublesOf(status, input, newestWal), ...ofLock, ...space] };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
   const opened = openedOf(

@@ -72,8 +72,8 @@ async function probeOwner(target: SftpProbeTarget, own: string | null): Promise<
 
 async function space({ storage }: SftpProbeTarget): Promise<StorageFact> {
   return asked("space", async () => {
-    const found = (await storage.space?.()) ?? null;
-    return found === null ? { verdict: "skip", text: "the server does not report its free space" } : spaceFact(found);
+    const known = (await storage.space?.()) ?? null;
+    return known === null ? { verdict: "skip", text: "the server does not report its free space" } : spaceFact(known);
   });
 }
 

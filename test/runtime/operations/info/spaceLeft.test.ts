@@ -6,7 +6,7 @@ import type { Retention } from "../../../../runtime/repository/retention";
 import { findNewestWal } from "../../../../runtime/operations/info/destinations";
 import { loadSpaceLeft, spaceErrors } from "../../../../runtime/operations/info/spaceLeft";
 import { overlaid } from "../../../../runtime/storage/overlaid";
-import { makeStanza } from "../../../harness/madeRepository";
+import { entryOf, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository } from "../../repository/support";
 
@@ -17,10 +17,10 @@ const KEEP_ALL: Retention = { fullType: "count", archiveType: "full" };
 
 /** A full backup of 10 GiB each day at three o'clock, for so many days. */
 function daily(count: number): BackupInfoEntry[] {
-  return Array.from({ length: count }, (_, index) => {
+  return Array.from({ length: count }, (_, index): BackupInfoEntry => {
     const startedAtS = NOW_S - (count - index) * DAY_S + 3 * 3600;
-    const entry = { type: "full", label: formatLabel("full", startedAtS), startedAtS, stoppedAtS: startedAtS + 600 };
-    return { ...entry, dbId: 1, annotations: {}, repoSizeDeltaBytes: 10 * GIB } as unknown as BackupInfoEntry;
+    const label = formatLabel("full", startedAtS);
+    return { ...entryOf({ label, wal: null }), startedAtS, stoppedAtS: startedAtS + 600, repoSizeDeltaBytes: 10 * GIB };
   });
 }
 
