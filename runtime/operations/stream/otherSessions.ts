@@ -43,6 +43,8 @@ export class OtherSessions {
   /** The chunk that was read last: it may reach further than the window, which grows. */
   #read: { readonly name: string; readonly wal: Uint8Array } | null = null;
   #fork: Fork | null = null;
+  /** Chunks of other sessions, as the last look has shown them. */
+  shown: readonly StreamChunk[] = [];
   /**
    * True while there are such chunks. Then another server may store other bytes at any time, and a commit needs a look
    * that began after its WAL was stored: the later one of two sees the other's.
@@ -90,6 +92,7 @@ export class OtherSessions {
   async look(archive: OpenArchive, chunks: readonly StreamChunk[]): Promise<void> {
     const names = new Set(chunks.map(chunkFileName));
     for (const name of this.#compared.keys()) if (!names.has(name)) this.#compared.delete(name);
+    this.shown = chunks;
     this.areThere = chunks.length > 0;
     let fork: Fork | null = null;
     for (const chunk of chunks) {

@@ -329,10 +329,9 @@ export class StreamWorker {
   }
 
   /** @param proven what was stored when a look began that has just ended, however long it took */
-  #confirm(prompt: PromptOptions, proven?: bigint): void {
-    if (this.#others.areThere) {
-      if (proven !== undefined && proven > this.#confirmed) this.#confirmed = proven;
-    } else if (proven !== undefined || this.#provenAgeMs() <= PACE.proofMs) this.#confirmed = this.#position;
+  #confirm(prompt: PromptOptions, proven = 0n): void {
+    const lsn = this.#others.areThere || this.#provenAgeMs() > PACE.proofMs ? proven : this.#position;
+    if (lsn > this.#confirmed) this.#confirmed = lsn;
     prompt.progressed();
   }
 
@@ -355,9 +354,9 @@ export class StreamWorker {
       });
   }
 
-  /** True for WAL that another server may store otherwise, and that no look has begun after. */
+  /** True for WAL that needs a look which begins now: another server may have stored other bytes since the last one. */
   #isUnproven(): boolean {
-    return this.#others.areThere && this.#confirmed < this.#position;
+    return this.#confirmed < this.#position && (this.#others.areThere || this.#provenAgeMs() > PACE.proofMs);
   }
 
   /** Reports the position of a repository that no commit waits for, after a look if the last one is too old. */
@@ -620,13 +619,13 @@ export class StreamWorker {
   }
 
   /**
-   * Until this session has shipped the segment up to the position, an earlier one may have shipped more. Other bytes
-   * are another server's, and stay.
+   * Until this session has shipped the segment up to the position, an earlier one may have shipped more, and may go on
+   * with it: another agent's. Other bytes are another server's, and stay.
    */
   #leaveCovered(): void {
     const segment = segmentOfLsn(this.#options.timeline, this.#position - 1n, this.#options.segmentSizeBytes);
     const end = Number(this.#position - lsnOfSegment(segment, this.#options.segmentSizeBytes));
-    const older = (this.#older ?? []).filter((each) => each.segment === segment);
+    const older = [...(this.#older ?? []), ...this.#others.shown].filter((each) => each.segment === segment);
     if (older.length > 0 && older.every((each) => each.end <= end && this.#others.isOurs(each)))
       this.#leaveOlder(segment);
   }

@@ -528,7 +528,7 @@ describe("what vanishes from the repository", () => {
     };
     await afterProof();
     send(sailing, 50);
-    for (let second = 0; second < 20; second++) await held.advance(1000);
+    for (let second = 0; second < 40; second++) await held.advance(1000);
     await settled(() => sailing.confirmed === sailing.window.end);
     await sailing.crash();
   });
@@ -772,6 +772,77 @@ describe("another server that streams the same timeline", () => {
       }),
     );
     expect(meaningful).toBeGreaterThan(5);
+  });
+
+  it("has no position confirmed that was stored in a look that slept, while another server streamed", async () => {
+    const first = sail();
+    send(first, 50);
+    await settled(() => first.confirmed === first.window.end);
+    await passSeconds(11);
+    // The process stops after a listing, with an upload on its way.
+    const list = storage.list.bind(storage);
+    const sleep = held.sleep(3_700_000, ctx.signal);
+    storage.list = async function* (path, options) {
+      const listed = [];
+      for await (const info of list(path, options)) listed.push(info);
+      await sleep;
+      yield* listed;
+    };
+    storage.isHeld = true;
+    send(first, 100);
+    await settled(() => storage.waiting.length === 1);
+    storage.isHeld = false;
+    storage.list = list;
+    const clone = sail();
+    sendOther(clone, 80, START + 60n);
+    await passSeconds(60);
+    await settled(() => clone.confirmed === clone.window.end);
+    storage.finish(0);
+    await held.advance(3_700_000);
+    await passSeconds(30);
+    expect(first.confirmed).toBeLessThanOrEqual(START + 60n);
+    expect(first.worker.status().error).toMatchObject(CONFLICT);
+    await first.crash();
+    await clone.crash();
+  });
+
+  it("that was killed before it took back its own bytes holds the first one back until its segment is archived", async () => {
+    const first = sail();
+    send(first, 150);
+    await settled(() => first.confirmed === first.window.end);
+    await passSeconds(11);
+    const clone = sail();
+    sendOther(clone, 200, START + 100n);
+    await settled(() => chunks().length > 1);
+    await clone.crash();
+    send(first, 50);
+    await passSeconds(60);
+    expect(first.worker.status()).toMatchObject({ lsn: START + 100n, error: CONFLICT });
+    expect(storage.paths().filter((path) => path.includes(`-${sessionName(sessions - 1)}-`))).not.toEqual([]);
+    send(first, WAL_SIZE_BYTES - 200);
+    await storeWal(5);
+    first.worker.archived(NAME);
+    send(first, 50);
+    await passSeconds(60);
+    await settled(() => first.confirmed === first.window.end);
+    expect(first.worker.status().error).toBeNull();
+    await first.crash();
+  });
+
+  it("keeps the start of the chunks that another agent with the same bytes still extends", async () => {
+    const first = sail();
+    send(first, 100);
+    await settled(() => first.confirmed === first.window.end);
+    const second = sail();
+    await settled(() => second.confirmed === START);
+    send(first, 50);
+    await settled(() => first.confirmed === first.window.end);
+    await passSeconds(11);
+    send(second, 110);
+    await passSeconds(60);
+    expect(await recoveredLength(START)).toBe(150);
+    await first.crash();
+    await second.crash();
   });
 
   it("is not an agent that streams the same bytes: an earlier connection, or another agent of this server", async () => {
