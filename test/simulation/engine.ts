@@ -35,6 +35,8 @@ export type Fault =
   | { readonly kind: "stale"; readonly ms: number }
   /** Neither this call nor the program's later ones to this repository are answered. Its driver gives each one up. */
   | { readonly kind: "hang" }
+  /** From this call on, each call of the program to this repository takes {@link SLOW_MS}, and is executed. */
+  | { readonly kind: "slow" }
   /** The call is executed, and again after `ms`: a repeated request that lands late. */
   | { readonly kind: "repeat"; readonly ms: number }
   /** The call is executed after `ms`. Other calls of the same process may overtake it. */
@@ -44,8 +46,12 @@ export type Fault =
 
 export type FaultKind = Fault["kind"];
 
-/** Kinds of faults in which a repository says something untrue or nothing. */
-export const LIES = ["forget", "short", "stale", "hang", "twice", "mixed"] as const satisfies readonly FaultKind[];
+/** Kinds of faults in which a repository says something untrue, nothing, or late. */
+export const LIES = [
+  ...(["forget", "short", "stale", "hang", "slow", "twice", "mixed"] as const),
+] as const satisfies readonly FaultKind[];
+/** Kinds after which nobody can know what a repository has. */
+const UNTRUE: ReadonlySet<FaultKind> = new Set(["forget", "short", "stale", "hide", "mixed"]);
 
 /** A fault before the next step of process `who`, once it has made `at` steps. */
 export interface Choice {
@@ -96,6 +102,8 @@ const LATENCY_MS = 15;
 const RESTART_MS = 2000;
 /** A driver waits this long for an answer. */
 const SILENCE_MS = 60_000;
+/** Less than a driver waits. */
+const SLOW_MS = 20_000;
 /** Shorter than the time after which a silent lease holder counts as dead. */
 const OVERDUE_MS = 100_000;
 export const STARTED_AT_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
@@ -120,8 +128,12 @@ export class SimProcess {
   isPausedForOthers = false;
   /** Repositories that no longer answer the running program. */
   readonly silent = new Set<number>();
+  /** Repositories that answer the running program late. */
+  readonly slow = new Set<number>();
   /** Repositories whose calls had a fault in the running program. */
   readonly troubled = new Set<number>();
+  /** Repositories that ever told the process something untrue. */
+  readonly misled = new Set<number>();
   /** The running program was stopped, or its clock changed. */
   isDisturbed = false;
 
@@ -306,6 +318,7 @@ export class Engine {
     process.isRunning = true;
     const { incarnation } = process;
     process.silent.clear();
+    process.slow.clear();
     process.troubled.clear();
     process.isDisturbed = false;
     this.note(process.name, "begin", () => verb);
@@ -384,13 +397,17 @@ export class Engine {
     const call = process.calls.find(({ dueMs }) => dueMs <= this.nowMs);
     if (call === undefined) return;
     if (call.repoIndex !== null && process.silent.has(call.repoIndex)) return this.#giveUp(process, call);
+    if (this.#isLate(process, call)) return;
     const others = this.processes.filter((other) => other !== process && other.isReady);
     const fault = this.#chooser.choose({ process, call, others });
     if (fault !== null && !this.#isCall(fault)) return this.#disturb(process, fault, call);
     if (fault !== null) {
       this.note(process.name, "fault", () => `${faultText(fault)}, in: ${call.text}`);
-      // A listing that repeats names excuses nothing.
-      if (call.repoIndex !== null && fault.kind !== "twice") process.troubled.add(call.repoIndex);
+      this.#blame(process, call.repoIndex, fault.kind);
+    }
+    if (fault?.kind === "slow") {
+      this.#isLate(process, call);
+      return;
     }
     if (fault?.kind === "defer") {
       call.dueMs = this.nowMs + fault.ms;
@@ -407,6 +424,21 @@ export class Engine {
     this.isOverdue = this.nowMs - call.issuedAtMs > OVERDUE_MS;
     this.note(process.name, "step", () => call.text);
     this.#answer(process, call, fault);
+  }
+
+  #blame(process: SimProcess, repoIndex: number | null, kind: FaultKind): void {
+    if (repoIndex === null) return;
+    if (kind === "slow") process.slow.add(repoIndex);
+    // A listing that repeats names, and a late answer, excuse nothing.
+    else if (kind !== "twice") process.troubled.add(repoIndex);
+    if (UNTRUE.has(kind)) process.misled.add(repoIndex);
+  }
+
+  /** True for a call to a slow repository whose time has not come. */
+  #isLate({ slow }: SimProcess, call: Call): boolean {
+    if (call.repoIndex === null || !slow.has(call.repoIndex)) return false;
+    call.dueMs = Math.max(call.dueMs, call.issuedAtMs + SLOW_MS);
+    return call.dueMs > this.nowMs;
   }
 
   /** The driver waits, then fails the call. */
@@ -493,6 +525,8 @@ export function faultText(fault: Fault): string {
       return `ANSWERED AS ${seconds(fault.ms)} AGO`;
     case "hang":
       return "NO ANSWER ANY MORE";
+    case "slow":
+      return "SLOW FROM NOW ON";
     case "repeat":
       return `REPEATED ${seconds(fault.ms)} later`;
     case "defer":

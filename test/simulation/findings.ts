@@ -173,6 +173,24 @@ export const FINDINGS: readonly Finding[] = [
     breaks: /dump .*, which is kept, is lost/,
   },
   {
+    title: "a push waits for a slow repository although another one has the segment",
+    scenario: { ...base, name: "a push", repoCount: 2, writers: { a: ["push"] } },
+    kinds: ["slow"],
+    off: ["grace"],
+    breaks: /the push of \w+ took \d+\S* s because of a silent or slow repository/,
+  },
+  {
+    title: "two servers stream other bytes, and both get commits confirmed",
+    scenario: {
+      ...base,
+      name: "two servers that stream",
+      writers: { a: ["stream 30"], b: ["wait 1", "stream-twin 30"] },
+    },
+    kinds: [],
+    off: ["sessions"],
+    breaks: /were both told that it has their WAL/,
+  },
+  {
     title: "a listing names a segment twice, and its own server's push takes it for a conflict",
     scenario: { ...base, name: "a push again", writers: { a: ["push", "again"] } },
     kinds: ["twice"],

@@ -12,6 +12,7 @@ import { CLUSTER, CONTROL, OTHER_CONTROL, walBytes, walName } from "../runtime/r
 import { type Life, STARTED_AT_MS } from "./engine";
 import { contentOf, filesIn, makeDirectory, ROOT, removeFile, writeFile } from "./files";
 import { type Bucket, type Conditions, sha1Of, type StoredFile } from "./bucket";
+import type { Streams } from "./streamTruth";
 import type { State, Truth } from "./truth";
 
 export interface Scenario {
@@ -42,6 +43,7 @@ export interface Shared {
   readonly moments: State[];
   readonly buckets: readonly Bucket[];
   readonly truth: Truth;
+  readonly streams: Streams;
   /** Number of the segment that is being written. */
   walNo: number;
   /** Files of a repository that a snapshot has. */

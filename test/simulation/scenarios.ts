@@ -169,6 +169,33 @@ export const PAUSED: readonly Scenario[] = [
   },
 ];
 
+/** Two servers that stream WAL of one timeline: one is a clone of the other. */
+export const STREAMS: readonly Scenario[] = [
+  {
+    ...base,
+    name: "two servers that stream",
+    writers: { a: ["stream 30", "stream 20"], b: ["wait 1", "stream-twin 30", "stream-twin 20"] },
+  },
+  {
+    ...base,
+    name: "a clone that streams later",
+    writers: { a: ["stream 60"], b: ["wait 20", "stream-twin 20", "stream-twin 10"] },
+  },
+  // The first server reaches the clone's place while one of its looks lasts.
+  {
+    ...base,
+    name: "a clone that overtakes",
+    writers: { a: ["stream 80 2"], b: ["wait 20", "stream-twin 20"] },
+  },
+  {
+    ...base,
+    name: "two servers that stream into two repositories, beside expire",
+    repoCount: 2,
+    past: ["full"],
+    writers: { a: ["stream 20"], b: ["stream-twin 10", "stream-twin 10"], c: ["wait 5", "full+expire 1"] },
+  },
+];
+
 /** The most concurrent work that is possible. */
 export const CROWDS: readonly Scenario[] = [
   {
@@ -357,6 +384,7 @@ const LIARS: readonly LyingScenario[] = [
   { ...two, name: "agent", writers: { a: ["agent 1"] }, needs: ["twins"], isShort: true },
   { ...two, name: "get", writers: { a: ["get"] }, needs: [], isShort: true },
   { ...two, name: "heal", writers: { a: ["push!2", "push!1", "heal"] }, needs: ["looks"], isShort: true },
+  { ...two, name: "stream", writers: { a: ["stream 20", "stream 15"] }, needs: [], isShort: false },
   { ...two, name: "verify", writers: { a: ["verify"] }, needs: [], isShort: false },
   { ...two, name: "backup", past: ["full"], writers: { a: ["incr"] }, needs: ["looks"], isShort: false },
   { ...two, name: "backup in bundles", writers: { a: ["full"] }, bundle: true, needs: ["looks"], isShort: false },

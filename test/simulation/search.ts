@@ -135,6 +135,7 @@ export class RandomChooser implements Chooser {
         return call === "write" ? null : { kind, ms: this.#pick(DELAYS_MS) };
       case "short":
       case "hang":
+      case "slow":
         return { kind };
       case "repeat":
         return call === "write" ? { kind, ms: this.#pick(DELAYS_MS) } : null;
@@ -180,7 +181,7 @@ export async function play(
 }
 
 export const ALL_KINDS: readonly FaultKind[] = [
-  ...(["pause", "kill", "lose", "fail", "hide", "repeat", "defer", "jump", "hang", "twice", "mixed"] as const),
+  ...(["pause", "kill", "lose", "fail", "hide", "repeat", "defer", "jump", "hang", "slow", "twice", "mixed"] as const),
 ];
 
 /** One run by a seed. Returns null if every promise holds. */
@@ -286,7 +287,7 @@ function faultsFor(call: Call["kind"]): Fault[] {
     faults.push({ kind: "kill", landMs: null }, { kind: "kill", landMs: 1500 });
     faults.push({ kind: "repeat", ms: 60_000 }, { kind: "lose" }, { kind: "fail" });
   }
-  faults.push({ kind: "hang" }, { kind: "short" });
+  faults.push({ kind: "defer", ms: 60_000 }, { kind: "hang" }, { kind: "slow" }, { kind: "short" });
   faults.push(call === "write" ? { kind: "forget" } : { kind: "stale", ms: 60_000 });
   if (call !== "list") return faults;
   const picks = [0, 1, 2, 3];

@@ -11,7 +11,7 @@ import { FINDINGS } from "./findings";
 import type { Conditions } from "./bucket";
 import { LIES } from "./engine";
 import type { Scenario } from "./host";
-import { BESIDE, CROWDS, HARMED, harmedBy, HARMS, LYING, PAUSED, SCENARIOS } from "./scenarios";
+import { BESIDE, CROWDS, HARMED, harmedBy, HARMS, LYING, PAUSED, SCENARIOS, STREAMS } from "./scenarios";
 import {
   Figures,
   type Violation,
@@ -100,6 +100,22 @@ vi.mock("../../runtime/operations/archivePush/conflicts", async (original) => {
     real.recordingConflict(isOff("conflict") ? { ...records, addConflict: () => {} } : records, ...rest)) as Recording;
   return { ...real, recordingConflict };
 });
+vi.mock("../../runtime/operations/archivePush/acknowledge", async (original) => {
+  const real = await original<typeof import("../../runtime/operations/archivePush/acknowledge.js")>();
+  const { unlessOff } = await import("./weak.js");
+  const byAll: typeof real.isSatisfied = (_, keys, holding) => keys.every((key) => holding.has(key));
+  return { ...real, isSatisfied: unlessOff("grace", real.isSatisfied, byAll) };
+});
+vi.mock("../../runtime/operations/stream/otherSessions", async (original) => {
+  const real = await original<typeof import("../../runtime/operations/stream/otherSessions.js")>();
+  const { isOff } = await import("./weak.js");
+  class OtherSessions extends real.OtherSessions {
+    override async look(...asked: Parameters<InstanceType<typeof real.OtherSessions>["look"]>): Promise<void> {
+      if (!isOff("sessions")) await super.look(...asked);
+    }
+  }
+  return { ...real, OtherSessions };
+});
 vi.mock("../../runtime/operations/heal/decide", async (original) => {
   const real = await original<typeof import("../../runtime/operations/heal/decide.js")>();
   const { firstDecides, unlessOff } = await import("./weak.js");
@@ -146,7 +162,7 @@ it.runIf(SCHEDULE !== undefined)("replays one schedule", async () => {
 });
 
 it("takes the same steps for the same seed", async () => {
-  for (const scenario of CROWDS) {
+  for (const scenario of [...CROWDS, ...STREAMS]) {
     const once = async (): Promise<unknown> => {
       const { trace, ends } = await play(scenario, new RandomChooser(SEED, ALL_KINDS), [], true);
       return { trace, ends };
@@ -156,7 +172,7 @@ it("takes the same steps for the same seed", async () => {
 });
 
 it("repeats a seed's run by its choices", async () => {
-  for (const scenario of CROWDS) {
+  for (const scenario of [...CROWDS, ...STREAMS]) {
     const chooser = new RandomChooser(SEED + 1, ALL_KINDS);
     const { trace } = await play(scenario, chooser, [], true);
     const again = await play(scenario, new Replay(chooser.choices), [], true);
@@ -175,7 +191,7 @@ describe("without its guard, the simulation detects that", () => {
 
 // claim: docs/agent.md: `heal` sends at once…
 describe("every promise holds", () => {
-  it.runIf(NIGHTLY).each([...SCENARIOS, ...PAUSED, ...HARMED])(
+  it.runIf(NIGHTLY).each([...SCENARIOS, ...PAUSED, ...STREAMS, ...HARMED])(
     "in '$name' with a disturbance at every point",
     { timeout: TIMEOUT_MS },
     async (scenario) => {
@@ -186,7 +202,7 @@ describe("every promise holds", () => {
     },
   );
 
-  it.each(PAUSED)("in '$name' with pauses", { timeout: TIMEOUT_MS }, async (scenario) => {
+  it.each([...PAUSED, ...STREAMS])("in '$name' with pauses", { timeout: TIMEOUT_MS }, async (scenario) => {
     const result = await trySystematic(scenario, [], new Figures(), {
       depth: 1,
       kinds: ["pause"],
@@ -214,7 +230,7 @@ describe("every promise holds", () => {
   it(`in ${STEPS} steps`, { timeout: TIMEOUT_MS }, async () => {
     const figures = new Figures();
     const failures: string[] = [];
-    const known = [...CROWDS, ...SCENARIOS, ...PAUSED, ...BESIDE, ...LYING];
+    const known = [...CROWDS, ...SCENARIOS, ...PAUSED, ...STREAMS, ...BESIDE, ...LYING];
     let seed = SEED;
     for (; figures.steps < STEPS && failures.length < (NIGHTLY ? FAILURES_MAX : 1); seed++) {
       const all: readonly Scenario[] = [...known, ...harmedBy(HARMS[seed % HARMS.length] ?? "vanish")];

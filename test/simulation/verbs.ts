@@ -31,6 +31,7 @@ import { SimStorage, sha1Of } from "./bucket";
 import { copyDumps, dump, type DumpStage } from "./dumps";
 import { contentOf, ROOT } from "./files";
 import { type Harm, harmFile, plant, rewind } from "./thief";
+import { stream } from "./streams";
 import { isOff } from "./weak";
 import { testDomain } from "../harness/leases";
 import { walName as nameOfWal } from "../runtime/repository/support";
@@ -44,7 +45,7 @@ const GRACE_MS = 5000;
 const SEGMENTS = { headerCheck: true, segmentSizeBytes: WAL_SIZE_BYTES };
 /** The agent trusts what it stored itself this long. */
 const BELIEVED_MS = 10_000;
-/** How long a silent repository may delay an answer to PostgreSQL. */
+/** How long a silent or slow repository may delay an answer to PostgreSQL. */
 const PATIENCE_MS = 30_000;
 /** How long it may delay a recovery: a copy that stops in the middle is given up by its driver. */
 const GET_PATIENCE_MS = 90_000;
@@ -62,8 +63,10 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
  * (this server's own segment of that number), `get` (fetches every acknowledged segment), `verify`, `expire-days 7`,
  * `clock 400` (the host's clock is days ahead), `spoil@2 empty`
  * and `spoil@2 empty data` (see {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange`
- * (the configuration gives each repository the other one's key; the records of missing WAL stay), `dump`, and
- * `copy-dumps 1 2` (as sync does). Returns the text of the result.
+ * (the configuration gives each repository the other one's key; the records of missing WAL stay), `dump`,
+ * `copy-dumps 1 2` (as sync does), `stream 40` (the server writes for so many seconds, and its agent streams),
+ * `stream 40 2` (it writes 2 bytes a second), and `stream-twin 40` (the same, with this server's own bytes from some
+ * place on). Returns the text of the result.
  */
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;
@@ -178,6 +181,9 @@ async function run(text: string, stage: Stage): Promise<string> {
         await annotate(repo, await stage.world.newestLabel(repo), { by: stage.host.name }, lease, stage.ctx);
       }
       return "";
+    case "stream":
+    case "stream-twin":
+      return stream(stage, repos, rest, verb === "stream-twin");
     case "dump":
       return dump(stage, repos);
     case "copy-dumps":
@@ -396,14 +402,16 @@ function progressOf({ life, world }: Stage, repos: readonly Repository[]) {
   return (what: string, results: readonly RepoResult<unknown>[], limitMs: number): void => {
     if (process.isDisturbed || (!isAlone && limitMs === LONG_MS)) return;
     const isHealthy = (key: number): boolean =>
-      !process.troubled.has(key) && repos.some((repo) => repo.key === key && !isAway(repo));
+      !process.troubled.has(key) && !process.slow.has(key) && repos.some((repo) => repo.key === key && !isAway(repo));
     const failed = results.find((result) => !result.ok && isHealthy(result.repoIndex));
     if (failed?.ok === false)
       world.judge(`repo${failed.repoIndex} is healthy, and the ${what} ended there with: ${failed.error.message}`);
     const tookMs = world.truth.nowMs() - beganMs;
     const hasHealthy = repos.some(({ key }) => isHealthy(key));
-    if (isAlone && hasHealthy && process.silent.size > 0 && tookMs > limitMs)
-      world.judge(`the ${what} took ${tookMs / 1000} s because of a silent repository`);
+    // A backup into a slow repository may take its time: nobody waits for its answer.
+    const isHeldUp = process.silent.size > 0 || (process.slow.size > 0 && limitMs < LONG_MS);
+    if (isAlone && hasHealthy && isHeldUp && tookMs > limitMs)
+      world.judge(`the ${what} took ${tookMs / 1000} s because of a silent or slow repository`);
   };
 }
 
@@ -445,7 +453,8 @@ async function getAll(stage: Stage, repos: readonly Repository[]): Promise<strin
       const isThere = await archiveGet(repos, { walName, destination, cluster: FACTS.cluster }, ctx);
       blame(`get of ${walName}`, isThere ? [] : ended(new Error("not in the archive")), GET_PATIENCE_MS);
       // A repository that does not answer in time cannot contradict.
-      const isSure = holders.length > 0 && life.process.troubled.size === 0 && !life.process.isDisturbed;
+      const { isDisturbed, slow, troubled } = life.process;
+      const isSure = holders.length > 0 && troubled.size + slow.size === 0 && !isDisturbed;
       if (isThere && isSure && sha1Of(contentOf(destination)) !== sha1)
         world.judge(`archive-get got other bytes of ${walName} than the server wrote`);
     } catch (error) {

@@ -25,7 +25,8 @@ import { type Repository, writeFile } from "../../runtime/repository/repository"
  * ended. `bytes`: a stored name counts, whatever its file has. `twins`: nobody looks again after a push. `conflict`: a
  * conflict is not recorded. `origin`: heal copies the first content that it finds. `looks`: the
  * answer that a manifest is stored is believed. `holds`: only backup.info knows them. `dumps`: nothing is checked when
- * a dump gets its manifest. `set`: a listing may name an entry twice.
+ * a dump gets its manifest. `set`: a listing may name an entry twice. `grace`: a push waits for all repositories.
+ * `sessions`: a stream looks at no other session's bytes.
  */
 export type Guard =
   | "lease"
@@ -42,7 +43,9 @@ export type Guard =
   | "looks"
   | "holds"
   | "dumps"
-  | "set";
+  | "set"
+  | "grace"
+  | "sessions";
 
 let off: ReadonlySet<Guard> = new Set();
 

@@ -19,6 +19,7 @@ import { type Chooser, type Ending, Engine, type Life, SimProcess, STARTED_AT_MS
 import { clearFiles } from "./files";
 import { Host, type HostEvent, hostNameOf, type Scenario, type Shared } from "./host";
 import { Bucket, SimStorage, type StoredFile } from "./bucket";
+import { Streams } from "./streamTruth";
 import { type State, Truth } from "./truth";
 import { verbs } from "./verbs";
 import { type Guard, isOff, switchOff } from "./weak";
@@ -56,6 +57,7 @@ export class World implements Shared {
   readonly moments: State[] = [];
   readonly buckets: readonly Bucket[];
   readonly truth: Truth;
+  readonly streams: Streams;
   readonly states = new Set<number>();
   readonly ends: string[] = [];
   /** Number of the segment that is being written. */
@@ -74,6 +76,7 @@ export class World implements Shared {
     this.buckets = Array.from({ length: scenario.repoCount }, (_, index) => new Bucket(index + 1));
     const hasVersions = (scenario.conditions ?? "versions") === "versions" && !off.includes("publish");
     this.truth = new Truth(this.buckets, this.moments, hasVersions, scenario.keepDumps);
+    this.streams = new Streams(this.buckets, (key) => this.#processes.some(({ misled }) => misled.has(key)));
     const names = [...Object.keys(scenario.writers), "z"].map(hostNameOf);
     for (const [index, name] of [...new Set(names)].entries())
       this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
@@ -179,7 +182,7 @@ export class World implements Shared {
     let state = 0;
     for (const bucket of this.buckets) state = (Math.imul(state, 31) + bucket.state) | 0;
     this.states.add(state);
-    return this.#violation ?? this.truth.check(isOverdue);
+    return this.#violation ?? this.truth.check(isOverdue) ?? this.streams.check();
   }
 
   async #start(life: Life, verb: string, engine: Engine): Promise<string> {
