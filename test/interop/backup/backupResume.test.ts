@@ -6,8 +6,7 @@
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pauseProcess, run, type Started, start, waitFor } from "../../../tools/parts/process";
-import type { RunResult } from "../../../tools/parts/process";
+import { pauseProcess, run, type RunResult, type Started, start, waitFor } from "../../../tools/parts/process";
 import { findParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
@@ -230,9 +229,9 @@ async function killInTheMiddle(bed: TestBed, begin: () => Promise<Started>): Pro
 }
 
 /** Stock's workers briefly outlive their killed parent and hold its lock. */
-async function whenUnlocked(run: () => Promise<RunResult>): Promise<RunResult> {
+async function whenUnlocked(work: () => Promise<RunResult>): Promise<RunResult> {
   return waitFor("the lock of the killed backup", 60_000, async () => {
-    const result = await run();
+    const result = await work();
     if (result.exitCode === 50) return null;
     if (result.exitCode !== 0) throw new Error(result.stdout);
     return result;
