@@ -4,7 +4,7 @@
  */
 import { viewOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
-import { RESOURCE_MANAGER } from "./walRecord";
+import { OPERATION, operationOf, RESOURCE_MANAGER } from "./walOperations";
 import type { WalRecord } from "./walReader";
 
 export interface Checkpoint {
@@ -16,9 +16,6 @@ export interface Checkpoint {
   readonly atUs: bigint;
 }
 
-const SHUTDOWN = 0x00;
-const ONLINE = 0x10;
-const INFO_MASK = 0xf0;
 const US_PER_S = 1_000_000n;
 /** In struct CheckPoint of 14 and newer, before {@link checkpointShiftBytes}: "FullTransactionId nextXid". */
 export const NEXT_XID_OFFSET = 24;
@@ -29,9 +26,10 @@ export function checkpointShiftBytes(major: number): number {
   return major >= 19 ? 8 : 0;
 }
 
-export function isCheckpoint({ info, resourceManager }: WalRecord): boolean {
-  const kind = info & INFO_MASK;
-  return resourceManager === RESOURCE_MANAGER.xlog && (kind === SHUTDOWN || kind === ONLINE);
+export function isCheckpoint(record: WalRecord): boolean {
+  const { checkpoint, shutdown } = OPERATION.xlog;
+  const operation = operationOf(record);
+  return record.resourceManager === RESOURCE_MANAGER.xlog && (operation === shutdown || operation === checkpoint);
 }
 
 /** @param major PostgreSQL version that wrote it. @throws format */

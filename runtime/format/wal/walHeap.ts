@@ -5,7 +5,8 @@
  */
 import { viewOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
-import { RESOURCE_MANAGER, type WalBlock, type WalContent } from "./walRecord";
+import { OPERATION, operationOf, RESOURCE_MANAGER } from "./walOperations";
+import type { WalBlock, WalContent } from "./walRecord";
 import type { WalRecord } from "./walReader";
 import { formatLsn } from "./walSegment";
 
@@ -28,13 +29,6 @@ export type RowChange =
       readonly isSuffixShared: boolean;
     };
 
-const OPERATION_MASK = 0x70;
-const INSERT = 0x00;
-const DELETE = 0x10;
-const UPDATE = 0x20;
-const HOT_UPDATE = 0x40;
-const INPLACE = 0x70;
-const MULTI_INSERT = 0x50;
 /** A speculative insertion that is withdrawn: no deletion. */
 const DELETE_SPECULATIVE = 0x08;
 /** PostgreSQL's XLH_DELETE_IS_PARTITION_MOVE. */
@@ -53,26 +47,26 @@ export function parseRowChange(record: WalRecord, content: WalContent): RowChang
 
 function changeOf(record: WalRecord, { blocks, main }: WalContent): RowChange | null {
   const view = viewOf(main);
-  const operation = record.info & OPERATION_MASK;
+  const operation = operationOf(record);
   const first = blocks[0];
   if (record.resourceManager === RESOURCE_MANAGER.heap2) {
-    return operation === MULTI_INSERT
+    return operation === OPERATION.heap2.multiInsert
       ? { kind: "inserts", block: required(first), count: view.getUint16(2, true) }
       : null;
   }
   switch (operation) {
-    case INSERT:
+    case OPERATION.heap.insert:
       return { kind: "insert", block: required(first), line: view.getUint16(0, true) };
-    case INPLACE:
+    case OPERATION.heap.inplace:
       return { kind: "inPlace", block: required(first), line: view.getUint16(0, true) };
-    case DELETE: {
+    case OPERATION.heap.delete: {
       const flags = view.getUint8(7);
       if ((flags & DELETE_SPECULATIVE) !== 0) return null;
       const isMove = (flags & DELETE_MOVED) !== 0;
       return { kind: "delete", block: required(first), line: view.getUint16(4, true), isMove };
     }
-    case UPDATE:
-    case HOT_UPDATE: {
+    case OPERATION.heap.update:
+    case OPERATION.heap.hotUpdate: {
       const flags = view.getUint8(7);
       return {
         kind: "update",

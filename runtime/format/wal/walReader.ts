@@ -9,16 +9,14 @@
 import { concatBytes, viewOf } from "../../base/bytes";
 import { crc32c } from "../codec/crc32c";
 import { parseWalHeader, type WalHeader } from "./walHeader";
+import { OPERATION, operationOf, type RecordKind, RESOURCE_MANAGER } from "./walOperations";
 import { formatLsn } from "./walSegment";
 
-export interface WalRecord {
+export interface WalRecord extends RecordKind {
   /** Start of the record. */
   readonly lsn: bigint;
   /** 0 without a transaction. */
   readonly xid: number;
-  readonly resourceManager: number;
-  /** Including the resource manager's four bits. */
-  readonly info: number;
   /** The whole record, valid as long as the segment's bytes. */
   readonly bytes: Uint8Array;
 }
@@ -31,8 +29,6 @@ const FLAG_LONG_HEADER = 0x0002;
 const CRC_OFFSET = 20;
 /** XLogRecordMaxSize: PostgreSQL never writes a larger one. */
 const RECORD_SIZE_BYTES_MAX = 1020 * 1024 * 1024;
-const RM_XLOG = 0;
-const XLOG_SWITCH = 0x40;
 
 interface Pending {
   readonly lsn: bigint;
@@ -200,8 +196,8 @@ export function isPageSize(sizeBytes: number): boolean {
 }
 
 /** Nothing follows it in its segment. */
-export function isSwitch({ info, resourceManager }: Pick<WalRecord, "info" | "resourceManager">): boolean {
-  return resourceManager === RM_XLOG && (info & 0xf0) === XLOG_SWITCH;
+export function isSwitch(record: RecordKind): boolean {
+  return record.resourceManager === RESOURCE_MANAGER.xlog && operationOf(record) === OPERATION.xlog.switch;
 }
 
 /** Where a record may begin. */

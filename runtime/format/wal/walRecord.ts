@@ -44,19 +44,6 @@ export interface WalContent {
 
 export const PAGE_SIZE_BYTES = 8192;
 
-/** Resource manager ids, the same in PostgreSQL 14 to 19 ("access/rmgrlist.h"). */
-export const RESOURCE_MANAGER = {
-  xlog: 0,
-  transaction: 1,
-  storage: 2,
-  database: 4,
-  tablespace: 5,
-  relationMap: 7,
-  standby: 8,
-  heap2: 9,
-  heap: 10,
-} as const;
-
 const ID_DATA_SHORT = 255;
 const ID_DATA_LONG = 254;
 const ID_ORIGIN = 253;

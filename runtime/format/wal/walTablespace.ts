@@ -18,7 +18,8 @@ import {
   WalReader,
   type WalRecord,
 } from "./walReader";
-import { parseRecord, RESOURCE_MANAGER } from "./walRecord";
+import { OPERATION, operationOf, RESOURCE_MANAGER } from "./walOperations";
+import { parseRecord } from "./walRecord";
 
 export interface NewTablespace {
   /** Major version of the server that made it. */
@@ -34,8 +35,6 @@ export interface SegmentSource {
   read(offsetBytes: number, sizeBytes: number): Uint8Array;
 }
 
-const OPERATION_MASK = 0xf0;
-const CREATE = 0x00;
 const OID_SIZE_BYTES = 4;
 const INFO_OFFSET = 16;
 /** A multiple of every page's size, and small enough for a processor's cache. */
@@ -73,8 +72,9 @@ function firstCreation(segment: Uint8Array, pgVersion: string): NewTablespace | 
   return isCreation(unfinished[INFO_OFFSET + 1], unfinished[INFO_OFFSET]) ? { pgVersion, path: null } : null;
 }
 
-function isCreation(resourceManager: number | undefined, info: number | undefined): boolean {
-  return resourceManager === RESOURCE_MANAGER.tablespace && ((info ?? 0) & OPERATION_MASK) === CREATE;
+function isCreation(resourceManager = 0, info = 0): boolean {
+  const { tablespace } = RESOURCE_MANAGER;
+  return resourceManager === tablespace && operationOf({ info, resourceManager }) === OPERATION.tablespace.create;
 }
 
 /**

@@ -7,6 +7,7 @@
  */
 import { textOf, viewOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
+import { OPERATION, operationOf, RESOURCE_MANAGER } from "./walOperations";
 import type { RelationFile } from "./walRecord";
 
 export interface TransactionEnd {
@@ -22,13 +23,7 @@ export interface TransactionEnd {
   readonly preparedAs: string | null;
 }
 
-const KIND_MASK = 0x70;
 const HAS_PARTS = 0x80;
-const COMMIT = 0x00;
-const PREPARE = 0x10;
-const ABORT = 0x20;
-const COMMIT_PREPARED = 0x30;
-const ABORT_PREPARED = 0x40;
 const PART = {
   database: 0x01,
   subtransactions: 0x02,
@@ -58,13 +53,14 @@ export function timestampUs(view: DataView, offset: number): bigint {
 
 /** Null for records of this resource manager that end no transaction. @throws format */
 export function parseTransactionEnd(main: Uint8Array, info: number, xid: number, major: number): TransactionEnd | null {
-  const kind = info & KIND_MASK;
+  const operation = operationOf({ info, resourceManager: RESOURCE_MANAGER.transaction });
+  const { abort, abortPrepared, commit, commitPrepared, prepare } = OPERATION.transaction;
   const view = viewOf(main);
   try {
-    if (kind === PREPARE) return parsePrepare(view, main, major);
-    if (kind !== COMMIT && kind !== ABORT && kind !== COMMIT_PREPARED && kind !== ABORT_PREPARED) return null;
-    const isCommit = kind === COMMIT || kind === COMMIT_PREPARED;
-    const isPrepared = kind === COMMIT_PREPARED || kind === ABORT_PREPARED;
+    if (operation === prepare) return parsePrepare(view, main, major);
+    const isPrepared = operation === commitPrepared || operation === abortPrepared;
+    if (operation !== commit && operation !== abort && !isPrepared) return null;
+    const isCommit = operation === commit || operation === commitPrepared;
     return {
       kind: isCommit ? "commit" : "abort",
       ...parseParts(view, main, (info & HAS_PARTS) !== 0, { xid, isPrepared, isCommit, major }),

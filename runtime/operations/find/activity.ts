@@ -9,7 +9,8 @@ import { fail, isError } from "../../base/errors";
 import type { ClassRow, NamedRow } from "../../format/page/heapPage";
 import { parseRowChange, type RowChange } from "../../format/wal/walHeap";
 import type { WalRecord } from "../../format/wal/walReader";
-import { parseRecord, type RelationFile, RESOURCE_MANAGER } from "../../format/wal/walRecord";
+import { OPERATION, operationOf, RESOURCE_MANAGER } from "../../format/wal/walOperations";
+import { parseRecord, type RelationFile } from "../../format/wal/walRecord";
 import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/wal/walCheckpoint";
 import { formatLsn } from "../../format/wal/walSegment";
 import { parseTransactionEnd, type TransactionEnd } from "../../format/wal/walTransaction";
@@ -72,15 +73,10 @@ export interface Ended {
   readonly isCut: boolean;
 }
 
-const XLOG_CHECKPOINT_SHUTDOWN = 0x00;
-const XLOG_FPI = 0xb0;
-const STANDBY_RUNNING_XACTS = 0x10;
 /** Offset in a running-transactions record ("storage/standbydefs.h", xl_running_xacts). */
 const NEXT_XID_OFFSET = 12;
 const OLDEST_RUNNING_OFFSET = 16;
-const MAP_UPDATE = 0x00;
 const MAP_HEAD_SIZE_BYTES = 12;
-const INFO_MASK = 0xf0;
 
 export class ActivityTracker {
   readonly catalogs: Catalogs;
@@ -128,10 +124,10 @@ export class ActivityTracker {
         this.#database(record);
         return null;
       case RESOURCE_MANAGER.relationMap:
-        if ((record.info & INFO_MASK) === MAP_UPDATE) this.#map(record);
+        if (operationOf(record) === OPERATION.relationMap.update) this.#map(record);
         return null;
       case RESOURCE_MANAGER.standby:
-        if ((record.info & INFO_MASK) === STANDBY_RUNNING_XACTS)
+        if (operationOf(record) === OPERATION.standby.running)
           this.#forgetBefore(parseRecord(record, this.#major).main);
         return null;
       default:
@@ -228,15 +224,15 @@ export class ActivityTracker {
   }
 
   #xlog(record: WalRecord): void {
-    const info = record.info & INFO_MASK;
+    const operation = operationOf(record);
     // All running transactions ended with the server; prepared ones did not.
-    if (info === XLOG_CHECKPOINT_SHUTDOWN)
+    if (operation === OPERATION.xlog.shutdown)
       for (const activity of this.#running.values()) if (!activity.isPrepared) this.#rollBack(activity);
     const content = parseRecord(record, this.#major);
     if (isCheckpoint(record)) this.#checkpoint(checkpointOf(content.main, this.#major));
     if (content.blocks.length === 0) return;
     this.catalogs.apply(content, null);
-    if (info === XLOG_FPI && record.xid !== 0) {
+    if (operation === OPERATION.xlog.page && record.xid !== 0) {
       const activity = this.#of(record);
       for (const { file, fork } of content.blocks) if (fork === 0) activity.copied.add(fileKey(file));
     }
@@ -247,8 +243,8 @@ export class ActivityTracker {
   }
 
   #database(record: WalRecord): void {
-    // PostgreSQL 15 split creation into two kinds.
-    if ((record.info & INFO_MASK) !== (this.#major >= 15 ? 0x20 : 0x10)) return;
+    const { drop, drop14 } = OPERATION.database;
+    if (operationOf(record) !== (this.#major >= 15 ? drop : drop14)) return;
     const { main } = parseRecord(record, this.#major);
     const oid = viewOf(main).getUint32(0, true);
     if (record.xid !== 0) this.#of(record).removedDatabases.push({ oid, lsn: record.lsn });

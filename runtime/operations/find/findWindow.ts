@@ -2,7 +2,8 @@
 import type { Context } from "../../base/context";
 import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/wal/walCheckpoint";
 import { WalReader } from "../../format/wal/walReader";
-import { parseRecord, RESOURCE_MANAGER } from "../../format/wal/walRecord";
+import { RESOURCE_MANAGER } from "../../format/wal/walOperations";
+import { parseRecord } from "../../format/wal/walRecord";
 import { parseTransactionEnd } from "../../format/wal/walTransaction";
 import type { Segment, WalArchive } from "./archive";
 

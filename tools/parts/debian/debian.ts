@@ -19,6 +19,8 @@ export interface DebianPrograms {
   readonly experimental?: readonly string[];
   /** Packages to unpack, with the libraries (and Python) that they need but no other dependencies. */
   readonly packages: readonly string[];
+  /** Only these packages, of which nothing runs. */
+  readonly alone?: true;
   /** Programs to make runnable here, relative to the tree's root; none for a chroot. */
   readonly programs: readonly string[];
   /** Library folders below the one for this machine's architecture. */
@@ -206,7 +208,7 @@ async function candidateVersion(apt: PrivateApt, packageName: string): Promise<s
 
 async function unpack(apt: PrivateApt, wanted: DebianPrograms, scratch: string, finalFolder: string): Promise<void> {
   const archives = join(scratch, "archives");
-  await unpackClosure(apt, wanted.packages, archives, scratch);
+  await unpackPackages(apt, wanted.alone ? wanted.packages : await closureOf(apt, wanted.packages), archives, scratch);
   if (wanted.programs.length > 0) await pointToLibraries(apt, wanted, scratch, finalFolder);
   for (const path of [archives, ...(wanted.drop ?? []).map((file) => join(scratch, file))])
     rmSync(path, { recursive: true, force: true });
@@ -222,7 +224,7 @@ async function pointToLibraries(
 ): Promise<void> {
   const toolArchives = join(scratch, "tool-archives");
   const tree = join(scratch, "tool");
-  await unpackClosure(apt, ["patchelf"], toolArchives, tree);
+  await unpackPackages(apt, await closureOf(apt, ["patchelf"]), toolArchives, tree);
   const patchelf = [join(tree, "usr/bin/patchelf")];
   const toolLoader = LOADERS.map((path) => join(tree, path)).find((path) => existsSync(path));
   if (toolLoader !== undefined) patchelf.unshift(toolLoader, "--library-path", libraryPath(tree));
@@ -244,14 +246,8 @@ async function pointToLibraries(
   for (const path of [toolArchives, tree]) rmSync(path, { recursive: true, force: true });
 }
 
-async function unpackClosure(
-  apt: PrivateApt,
-  packages: readonly string[],
-  archives: string,
-  target: string,
-): Promise<void> {
-  mkdirSync(archives, { recursive: true });
-  mkdirSync(target, { recursive: true });
+/** Packages with the libraries that they need. */
+async function closureOf(apt: PrivateApt, packages: readonly string[]): Promise<readonly string[]> {
   const listed = await runOk("apt-get", [
     "-qq",
     "-c",
@@ -262,8 +258,18 @@ async function unpackClosure(
     ...packages,
   ]);
   const names = [...listed.matchAll(/^'[^']+' ([^_ ]+)_/gm)].map((match) => match[1] ?? "");
-  const needed = names.filter((name) => packages.includes(name) || (NEEDED.test(name) && !SKIPPED.test(name)));
-  await runOk("apt-get", ["-qq", "-c", apt.configFile, "download", ...needed], { cwd: archives });
+  return names.filter((name) => packages.includes(name) || (NEEDED.test(name) && !SKIPPED.test(name)));
+}
+
+async function unpackPackages(
+  apt: PrivateApt,
+  packages: readonly string[],
+  archives: string,
+  target: string,
+): Promise<void> {
+  mkdirSync(archives, { recursive: true });
+  mkdirSync(target, { recursive: true });
+  await runOk("apt-get", ["-qq", "-c", apt.configFile, "download", ...packages], { cwd: archives });
   for (const file of readdirSync(archives)) await runOk("dpkg-deb", ["-x", join(archives, file), target]);
 }
 

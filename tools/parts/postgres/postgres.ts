@@ -7,7 +7,7 @@
 import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { sharedCacheFolder } from "../cache";
-import { unpackDebian } from "../debian/debian";
+import { type DebianPrograms, type Missing, unpackDebian } from "../debian/debian";
 import { installFromNpm } from "../nodeBinary";
 import { findOnPath, runOk } from "../process";
 
@@ -83,22 +83,45 @@ export async function findPostgres(major: number): Promise<PostgresChoice> {
 export async function findWholePostgres(major: number): Promise<PostgresChoice> {
   const onMachine = await findMachinePostgres(major);
   if (onMachine !== null) return { binaries: onMachine };
-  const suite = DEBIAN_SUITES[major];
-  if (suite === undefined)
-    return { missing: `PostgreSQL ${major}: not on this machine and in no known suite of Debian` };
+  const suite = suiteOf(major);
+  if ("missing" in suite) return suite;
   const folder = `usr/lib/postgresql/${major}/bin`;
   const programs = PROGRAMS.map((name) => `${folder}/${name}`);
   const unpacked = await unpackDebian({
     // The name includes the programs that are pointed to their libraries.
     entry: `postgresql-server-${major}`,
-    suite,
-    ...(major === EXPERIMENTAL_MAJOR ? { experimental: [`postgresql-${major}`] } : {}),
+    ...suite,
     packages: [`postgresql-${major}`, `postgresql-client-${major}`],
     programs,
     drop: [`usr/lib/postgresql/${major}/lib/llvmjit.so`],
   });
   if ("missing" in unpacked) return { missing: `PostgreSQL ${major}: ${unpacked.missing}` };
   return { binaries: await describe(join(unpacked.folder, folder), "debian") };
+}
+
+/** The folder of a server's headers, or what is missing. */
+export async function findServerHeaders(major: number): Promise<{ readonly folder: string } | Missing> {
+  const folder = `usr/include/postgresql/${major}/server`;
+  if (existsSync(join("/", folder, "access"))) return { folder: join("/", folder) };
+  const suite = suiteOf(major);
+  if ("missing" in suite) return suite;
+  const unpacked = await unpackDebian({
+    entry: `postgresql-headers-${major}`,
+    ...suite,
+    packages: [`postgresql-server-dev-${major}`],
+    alone: true,
+    programs: [],
+  });
+  if ("missing" in unpacked) return { missing: `headers of PostgreSQL ${major}: ${unpacked.missing}` };
+  return { folder: join(unpacked.folder, folder) };
+}
+
+/** Where Debian has a major version. */
+function suiteOf(major: number): Pick<DebianPrograms, "experimental" | "suite"> | Missing {
+  const suite = DEBIAN_SUITES[major];
+  if (suite === undefined)
+    return { missing: `PostgreSQL ${major}: not on this machine and in no known suite of Debian` };
+  return { suite, ...(major === EXPERIMENTAL_MAJOR ? { experimental: [`postgresql-${major}`] } : {}) };
 }
 
 /** The folder of `pg_dump` and `psql` of version 18, which the npm package lacks, or what is missing. */

@@ -53,40 +53,6 @@ describe("row changes in WAL", () => {
     for (const flags of [0x08, 0x18]) expect(change(0x10, deletion(5, flags))).toBeNull();
   });
 
-  /** Every operation of "access/heapam_xlog.h", by its info bits; null for those that change no row. */
-  const OPERATIONS: readonly (readonly [number, number, string, RowChange["kind"] | null])[] = [
-    [HEAP, 0x00, "XLOG_HEAP_INSERT", "insert"],
-    [HEAP, 0x10, "XLOG_HEAP_DELETE", "delete"],
-    [HEAP, 0x20, "XLOG_HEAP_UPDATE", "update"],
-    [HEAP, 0x30, "XLOG_HEAP_TRUNCATE, for logical replication only", null],
-    [HEAP, 0x40, "XLOG_HEAP_HOT_UPDATE", "update"],
-    [HEAP, 0x50, "XLOG_HEAP_CONFIRM, of an insertion", null],
-    [HEAP, 0x60, "XLOG_HEAP_LOCK", null],
-    [HEAP, 0x70, "XLOG_HEAP_INPLACE", "inPlace"],
-    [HEAP2, 0x00, "XLOG_HEAP2_REWRITE, for logical replication only", null],
-    [HEAP2, 0x10, "XLOG_HEAP2_PRUNE_ON_ACCESS, of dead rows", null],
-    [HEAP2, 0x20, "XLOG_HEAP2_PRUNE_VACUUM_SCAN, of dead rows", null],
-    [HEAP2, 0x30, "XLOG_HEAP2_PRUNE_VACUUM_CLEANUP, of dead rows", null],
-    [HEAP2, 0x40, "XLOG_HEAP2_VISIBLE", null],
-    [HEAP2, 0x50, "XLOG_HEAP2_MULTI_INSERT", "inserts"],
-    [HEAP2, 0x60, "XLOG_HEAP2_LOCK_UPDATED", null],
-    [HEAP2, 0x70, "XLOG_HEAP2_NEW_CID, for logical replication only", null],
-  ];
-
-  it.each(OPERATIONS)("of resource manager %i, operation %i: %s", (manager, operation, _, kind) => {
-    // The initialization of a page is a further bit.
-    for (const info of [operation, operation | 0x80])
-      expect(change(info, update(5, 6, 0), [block(0)], manager)?.kind ?? null).toBe(kind);
-  });
-
-  it("are known for every operation that the info bits can name", () => {
-    const named = OPERATIONS.map(([manager, operation]) => `${manager} ${operation}`);
-    const possible = [HEAP, HEAP2].flatMap((manager) =>
-      Array.from({ length: 8 }, (_, bits) => `${manager} ${bits << 4}`),
-    );
-    expect(named).toEqual(possible);
-  });
-
   it("of an update lead from one page to another, or stay on one", () => {
     const [to, from] = [block(0, tuple("new"), 3), block(1, new Uint8Array(0), 2)];
     expect(change(0x20, update(5, 6, 0x60), [to, from])).toEqual({
