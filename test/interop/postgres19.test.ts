@@ -171,6 +171,34 @@ describe("PostgreSQL 19", async () => {
     expect([exitCode, (JSON.parse(stdout) as { failures: unknown[] }).failures]).toEqual([0, []]);
   });
 
+  // claim: docs/find.md: changes that `REPACK (CONCURRENTLY)` repeats in the new file are no further changes
+  test("find names changes during REPACK (CONCURRENTLY) once", async () => {
+    // An index that takes seconds to build.
+    await bed.cluster.sql(
+      "CREATE FUNCTION slow(id int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.03); RETURN id; END';" +
+        "CREATE TABLE packed (id int PRIMARY KEY, note text); INSERT INTO packed SELECT generate_series(1, 100);" +
+        "CREATE INDEX ON packed (slow(id))",
+      [],
+      "shop",
+    );
+    const client = await bed.cluster.connect("shop");
+    const repack = client.query("REPACK (CONCURRENTLY) packed");
+    await expect
+      .poll(() => shop("SELECT max(phase) FROM pg_stat_progress_repack"), { timeout: 30_000 })
+      .toBe("rebuilding index");
+    await bed.cluster.sql("DELETE FROM packed WHERE id > 98", [], "shop");
+    await bed.cluster.sql("UPDATE packed SET note = 'y' WHERE id < 6", [], "shop");
+    await repack;
+    await client.end();
+    await bed.archiveAll();
+    const { stdout } = await bed.oursOk(["find", "--table=packed", "--output=json"]);
+    const { transactions } = JSON.parse(stdout) as FindDocument;
+    expect(transactions.flatMap(({ markers }) => markers.map(({ kind, rows }) => [kind, rows]))).toEqual([
+      ["delete", 2],
+      ["update", 5],
+    ]);
+  });
+
   test("streamed WAL brings back the last commits after a crash of server, agent and disk", async () => {
     await bed.cluster.sql("INSERT INTO orders SELECT i, 'last' FROM generate_series(9001, 9007) i", [], "shop");
     const flushed = parseLsn(await bed.cluster.value("SELECT pg_current_wal_flush_lsn()"));

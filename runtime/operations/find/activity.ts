@@ -14,7 +14,7 @@ import { parseRecord, type RelationFile } from "../../format/wal/walRecord";
 import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/wal/walCheckpoint";
 import { formatLsn } from "../../format/wal/walSegment";
 import { parseTransactionEnd, type TransactionEnd } from "../../format/wal/walTransaction";
-import { type CatalogChange, Catalogs, fileKey } from "./catalogs";
+import { type CatalogChange, Catalogs, fileKey, TRANSIENT } from "./catalogs";
 
 export interface RowCounts {
   readonly file: RelationFile;
@@ -172,6 +172,9 @@ export class ActivityTracker {
         if (kind === "delete") activity.unknownDrops++;
         return;
       }
+      // Repeated changes: REPACK (CONCURRENTLY) makes them in the new file before it becomes the table's.
+      if (old && now && old.file !== now.file && !TRANSIENT.test(now.name))
+        activity.rows.delete(`${database}/${now.file}`);
       const files = new Set(
         [old, now].flatMap((each) =>
           each === null || each === undefined || each.file === 0 ? [] : [`${database}/${each.file}`],

@@ -23,6 +23,9 @@ const DATABASE_OID = 1262;
 /** Schema `pg_catalog` ("catalog/pg_namespace.dat"). */
 export const CATALOG_SCHEMA = 11;
 
+/** PostgreSQL's name of a table that replaces another one in a rewrite ("commands/cluster.c", make_new_heap). */
+export const TRANSIENT = /^pg_temp_(\d+)$/;
+
 type Catalog = "class" | "namespace" | "database";
 
 /** The change of one catalog row; a side is null when it does not exist or is unknown. */
@@ -207,7 +210,7 @@ export class Catalogs {
 
   /** VACUUM FULL makes a table `pg_temp_<oid>`; its file becomes the catalog's at the end. */
   #learnRewrite({ file, name, oid }: ClassRow, database: number): void {
-    const of = /^pg_temp_(\d+)$/.exec(name)?.[1];
+    const of = TRANSIENT.exec(name)?.[1];
     const own = file === 0 ? oid : file;
     if (of === String(CLASS_OID)) this.#coming.set(`${database}/${own}`, "class");
     else if (of === String(NAMESPACE_OID)) this.#coming.set(`${database}/${own}`, "namespace");

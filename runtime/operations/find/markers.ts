@@ -11,7 +11,7 @@ import type { ClassRow } from "../../format/page/heapPage";
 import type { RelationFile } from "../../format/wal/walRecord";
 import type { TransactionEnd } from "../../format/wal/walTransaction";
 import type { Activity, ClassChange } from "./activity";
-import { CATALOG_SCHEMA, fileKey } from "./catalogs";
+import { CATALOG_SCHEMA, fileKey, TRANSIENT } from "./catalogs";
 
 export const MARKER_KINDS = ["drop", "truncate", "delete", "update"] as const;
 export type MarkerKind = (typeof MARKER_KINDS)[number];
@@ -44,8 +44,6 @@ const OBJECTS: Readonly<Record<string, Marker["object"]>> = {
   f: "foreign table",
   v: "view",
 };
-/** PostgreSQL's name of a table that replaces another one in a rewrite ("commands/cluster.c", make_new_heap). */
-const TRANSIENT = /^pg_temp_\d+$/;
 /** Smaller numbers are PostgreSQL's own ("access/transam.h"). */
 const USER_ID_MIN = 16384;
 const TOAST_SCHEMA = 99;

@@ -626,6 +626,19 @@ describe("subtransactions", () => {
     ]);
   });
 
+  it("of a file count from when a table has it: REPACK (CONCURRENTLY) repeats others' changes before", async () => {
+    const story = new Story().checkpoint(700, -60).running(700);
+    story.delete(700, 3).relation(700, 16300, 16400).delete(700, 2).commit(700, 10);
+    // The table keeps its file.
+    story.delete(701, 4).relation(701, 16400, 16400).commit(701, 20);
+    story.next();
+    await archive(story, [2]);
+    expect(marked(await look())).toEqual([
+      [700, ["truncate", "public.orders", null], ["delete", "public.orders", 2]],
+      [701, ["delete", "public.orders", 4]],
+    ]);
+  });
+
   it("of an update that moves rows to another partition are updates of the partition that they leave", async () => {
     const story = new Story().checkpoint(700, -60).running(700);
     story.delete(700, 3, 0x10).delete(700, 2).commit(700, 10);
