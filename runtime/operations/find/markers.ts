@@ -101,10 +101,13 @@ function isTruncated(
   return !copied.has(after) && !transient.has(before) && !transient.has(after);
 }
 
-function rowMarkers({ rows }: Activity, names: Names): Marker[] {
+function rowMarkers({ relations, rows }: Activity, names: Names): Marker[] {
+  // A rewrite after the change gave the table's file to another one, which was dropped with it.
+  const tables = [...relations.values()].filter(({ row }) => !TRANSIENT.test(row.name));
+  const owners = new Map(tables.flatMap(({ files, new: now, row }) => [...files].map((key) => [key, now ?? row])));
   return [...rows.values()].flatMap(({ deletes, file, updates }): Marker[] => {
     if (file.relation < USER_ID_MIN || deletes + updates === 0) return [];
-    const row = names.relation(file.database, file.relation);
+    const row = owners.get(fileKey(file)) ?? names.relation(file.database, file.relation);
     if (row !== undefined && (row.schema === CATALOG_SCHEMA || row.schema === TOAST_SCHEMA)) return [];
     const object = row === undefined ? "relation" : (OBJECTS[row.kind] ?? "relation");
     return (

@@ -112,6 +112,7 @@ const METHODS: Readonly<Record<string, { readonly kind: string; readonly sql: re
   dropPrepared: { kind: "drop", sql: ["DROP TABLE $T", "PREPARE TRANSACTION '$T'"] },
   deletePrepared: { kind: "delete", sql: ["DELETE FROM $T", "PREPARE TRANSACTION '$T'"] },
   dropDatabase: { kind: "drop", sql: [] },
+  deleteAndRewrite: { kind: "delete", sql: ["DELETE FROM $T", "ALTER TABLE $T ALTER COLUMN id TYPE bigint"] },
 };
 
 describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {

@@ -119,6 +119,18 @@ describe("what a transaction destroyed", () => {
     expect(reported(activity({ remapped: new Set(["5/16499"]) }), [16499])).toEqual([]);
   });
 
+  it("rows that changed before a rewrite are the table's, although its file is another's then", () => {
+    const transient = row({ oid: 16600, name: "pg_temp_16390" });
+    const rewritten = [
+      { old: row({}), new: row({ file: 16500 }) },
+      { isNew: true, new: transient },
+    ];
+    const names = { ...NAMES, relation: () => transient };
+    expect(reported(activity({ rows: counted(16400, 3, 0) }, rewritten), [16400], names)).toEqual([
+      "delete table public.orders 3",
+    ]);
+  });
+
   it("a removed file without an explanation is reported by its number, or its name", () => {
     expect(reported(activity(), [16400, 16777])).toEqual([
       "truncate table public.orders",
