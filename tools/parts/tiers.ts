@@ -77,7 +77,8 @@ export const TIERS: readonly Tier[] = [
       "test/runtime/postgres/dataDirectory.test.ts",
     ],
     inMemory: true,
-    testTimeoutMs: 60_000,
+    // All tiers run at once, on two processors too.
+    testTimeoutMs: 180_000,
     about: "pure code, golden bytes, properties, local files",
     needsPulumi: false,
   },

@@ -67,9 +67,9 @@ describe("a restore for a job", () => {
         "restore_command = 'other %f %p'",
         "recovery_target_time = '2026-11-20'",
         "primary_conninfo = 'host=old'",
-        "# pgbackstop: settings of this recovery, begin",
+        "pgbackstop.block = 'settings of this recovery, begin'",
         "max_connections = '300'",
-        "# pgbackstop: settings of this recovery, end",
+        "pgbackstop.block = 'settings of this recovery, end'",
       ];
       writeFileSync(join(dataDirectory, "postgresql.auto.conf"), `${lines.join("\n")}\n`);
       for (const name of ["recovery.signal", "standby.signal", "backup_label"])
