@@ -33,6 +33,8 @@ export interface Destination {
 export interface StoredWal {
   readonly name: string;
   readonly storedAtS: number;
+  /** Stored size of the segments in its directory. */
+  readonly meanSizeBytes: number;
 }
 
 /** Every repository has its own result. One without the stanza is empty. */
@@ -148,11 +150,13 @@ export async function findNewestWal(repo: Repository, ofArchive?: string): Promi
   const archiveId = ofArchive ?? (await findArchiveId(repo));
   if (archiveId === null) return null;
   for (const directory of (await segmentDirectories(repo, archiveId)).reverse()) {
-    const newest = (await segmentsIn(repo, archiveId, directory)).at(-1);
+    const segments = await segmentsIn(repo, archiveId, directory);
+    const newest = segments.at(-1);
     if (newest === undefined) continue;
+    const meanSizeBytes = segments.reduce((sum, { sizeRepoBytes }) => sum + sizeRepoBytes, 0) / segments.length;
     const file = await repo.storage.stat(`${archiveIdPath(repo.stanza, archiveId)}/${directory}/${newest.fileName}`);
     // It expired between the two requests.
-    if (file !== null) return { name: newest.name, storedAtS: Math.floor(file.modifiedAtMs / 1000) };
+    if (file !== null) return { name: newest.name, storedAtS: Math.floor(file.modifiedAtMs / 1000), meanSizeBytes };
   }
   return null;
 }

@@ -1,7 +1,6 @@
 /** Whether a repository's file system has space for a week like the last one, where the storage says what is free. */
 import { type BackupError, fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
-import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { formatLabel } from "../../format/repository/label";
 import { lsnOfSegment, segmentSizeOf } from "../../format/wal/walSegment";
@@ -9,8 +8,7 @@ import type { Repository } from "../../repository/repository";
 import type { Retention } from "../../repository/retention";
 import type { Space } from "../../storage/storage";
 import { planExpire } from "../expire/expirePlan";
-import { segmentsIn } from "../shared/walRange";
-import type { StoredWal } from "./destinations";
+import { currentBackupsOf, type StoredWal } from "./destinations";
 
 export interface SpaceLeft extends Pick<Space, "freeBytes"> {
   /** WAL of a week. */
@@ -29,27 +27,19 @@ export async function loadSpaceLeft(
 ): Promise<SpaceLeft | null> {
   const space = (await repo.storage.space?.()) ?? null;
   if (space === null) return null;
-  return { freeBytes: space.freeBytes, walBytes: await weekOfWal(repo, info, newestWal, nowS) };
+  return { freeBytes: space.freeBytes, walBytes: newestWal === null ? 0 : weekOfWal(info, newestWal, nowS) };
 }
 
 /** From the positions of the oldest backup of the week and the newest segment, and the stored size of the last ones. */
-async function weekOfWal(
-  repo: Repository,
-  info: BackupInfo,
-  newestWal: StoredWal | null,
-  nowS: number,
-): Promise<number> {
-  const current = info.backups.filter(({ dbId }) => dbId === info.currentId);
+function weekOfWal(info: BackupInfo, newestWal: StoredWal, nowS: number): number {
+  const current = currentBackupsOf(info);
   const oldest = lastWeekOf(current, nowS).find(({ archiveStart }) => archiveStart !== null);
   const segmentSizeBytes = segmentSizeOf(current);
-  const start = oldest?.archiveStart ?? null;
-  if (oldest === undefined || start === null || newestWal === null || segmentSizeBytes === null) return 0;
+  if (oldest === undefined || oldest.archiveStart === null || segmentSizeBytes === null) return 0;
   const elapsedS = newestWal.storedAtS - oldest.startedAtS;
-  const passed = lsnOfSegment(newestWal.name, segmentSizeBytes) - lsnOfSegment(start, segmentSizeBytes);
+  const passed = lsnOfSegment(newestWal.name, segmentSizeBytes) - lsnOfSegment(oldest.archiveStart, segmentSizeBytes);
   if (elapsedS < DAY_S || passed <= 0n) return 0;
-  const stored = await segmentsIn(repo, archiveIdOf(currentHistory(info)), newestWal.name.slice(0, 16));
-  const meanBytes = sumOf(stored.map(({ sizeRepoBytes }) => sizeRepoBytes)) / Math.max(1, stored.length);
-  return (Number(passed) / segmentSizeBytes) * meanBytes * (WEEK_S / elapsedS);
+  return (Number(passed) / segmentSizeBytes) * newestWal.meanSizeBytes * (WEEK_S / elapsedS);
 }
 
 /**
