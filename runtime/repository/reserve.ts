@@ -22,13 +22,13 @@ export function withReserve(repo: Repository): Repository {
   if (!storage.features.directories) return repo;
   const { create } = storage;
   const spending = async <T>(write: () => Promise<T>): Promise<T> => {
-    for (;;) {
+    for (let left = NUMBERS.length; ; left--) {
       try {
         return await write();
       } catch (error) {
         // Servers do not say that space is the reason, and a file that is given up comes back.
         const mayBeFull = isError(error, "fileOpen", "fileWrite", "fileSync", "fileClose", "fileMove", "pathCreate");
-        if (!mayBeFull || !(await giveUp(storage, stanza).catch(() => false))) throw error;
+        if (!mayBeFull || left === 0 || !(await giveUp(storage, stanza).catch(() => false))) throw error;
       }
     }
   };
@@ -41,15 +41,14 @@ export function withReserve(repo: Repository): Repository {
   };
 }
 
-/** Makes the missing files again. A repository without space for them is not an error. */
+/** Makes the files that are missing. A repository without space for them is not an error. */
 export async function keepReserve({ name, stanza, storage }: Repository, { log, random }: Context): Promise<void> {
   if (!storage.features.directories) return;
   try {
-    for (const number of NUMBERS) {
-      const path = `${reservePath(stanza)}/${number}`;
-      const file = await storage.stat(path);
-      if (file?.sizeBytes !== FILE_SIZE_BYTES) await storage.put(path, random.bytes(FILE_SIZE_BYTES));
-    }
+    const sizes = new Map<string, number>();
+    for await (const { path, sizeBytes } of storage.list(reservePath(stanza))) sizes.set(path, sizeBytes);
+    for (const path of NUMBERS.map((number) => `${reservePath(stanza)}/${number}`))
+      if (sizes.get(path) !== FILE_SIZE_BYTES) await storage.put(path, random.bytes(FILE_SIZE_BYTES));
   } catch (error) {
     log.warn(`${name}: no space is kept for the next expire: ${toBackupError(error).message}`);
   }
@@ -57,9 +56,7 @@ export async function keepReserve({ name, stanza, storage }: Repository, { log, 
 
 /** False without a file. */
 async function giveUp(storage: Storage, stanza: string): Promise<boolean> {
-  for (const number of NUMBERS) {
-    const path = `${reservePath(stanza)}/${number}`;
-    if ((await storage.stat(path)) === null) continue;
+  for await (const { path } of storage.list(reservePath(stanza), { namesOnly: true })) {
     await storage.remove(path);
     return true;
   }
