@@ -1,6 +1,6 @@
 /** Files on this machine that an option of a repository names. */
 import { textOf } from "../base/bytes";
-import { fail } from "../base/errors";
+import { fail, toBackupError } from "../base/errors";
 
 /**
  * The error is the repository's own, and never `fileMissing`, which is reserved for files in the repository.
@@ -16,15 +16,11 @@ export function readNamedFile(
   try {
     return readFile(path);
   } catch (error) {
-    throw fail(
-      "fileOpen",
-      `unable to read ${what} '${path}': ${error instanceof Error ? error.message : String(error)}`,
-      {
-        repoIndex,
-        hint: `Create the file, let the user of this process read it, or change repo${repoIndex}-${option}.`,
-        cause: error,
-      },
-    );
+    throw fail("fileOpen", `unable to read ${what} '${path}': ${toBackupError(error).message}`, {
+      repoIndex,
+      hint: `Create the file, let the user of this process read it, or change repo${repoIndex}-${option}.`,
+      cause: error,
+    });
   }
 }
 

@@ -53,8 +53,8 @@ import type {
   ListOptions,
   ObjectInfo,
   PutOptions,
-  Storage,
   Space,
+  Storage,
   StorageFact,
   StorageFeatures,
 } from "./storage";

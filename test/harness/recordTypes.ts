@@ -41,7 +41,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 const DEFINITION = /^#define\s+((?:XLOG|CLOG|COMMIT_TS)\w*_\w+)\s+\(?0x([0-9A-Fa-f]+)\b/gm;
 /** Masks, flags and the number of the format. */
 const NO_TYPE = /_OPMASK$|_INIT_PAGE$|^XLOG_(XACT_HAS_INFO|PAGE_MAGIC|INCLUDE_\w+|MARK_UNIMPORTANT)$/;
-/** Its records have no info codes. */
+/** A manager without info codes: its records are one type. */
 const GENERIC = "RM_GENERIC_ID";
 
 /**

@@ -47,9 +47,7 @@ export type Fault =
 export type FaultKind = Fault["kind"];
 
 /** Kinds of faults in which a repository says something untrue, nothing, or late. */
-export const LIES = [
-  ...(["forget", "short", "stale", "hang", "slow", "twice", "mixed"] as const),
-] as const satisfies readonly FaultKind[];
+export const LIES: readonly FaultKind[] = ["forget", "short", "stale", "hang", "slow", "twice", "mixed"];
 /** Kinds after which nobody can know what a repository has. */
 const UNTRUE: ReadonlySet<FaultKind> = new Set(["forget", "short", "stale", "hide", "mixed"]);
 

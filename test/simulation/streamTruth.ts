@@ -45,7 +45,7 @@ export class Streams {
   readonly #sessions = new Map<string, Server>();
   /** The furthest reported positions, by repository. */
   readonly #reported: readonly Positions[];
-  /** Those that were reported while no second server was new. */
+  /** The furthest positions that were reported while no second server was new. */
   readonly #alone: readonly Positions[];
   /** Since when two servers have chunks there. */
   readonly #bothSinceMs: (number | null)[];

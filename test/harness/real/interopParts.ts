@@ -2,7 +2,8 @@
 import { test } from "vitest";
 import { findVersitygw } from "../../../tools/parts/kubernetes/goTools";
 import { findStockPgbackrest, type StockPgbackrest, type StockVersion } from "../../../tools/parts/debian/pgbackrest";
-import { findOnPath } from "../../../tools/parts/process";
+import { findOnPath, run } from "../../../tools/parts/process";
+import { isRoot } from "../../../tools/parts/users";
 import { findPostgres, type PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 
 export interface InteropParts {
@@ -47,6 +48,14 @@ export function skipped(title: string, missing: string): null {
 export function loud(title: string, missing: string): null {
   process.stderr.write(`\n!! skipped: ${title}: ${missing}\n`);
   return null;
+}
+
+/** True if tests may mount file systems of their own here; otherwise {@link loud}. */
+export async function canMountTmpfs(title: string): Promise<boolean> {
+  const script = "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs $d && umount $d && rmdir $d";
+  if (isRoot() && (await run("/bin/sh", ["-c", script])).exitCode === 0) return true;
+  loud(title, "needs root and the right to mount a tmpfs");
+  return false;
 }
 
 /** The S3 server for tests that need strict checks: versitygw, or s3rver if versitygw is not built. */

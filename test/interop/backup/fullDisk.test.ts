@@ -16,10 +16,10 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { PosixStorage } from "../../../runtime/storage/posix";
 import { run, type RunResult } from "../../../tools/parts/process";
-import { isRoot, serverUser } from "../../../tools/parts/users";
+import { serverUser } from "../../../tools/parts/users";
 import { testContext } from "../../harness/context";
 import { makeStanza } from "../../harness/madeRepository";
-import { loud } from "../../harness/real/interopParts";
+import { canMountTmpfs } from "../../harness/real/interopParts";
 import { findRuntime } from "../../harness/real/runtimeCli";
 import { requireOk } from "../../harness/real/testBed";
 import { repository } from "../../runtime/repository/support";
@@ -28,15 +28,8 @@ const LABELS = ["20260101-000000F", "20260108-000000F", "20260115-000000F"];
 const SEGMENTS = Array.from({ length: 6 }, (_, index) => `00000001000000000000000${index + 1}`);
 const MIB = 1024 * 1024;
 
-async function canMount(): Promise<boolean> {
-  const script = "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs $d && umount $d && rmdir $d";
-  return isRoot() && (await run("/bin/sh", ["-c", script])).exitCode === 0;
-}
-
 describe("a repository that is 100 % full", async () => {
-  const title = "expire on a full disk";
-  const mounts = await canMount();
-  if (!mounts) loud(title, "needs root and the right to mount a tmpfs");
+  const mounts = await canMountTmpfs("expire on a full disk");
 
   /** Three full backups with 8 MiB each in a file system of 40 MiB. */
   async function setUp() {
@@ -101,18 +94,15 @@ describe("a repository that is 100 % full", async () => {
   });
 });
 
-/** Random bytes up to a size, or until the file system is full. */
+/** Random bytes up to a size, or until the file system has no space for a single one. */
 function fill(path: string, sizeBytes: number): void {
   const fd = openSync(path, "w");
-  try {
-    for (let pieceBytes = MIB, doneBytes = 0; doneBytes < sizeBytes && pieceBytes >= 1; )
-      try {
-        const bytes = crypto.getRandomValues(new Uint8Array(Math.min(pieceBytes, 65_536)));
-        doneBytes += writeSync(fd, bytes);
-      } catch {
-        pieceBytes = Math.min(pieceBytes, 65_536) / 2;
-      }
-  } finally {
-    closeSync(fd);
-  }
+  let doneBytes = 0;
+  for (let pieceBytes = 65_536; pieceBytes >= 1 && doneBytes < sizeBytes; )
+    try {
+      doneBytes += writeSync(fd, crypto.getRandomValues(new Uint8Array(pieceBytes)));
+    } catch {
+      pieceBytes /= 2;
+    }
+  closeSync(fd);
 }

@@ -26,7 +26,7 @@ import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { giveTo, isRoot } from "../../../tools/parts/users";
 import { InstanceMetadata } from "../../harness/doubles/awsKeyServices";
 import { labelsOf, parseInfo } from "../../harness/compare/infoJson";
-import { findParts, loud, s3Kind } from "../../harness/real/interopParts";
+import { canMountTmpfs, findParts, s3Kind } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { requireOk, TestBed } from "../../harness/real/testBed";
 
@@ -583,11 +583,7 @@ describe("damaged repositories", async () => {
 describe("a full disk", async () => {
   const title = "a full disk under repo1";
   const parts = await findParts(title, 18, "2.60");
-  const mounts =
-    isRoot() &&
-    (await run("/bin/sh", ["-c", "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs $d && umount $d && rmdir $d"]))
-      .exitCode === 0;
-  if (!mounts) loud(title, "needs root and the right to mount a tmpfs");
+  const mounts = await canMountTmpfs(title);
   test.runIf(NIGHTLY && parts !== null && mounts)(
     "repo2 gets its backup, the exit code is 104, and the unfinished files in repo1 are no backup",
     async (context) => {
