@@ -12,17 +12,18 @@ import { loadLocalDrills } from "../operations/drill/history";
 import { ATTACK } from "../operations/drill/record";
 import { type DumpSurvey, surveyDumps } from "../operations/dump/surveyDumps";
 import { trimmedLabels } from "../operations/expire/archivePlan";
-import { currentBackupsOf, findNewestWal } from "../operations/info/destinations";
+import { currentBackupsOf } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
 import { type OpenedBackup, openedOf } from "../operations/open/openLocation";
 import { listOpened } from "../operations/open/openedRecords";
 import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
 import { loadSlot, waitingFor } from "../operations/slot/slotReport";
+import { factsOf } from "../recoverability/facts";
 import { VERSION } from "../version";
 import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";
-import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "./samples";
+import { hostSamples, repositorySamples, type RepoHostFacts, type RepoState } from "./samples";
 import { findDataDirectory } from "../operations/info/knownDirectory";
 
 export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new Surveys(1)): Promise<Sample[]> {
@@ -34,12 +35,12 @@ export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new
     .then((control) => control.walSegmentSizeBytes)
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
   const locks = { backup: proc.lockState("backup"), restore: proc.lockState("restore") };
-  const repos = proc.repositories();
+  const repos = factsOf(proc.repositories());
   const missingWal = proc.missingWal();
   const asked = { stanza, set: undefined, type: undefined, locks, extras: false };
   const report = await collectInfo(repos, missingWal, asked);
   const facts = await Promise.all(
-    report.repos.map(async (row, index): Promise<RepoFacts & RepoHostFacts> => {
+    report.repos.map(async (row, index): Promise<RepoState & RepoHostFacts> => {
       const { backups, missingWalCount, droppedCount, error, info, key } = row;
       const { expectDumpWithinS, expectFullWithinS: expected } = config.settings.repos[key] ?? {};
       const known = {
@@ -50,20 +51,20 @@ export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new
         fullExpectedS: typeof expected === "number" ? expected : null,
         dumpExpectedS: expectDumpWithinS ?? null,
       };
-      const repo = repos[index];
-      if (error !== null || repo === undefined) {
+      const own = repos[index];
+      if (error !== null || own === undefined) {
         ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
         return { ...known, backups: null, current: [], newestWal: null, survey: null, dumps: null };
       }
-      const newestWal = await orNull(proc, key, "WAL", () => findNewestWal(repo));
+      const newestWal = await orNull(proc, key, "WAL", () => own.newestWal());
       const survey = config.monitoring.walGaps
         ? await surveys.wal.of(key, () =>
-            orNull(proc, key, "WAL", () => surveyWal(repo, backups, walSegmentSizeBytes, ctx.clock.nowMs())),
+            orNull(proc, key, "WAL", () => surveyWal(own, backups, walSegmentSizeBytes, ctx.clock.nowMs())),
           )
         : null;
-      const dumps = await surveys.dumps.of(key, () => orNull(proc, key, "dumps", () => surveyDumps(repo)));
+      const dumps = await surveys.dumps.of(key, () => orNull(proc, key, "dumps", () => surveyDumps(own.repo)));
       const trimmed =
-        info === null ? undefined : trimmedLabels(info.backups, info.currentId, repo.retention, ctx.clock.nowMs());
+        info === null ? undefined : trimmedLabels(info.backups, info.currentId, own.repo.retention, ctx.clock.nowMs());
       const read = { backups, current: info === null ? [] : currentBackupsOf(info), newestWal, survey, dumps };
       return { ...known, ...read, ...given({ trimmed, gapCount: survey?.gapCount }) };
     }),

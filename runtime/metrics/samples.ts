@@ -5,7 +5,7 @@ import type { RunRecord } from "../local/runRecords";
 import type { SlotReport } from "../local/slotState";
 import { isRead } from "../operations/slot/slotReport";
 import type { StreamState, SynchronousReport } from "../local/streamState";
-import type { StoredWal } from "../operations/info/destinations";
+import type { NewestWal } from "../recoverability/facts";
 import type { DrillRecord } from "../operations/drill/record";
 import { type DumpSurvey, hasDumps } from "../operations/dump/surveyDumps";
 import { holdOf } from "../operations/expire/hold";
@@ -13,14 +13,14 @@ import type { OpenedBackup } from "../operations/open/openLocation";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
 import { type Sample, samples } from "./definitions";
 
-export interface RepoFacts {
+export interface RepoState {
   readonly key: number;
   /** Null when unreadable. */
   readonly backups: readonly BackupInfoEntry[] | null;
   /** Those of the present cluster: after an upgrade, none of the previous cluster's can be continued. */
   readonly current: readonly BackupInfoEntry[];
   /** Null if it does not exist or is unknown. */
-  readonly newestWal: StoredWal | null;
+  readonly newestWal: NewestWal | null;
   readonly missingWalCount: number;
   readonly conflictCount: number;
   /** Labels of backups that keep no WAL after them. */
@@ -73,8 +73,8 @@ export interface HostFacts {
 const TYPES = ["full", "diff", "incr"] as const;
 
 /** Samples of each repository, and how far it is behind the most advanced one. */
-export function repositorySamples(stanza: string, repos: readonly RepoFacts[], walSegmentSizeBytes: number): Sample[] {
-  const newest = repos.reduce<StoredWal | null>(
+export function repositorySamples(stanza: string, repos: readonly RepoState[], walSegmentSizeBytes: number): Sample[] {
+  const newest = repos.reduce<NewestWal | null>(
     (best, { newestWal }) => (newestWal !== null && (best === null || newestWal.name > best.name) ? newestWal : best),
     null,
   );
@@ -119,7 +119,7 @@ export function gapSamples(stanza: string, gaps: ReadonlyMap<number, number>): S
 function backupSamples(
   labels: Sample["labels"],
   backups: readonly BackupInfoEntry[],
-  { current, trimmed }: Pick<RepoFacts, "current" | "trimmed">,
+  { current, trimmed }: Pick<RepoState, "current" | "trimmed">,
 ): Sample[] {
   const holds = backups.flatMap((entry) => holdOf(entry) ?? []);
   const holdEnds = holds.flatMap(({ untilS }) => untilS ?? []);

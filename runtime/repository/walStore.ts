@@ -107,28 +107,56 @@ export async function* listWal(repo: Repository, archiveId: string, directory?: 
 const DIRECTORIES_AT_ONCE = 4;
 const DIRECTORY_NAME = /^[0-9A-F]{16}$/;
 
-/**
- * The same in lists of a few directories, all files of one in the same list: memory holds the names of one list. Lists,
- * and files in them, ascend by their names; timeline histories come first.
- */
-export async function* listWalInTurn(repo: Repository, archiveId: string): AsyncIterable<readonly StoredWal[]> {
-  const histories: StoredWal[] = [];
+/** What lies at the top of an archive id. */
+export interface ArchiveTop {
+  /** Directories of segments, each of one timeline and 4 GiB of WAL; ascending. */
+  readonly directories: readonly string[];
+  /** Files outside of these directories, such as timeline histories; ascending. */
+  readonly files: readonly StoredWal[];
+}
+
+export async function listArchiveTop(repo: Repository, archiveId: string): Promise<ArchiveTop> {
+  const files: StoredWal[] = [];
   const directories: string[] = [];
   for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
     const name = basename(entry.path);
     if (entry.type === "directory" && DIRECTORY_NAME.test(name)) directories.push(name);
     const stored = storedWalOf(entry);
-    if (stored !== null) histories.push(stored);
+    if (stored !== null) files.push(stored);
   }
-  yield histories.sort(byFileName);
-  directories.sort();
+  return { directories: directories.sort(), files: files.sort(byFileName) };
+}
+
+/** The files of one directory, ascending. */
+export async function listFiles(repo: Repository, archiveId: string, directory: string): Promise<StoredWal[]> {
+  const files: StoredWal[] = [];
+  for await (const stored of listWal(repo, archiveId, directory)) files.push(stored);
+  return files.sort(byFileName);
+}
+
+/**
+ * The files of {@link listWal} in lists of a few directories, all files of one in the same list: memory holds the names
+ * of one list. Lists, and files in them, ascend by their names; timeline histories come first. Listings that are
+ * `known` are not repeated; their directories are named `<archive id>/<directory>`.
+ */
+export async function* listWalInTurn(
+  repo: Repository,
+  archiveId: string,
+  known: {
+    readonly top: Promise<ArchiveTop>;
+    readonly files: ReadonlyMap<string, Promise<readonly StoredWal[]>>;
+  } = { top: listArchiveTop(repo, archiveId), files: new Map() },
+): AsyncIterable<readonly StoredWal[]> {
+  const { directories, files: histories } = await known.top;
+  yield histories;
   for (let next = 0; next < directories.length; next += DIRECTORIES_AT_ONCE) {
     const some = directories.slice(next, next + DIRECTORIES_AT_ONCE);
-    const files: StoredWal[] = [];
-    await mapParallel(some, DIRECTORIES_AT_ONCE, async (directory) => {
-      for await (const stored of listWal(repo, archiveId, directory)) files.push(stored);
-    });
-    yield files.sort(byFileName);
+    const files = await mapParallel(
+      some,
+      DIRECTORIES_AT_ONCE,
+      (directory) => known.files.get(`${archiveId}/${directory}`) ?? listFiles(repo, archiveId, directory),
+    );
+    yield files.flat();
   }
 }
 

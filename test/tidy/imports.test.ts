@@ -129,6 +129,7 @@ describe("entries of the table", () => {
       "runtime/metrics: nothing there imports runtime/web",
       "runtime/metrics: nothing there imports runtime/format",
       "runtime/metrics: nothing there imports runtime/local",
+      "runtime/metrics: nothing there imports runtime/recoverability",
     ]);
     expect(stale({ "runtime/archiver/x.ts": `${text}import { y } from "${host}";` })).toEqual([
       "runtime/metrics: the room is empty",

@@ -47,6 +47,7 @@ const COMMAND_ROOMS = [
   "runtime/metrics",
   "runtime/notify",
   "runtime/repository",
+  "runtime/recoverability",
   "runtime/postgres",
   "runtime/local",
 ];
@@ -110,6 +111,12 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["runtime/base", "runtime/format", "runtime/storage/storage", "runtime/storage/overlaid"],
   },
   {
+    prefix: "runtime/recoverability",
+    about:
+      "what can be recovered: the facts of each repository, read once for each command, and what follows from them",
+    mayImport: ["runtime/base", "runtime/format", "runtime/repository"],
+  },
+  {
     prefix: "runtime/postgres",
     about: "PostgreSQL: sessions, data directory, streaming replication, its programs",
     mayImport: ["runtime/base", "runtime/format", "runtime/local"],
@@ -124,6 +131,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/fuse",
       "runtime/local",
       "runtime/repository",
+      "runtime/recoverability",
       "runtime/postgres",
       "runtime/storage/storage",
     ],
@@ -180,7 +188,7 @@ export const ROOMS: readonly Room[] = [
     prefix: "runtime/metrics",
     about: "metrics for Prometheus and OpenTelemetry",
     mayImport: ["runtime/base", "runtime/operations", "runtime/version", "runtime/web"],
-    mayImportTypes: ["runtime/format", "runtime/local"],
+    mayImportTypes: ["runtime/format", "runtime/local", "runtime/recoverability"],
   },
   {
     prefix: "runtime/metrics/gather",
@@ -189,6 +197,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/metrics",
       "runtime/operations",
       "runtime/local",
+      "runtime/recoverability",
       "runtime/format/repository/infoFile",
       "runtime/version",
     ],
@@ -215,6 +224,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/commands/watch/status",
       "runtime/config",
       "runtime/operations",
+      "runtime/recoverability",
       "runtime/storage/prices",
       "runtime/storage/s3/quirks",
     ],

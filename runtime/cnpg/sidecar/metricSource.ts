@@ -16,19 +16,20 @@ import {
   drillSamples,
   dumpSamples,
   gapSamples,
-  type RepoFacts,
+  type RepoState,
   repositorySamples,
   streamSamples,
   synchronousSamples,
   workerSamples,
 } from "../../metrics/samples";
 import { trimmedLabels } from "../../operations/expire/archivePlan";
-import { currentBackupsOf, findNewestWal, type StoredWal } from "../../operations/info/destinations";
+import { currentBackupsOf, findNewestWal } from "../../operations/info/destinations";
 import { loadDrillHistory } from "../../operations/drill/history";
 import { ATTACK, DRILL_KINDS, type DrillRecord } from "../../operations/drill/record";
 import { type DumpSurvey, surveyDumps } from "../../operations/dump/surveyDumps";
 import type { SynchronousReport } from "../../local/streamState";
 import { stateOf, type StreamStatus } from "../../operations/stream/streamStatus";
+import { factsOf, type NewestWal } from "../../recoverability/facts";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
@@ -60,7 +61,7 @@ const WAL_TURNS = 5;
 export class MetricSource {
   readonly #parts: MetricParts;
   #infos: readonly RepoResult<BackupInfo>[] = [];
-  #wal: readonly RepoResult<StoredWal | null>[] = [];
+  #wal: readonly RepoResult<NewestWal | null>[] = [];
   #drills: readonly DrillRecord[] = [];
   #dumps: readonly RepoResult<DumpSurvey>[] = [];
   #trimmed: ReadonlyMap<number, ReadonlySet<string>> = new Map();
@@ -99,7 +100,7 @@ export class MetricSource {
       if (turn % WAL_TURNS === 0) this.#dumps = await perRepo(this.#parts.repos, surveyDumps).catch(unknown);
       // A job elsewhere runs drills: its records are in the repositories.
       if (turn % WAL_TURNS === 0)
-        this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills, DRILL_KINDS).catch(
+        this.#drills = await loadDrillHistory(factsOf(this.#parts.repos), quiet, this.#drills, DRILL_KINDS).catch(
           () => this.#drills,
         );
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
@@ -121,7 +122,7 @@ export class MetricSource {
     const stanza = this.#parts.repos[0]?.stanza ?? "";
     const workers = this.#parts.workers();
     const gaps = this.#parts.gaps();
-    const facts = this.#infos.map((result): RepoFacts => {
+    const facts = this.#infos.map((result): RepoState => {
       const wal = this.#wal.find(({ repoIndex }) => repoIndex === result.repoIndex);
       return {
         key: result.repoIndex,

@@ -14,6 +14,7 @@ import { perRepo, type RepoResult } from "../../base/parallel";
 import type { Healed } from "../../operations/heal/heal";
 import { listBackups } from "../../operations/info/destinations";
 import { repoErrorLine } from "../../operations/shared/results";
+import { RepoFacts } from "../../recoverability/facts";
 import { surveyWal } from "../../operations/shared/walSurvey";
 import type { Repository } from "../../repository/repository";
 
@@ -91,7 +92,7 @@ export class TimedHeal {
       const surveys = await perRepo(this.#parts.repos, async (repo) => {
         const own = backups.find(({ repoIndex }) => repoIndex === repo.key);
         if (own?.ok === false) throw own.error;
-        return surveyWal(repo, own?.value ?? [], walSegmentSizeBytes, ctx.clock.nowMs());
+        return surveyWal(new RepoFacts(repo), own?.value ?? [], walSegmentSizeBytes, ctx.clock.nowMs());
       });
       // An unreadable repository has no number, not an old one.
       this.#gaps = new Map(

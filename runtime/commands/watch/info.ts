@@ -23,6 +23,7 @@ import {
   progressJson,
 } from "../../operations/info/info";
 import { infoText, progressText } from "../../operations/info/infoText";
+import { factsOf } from "../../recoverability/facts";
 import { policyError } from "../../operations/shared/results";
 import { reportedOpened } from "../opened";
 import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from "../../process/commandProcess";
@@ -68,7 +69,7 @@ async function printDestinations(
 }
 
 async function reportOf(proc: Invocation & RepositoryAccess & LockAccess, stanza: string): Promise<InfoReport> {
-  const repos = proc.repositories().map((repo) => ({ ...repo, stanza }));
+  const repos = factsOf(proc.repositories().map((repo) => ({ ...repo, stanza })));
   const { info, set } = proc.config;
   const locks = { backup: proc.lockState("backup", stanza), restore: proc.lockState("restore", stanza) };
   const opened = await reportedOpened(proc, stanza);

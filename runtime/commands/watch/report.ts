@@ -16,6 +16,7 @@ import { collectReport } from "../../operations/report/collectReport";
 import type { ReportedCost, ReportedDatabase, ReportFile } from "../../operations/report/reportFields";
 import { renderReportPage } from "../../operations/report/reportPage";
 import type { Command, CommandProcess, MachineAccess } from "../../process/commandProcess";
+import { factsOf } from "../../recoverability/facts";
 import { findQuirks } from "../../storage/s3/quirks";
 import { loadStatus } from "./status";
 
@@ -43,13 +44,13 @@ export async function reportDocument(proc: CommandProcess): Promise<ReportFile> 
 
 async function ownDatabase(proc: CommandProcess): Promise<ReportedDatabase> {
   const { config, ctx, machine } = proc;
-  const repos = proc.repositories();
+  const repos = factsOf(proc.repositories());
   const { rpoSeconds, rtoSeconds } = config.settings.drill?.objectives ?? {};
   const local = await loadLocalDrills(config.spoolPath, config.stanza ?? "");
   return collectReport({
     host: machine.hostName,
     repos,
-    status: await loadStatus(proc),
+    status: await loadStatus(proc, repos),
     drills: await loadDrillHistory(repos, ctx, local),
     costOf: (key, storedBytes) => costOf(proc, key, storedBytes),
     objectives: given({ rpoSeconds, rtoSeconds }),

@@ -19,6 +19,7 @@ import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
+import { factsOf, type RepoFacts } from "../../recoverability/facts";
 import { reportedOpened } from "../opened";
 import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
 
@@ -29,7 +30,10 @@ export const statusCommand: Command = async (proc) => {
 };
 
 /** The state of the configured stanza. */
-export async function loadStatus(proc: CommandProcess): Promise<StatusReport> {
+export async function loadStatus(
+  proc: CommandProcess,
+  repos: readonly RepoFacts[] = factsOf(proc.repositories()),
+): Promise<StatusReport> {
   const { config, ctx } = proc;
   const missingWal = proc.missingWal();
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
@@ -39,7 +43,7 @@ export async function loadStatus(proc: CommandProcess): Promise<StatusReport> {
   const exists = async (path: string): Promise<boolean> => (await proc.readFile(path)) !== null;
   return collectStatus({
     stanza: config.stanza ?? "",
-    repos: proc.repositories(),
+    repos,
     missingWal: (repoIndex) => missingWal.list(repoIndex),
     conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),
     dropped: missingWal.listDropped,

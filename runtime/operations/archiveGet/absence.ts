@@ -9,7 +9,7 @@ import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
-import { segmentsIn } from "../shared/walRange";
+import { segmentsIn } from "../shared/archivedSegments";
 
 export interface AskedWal {
   readonly walName: string;

@@ -21,7 +21,7 @@ import { findWal, openWal, type StoredWal } from "../../repository/walStore";
 import { readHistory } from "../restore/timelines";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { hasOwnHeader } from "../shared/localWal";
-import { segmentDirectories, segmentsIn } from "../shared/walRange";
+import { segmentDirectories, segmentsIn } from "../shared/archivedSegments";
 import type { TimelinePath } from "../verify/path";
 
 /** A repository and its opened archive. */

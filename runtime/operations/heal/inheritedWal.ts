@@ -18,7 +18,7 @@ import type { MissingWalStore } from "../../local/missingWal";
 import { copyMissingWal } from "./heal";
 import type { LocalWal } from "../shared/localWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
-import { segmentDirectories, segmentsIn } from "../shared/walRange";
+import { segmentDirectories, segmentsIn } from "../shared/archivedSegments";
 import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";

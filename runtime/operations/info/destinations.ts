@@ -7,13 +7,12 @@ import { timeText } from "../../base/clock";
 import { type BackupError, fail, nullOn } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { durationText } from "../../base/units";
-import { type ArchiveHistoryEntry, archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
+import { type ArchiveHistoryEntry, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
-import { archiveIdPath } from "../../format/repository/repoPath";
-import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import { type NewestWal, RepoFacts } from "../../recoverability/facts";
+import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { segmentDirectories, segmentsIn } from "../shared/walRange";
 
 /** Maximum age of a repository's newest full backup, in seconds; `ever` only requires one to exist. */
 export type FullExpectation = number | "ever";
@@ -27,26 +26,20 @@ export interface Destination {
   /** The stanza's present cluster; null without the stanza. */
   readonly cluster: { readonly pgVersion: string; readonly systemId: bigint } | null;
   readonly newestFull: StoredFull | null;
-  readonly newestWal: StoredWal | null;
-}
-
-export interface StoredWal {
-  readonly name: string;
-  readonly storedAtS: number;
-  /** Stored size of the segments in its directory. */
-  readonly meanSizeBytes: number;
+  readonly newestWal: NewestWal | null;
 }
 
 /** Every repository has its own result. One without the stanza is empty. */
 export function listDestinations(repos: readonly Repository[]): Promise<RepoResult<Destination>[]> {
   return perRepo(repos, async (repo) => {
-    const backupInfo = await nullOn(loadBackupInfo(repo), "fileMissing");
-    const archiveInfo = await nullOn(loadArchiveInfo(repo), "fileMissing");
+    const facts = new RepoFacts(repo);
+    const backupInfo = await nullOn(facts.backupInfo(), "fileMissing");
+    const archiveInfo = await nullOn(facts.archiveInfo(), "fileMissing");
     const info = archiveInfo ?? backupInfo;
     return {
       cluster: info === null ? null : currentHistory<ArchiveHistoryEntry>(info),
       newestFull: backupInfo === null ? null : newestFullOf(currentBackupsOf(backupInfo)),
-      newestWal: archiveInfo === null ? null : await findNewestWal(repo, archiveIdOf(currentHistory(archiveInfo))),
+      newestWal: await facts.newestWal(),
     };
   });
 }
@@ -142,26 +135,7 @@ export function destinationsJson(stanza: string, results: readonly RepoResult<De
   };
 }
 
-/**
- * In the current archive id, unless another one is given: its directories from the last one back, until one holds a
- * segment. Null without segments or without the stanza.
- */
-export async function findNewestWal(repo: Repository, ofArchive?: string): Promise<StoredWal | null> {
-  const archiveId = ofArchive ?? (await findArchiveId(repo));
-  if (archiveId === null) return null;
-  for (const directory of (await segmentDirectories(repo, archiveId)).reverse()) {
-    const segments = await segmentsIn(repo, archiveId, directory);
-    const newest = segments.at(-1);
-    if (newest === undefined) continue;
-    const meanSizeBytes = segments.reduce((sum, { sizeRepoBytes }) => sum + sizeRepoBytes, 0) / segments.length;
-    const file = await repo.storage.stat(`${archiveIdPath(repo.stanza, archiveId)}/${directory}/${newest.fileName}`);
-    // It expired between the two requests.
-    if (file !== null) return { name: newest.name, storedAtS: Math.floor(file.modifiedAtMs / 1000), meanSizeBytes };
-  }
-  return null;
-}
-
-async function findArchiveId(repo: Repository): Promise<string | null> {
-  const info = await nullOn(loadArchiveInfo(repo), "fileMissing");
-  return info === null ? null : archiveIdOf(currentHistory(info));
+/** {@link RepoFacts.newestWal} for a command that asks for nothing else. */
+export function findNewestWal(repo: Repository, ofArchive?: string): Promise<NewestWal | null> {
+  return new RepoFacts(repo).newestWal(ofArchive);
 }

@@ -20,11 +20,10 @@ import { holdOf } from "../expire/hold";
 import { isOpenedOf, type OpenedBackup } from "../open/openLocation";
 import { openedJson } from "./opened";
 import { loadManifest } from "../../repository/backupStore";
-import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import type { RepoFacts } from "../../recoverability/facts";
 import { listNames, type Repository } from "../../repository/repository";
 import { backupsPath } from "../../format/repository/repoPath";
 import { type HeldStream, surveyStream } from "../stream/survey";
-import { walRange } from "../shared/walRange";
 
 export const InfoStatus = {
   ok: { code: 0, message: "ok" },
@@ -103,14 +102,14 @@ export async function listStanzas(repos: readonly Repository[]): Promise<string[
 const UNKNOWN_STANZA = "[invalid]";
 
 export async function collectInfo(
-  repos: readonly Repository[],
+  repos: readonly RepoFacts[],
   missingWal: MissingWalStore,
   options: InfoOptions,
 ): Promise<InfoReport> {
-  const answers = await perRepo(repos, (repo) => inspect(repo, options));
+  const answers = await perRepo(repos, (facts) => inspect(facts, options));
   const manifests = new Map<number, Manifest>();
   const rows = answers.map((answer, index): InfoRepo => {
-    const repo = repos[index] as Repository;
+    const { repo } = repos[index] as RepoFacts;
     const info = answer.ok ? answer.value.info : null;
     const dropped =
       info === null ? missingWal.listDropped(repo.key) : openGapIn(repo.key, info, missingWal.listDropped);
@@ -140,29 +139,30 @@ type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups" | "st
 };
 
 async function inspect(
-  repo: Repository,
+  facts: RepoFacts,
   options: InfoOptions,
 ): Promise<Inspected & { readonly dumps: DumpSurvey | null }> {
   // At the same time, so that dumps hardly cost any.
-  const dumps = options.extras && options.set === undefined ? surveyDumps(repo) : null;
+  const dumps = options.extras && options.set === undefined ? surveyDumps(facts.repo) : null;
   // If both fail, the error of the backups counts.
   dumps?.catch(() => {});
-  return { ...(await inspectBackups(repo, options)), dumps: await dumps };
+  return { ...(await inspectBackups(facts, options)), dumps: await dumps };
 }
 
-async function inspectBackups(repo: Repository, options: InfoOptions): Promise<Inspected> {
+async function inspectBackups(facts: RepoFacts, options: InfoOptions): Promise<Inspected> {
+  const { repo } = facts;
   const nothing = { info: null, archives: [], backups: [], manifest: null, stream: null };
   let info: BackupInfo;
   try {
-    info = await loadBackupInfo(repo);
+    info = await facts.backupInfo();
   } catch (error) {
     if (!isError(error, "fileMissing")) throw error;
     return { ...nothing, status: (await hasAnything(repo)) ? InfoStatus.missingData : InfoStatus.missingPath };
   }
-  const archiveInfo = await loadArchiveInfo(repo);
+  const archiveInfo = await facts.archiveInfo();
   const archives: InfoArchive[] = [];
   for (const entry of archiveInfo.history) {
-    const range = await walRange(repo, archiveIdOf(entry));
+    const range = await facts.walRange(archiveIdOf(entry));
     if (range.min !== null || entry.id === archiveInfo.currentId)
       archives.push({ id: archiveIdOf(entry), historyId: entry.id, ...range });
   }
@@ -173,7 +173,7 @@ async function inspectBackups(repo: Repository, options: InfoOptions): Promise<I
   const wanted = options.set === undefined ? undefined : backups[0];
   const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
   if (set !== undefined && backups.length === 0) return { ...nothing, status: InfoStatus.missingBackup };
-  const stream = options.extras && set === undefined ? await surveyStream(repo) : null;
+  const stream = options.extras && set === undefined ? await surveyStream(repo, () => facts.archiveInfo()) : null;
   return {
     info,
     archives,

@@ -4,11 +4,12 @@ import { formatSize } from "../../base/units";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { formatLabel } from "../../format/repository/label";
 import { lsnOfSegment, segmentSizeOf } from "../../format/wal/walSegment";
+import type { NewestWal } from "../../recoverability/facts";
 import type { Repository } from "../../repository/repository";
 import type { Retention } from "../../repository/retention";
 import type { Space } from "../../storage/storage";
 import { planExpire } from "../expire/expirePlan";
-import { currentBackupsOf, type StoredWal } from "./destinations";
+import { currentBackupsOf } from "./destinations";
 
 export interface SpaceLeft extends Pick<Space, "freeBytes"> {
   /** WAL of a week. */
@@ -22,7 +23,7 @@ const WEEK_S = 7 * DAY_S;
 export async function loadSpaceLeft(
   repo: Repository,
   info: BackupInfo,
-  newestWal: StoredWal | null,
+  newestWal: NewestWal | null,
   nowS: number,
 ): Promise<SpaceLeft | null> {
   const space = (await repo.storage.space?.()) ?? null;
@@ -31,7 +32,7 @@ export async function loadSpaceLeft(
 }
 
 /** From the positions of the oldest backup of the week and the newest segment, and the stored size of the last ones. */
-function weekOfWal(info: BackupInfo, newestWal: StoredWal, nowS: number): number {
+function weekOfWal(info: BackupInfo, newestWal: NewestWal, nowS: number): number {
   const current = currentBackupsOf(info);
   const oldest = lastWeekOf(current, nowS).find(({ archiveStart }) => archiveStart !== null);
   const segmentSizeBytes = segmentSizeOf(current);

@@ -14,7 +14,7 @@ import type { SlotReport } from "../../local/slotState";
 import { isRead } from "../slot/slotReport";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
 import type { NextRun } from "../../local/timers";
-import { loadBackupInfo } from "../../repository/infoStore";
+import type { NewestWal, RepoFacts } from "../../recoverability/facts";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
@@ -27,15 +27,7 @@ import { loadSpaceLeft, spaceErrors } from "./spaceLeft";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
-import {
-  currentBackupsOf,
-  findNewestWal,
-  type FullExpectation,
-  fullError,
-  newestFullOf,
-  type StoredFull,
-  type StoredWal,
-} from "./destinations";
+import { currentBackupsOf, type FullExpectation, fullError, newestFullOf, type StoredFull } from "./destinations";
 
 export const BEHIND_S = 300;
 /** A shorter wait of commits is an upload. */
@@ -43,7 +35,7 @@ const WAIT_S_MIN = 5;
 
 export interface StatusInput {
   readonly stanza: string;
-  readonly repos: readonly Repository[];
+  readonly repos: readonly RepoFacts[];
   /** Names of WAL files recorded as missing in the repository. */
   missingWal(repoIndex: number): readonly string[];
   /** Names of WAL files that the repository's archive has with other content than this server. */
@@ -89,7 +81,7 @@ export interface RepoStatus {
   readonly newestFull: StoredFull | null;
   /** When the oldest backup ended that keeps its WAL. */
   readonly recoverableFromS: number | null;
-  readonly newestWal: StoredWal | null;
+  readonly newestWal: NewestWal | null;
   /** Backups that no retention removes, with the reason and the end. */
   readonly held: readonly HeldBackup[];
   readonly missingWalCount: number;
@@ -120,19 +112,20 @@ const NOTHING = { held: [], backupCount: 0, newest: null, newestFull: null, reco
 
 /** Every repository has its own result; an unreadable one counts as a trouble. Never throws for a repository. */
 export async function collectStatus(input: StatusInput): Promise<StatusReport> {
-  const results = await perRepo(input.repos, async (repo) => {
-    const [info, newestWal] = [await loadBackupInfo(repo), await findNewestWal(repo)];
+  const results = await perRepo(input.repos, async (facts) => {
+    const { repo } = facts;
+    const [info, newestWal] = [await facts.backupInfo(), await facts.newestWal()];
     return {
       info,
       newestWal,
       space: spaceErrors(repo, info, await loadSpaceLeft(repo, info, newestWal, input.nowS), input.nowS),
-      drills: await loadNewestDrills(repo),
-      attack: await loadNewestAttack(repo),
+      drills: await loadNewestDrills(facts),
+      attack: await loadNewestAttack(facts),
       dumps: await surveyDumps(repo),
     };
   });
   const drills = joinDrills([...input.drills, ...results.flatMap((result) => (result.ok ? result.value.drills : []))]);
-  const newestWal = results.reduce<StoredWal | null>((newest, result) => {
+  const newestWal = results.reduce<NewestWal | null>((newest, result) => {
     const own = result.ok ? result.value.newestWal : null;
     return own !== null && (newest === null || own.name > newest.name) ? own : newest;
   }, null);
@@ -149,7 +142,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     const [drill, rpoDrill] = [own.at(-1) ?? null, own.findLast(({ rpo }) => rpo !== null) ?? null];
     const common = {
       key,
-      location: input.repos[index]?.storage.name ?? "",
+      location: input.repos[index]?.repo.storage.name ?? "",
       missingWalCount,
       conflicts,
       droppedCount,
@@ -165,7 +158,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       return { ...common, ...NOTHING, newestWal: null, troubles };
     }
     const { info, newestWal: ownWal, space } = result.value;
-    const trimmed = trimmedIn(info, input.repos[index], input.nowS);
+    const trimmed = trimmedIn(info, input.repos[index]?.repo, input.nowS);
     const status = { ...common, ...backupsOf(info, trimmed), newestWal: ownWal };
     const ofLock = lockTroubles(status, info, input.nowS);
     return { ...status, troubles: [...troublesOf(status, input, newestWal), ...ofLock, ...space] };
@@ -231,7 +224,7 @@ function backupsOf(
 function troublesOf(
   repo: Omit<RepoStatus, "troubles">,
   input: StatusInput,
-  newestWal: StoredWal | null,
+  newestWal: NewestWal | null,
 ): BackupError[] {
   const { key, newestFull, missingWalCount, droppedCount } = repo;
   const full = fullError(key, newestFull, input.expectFull(key) ?? "ever", input.nowS);
@@ -346,7 +339,7 @@ function dumpTroubles({ dumps, key }: Pick<RepoStatus, "dumps" | "key">): Backup
 }
 
 /** Repositories always differ slightly: WAL that one has had for minutes should be in the others too. */
-function isBehind(own: StoredWal | null, newest: StoredWal): boolean {
+function isBehind(own: NewestWal | null, newest: NewestWal): boolean {
   return own === null || (own.name < newest.name && own.storedAtS < newest.storedAtS - BEHIND_S);
 }
 

@@ -5,11 +5,9 @@ import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf, type ArchiveInfo, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
-import { SegmentNumbers } from "../../format/wal/segmentNumbers";
-import { SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
-import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
+import { segmentSizeOf } from "../../format/wal/walSegment";
+import type { RepoFacts, WholeArchive } from "../../recoverability/facts";
 import type { Repository } from "../../repository/repository";
-import { listWalInTurn } from "../../repository/walStore";
 import type { DrillRecord } from "../drill/record";
 import { type DumpSurvey, hasDumps } from "../dump/surveyDumps";
 import type { StatusReport } from "../info/status";
@@ -29,7 +27,7 @@ import type {
 
 export interface ReportInput {
   readonly host: string;
-  readonly repos: readonly Repository[];
+  readonly repos: readonly RepoFacts[];
   readonly status: StatusReport;
   /** Those of all machines, oldest first. */
   readonly drills: readonly DrillRecord[];
@@ -48,7 +46,7 @@ const NOTHING: Held = { backups: [], windows: [], gaps: [], walBytes: 0 };
  */
 export async function collectReport(input: ReportInput): Promise<ReportedDatabase> {
   const { costOf, drills, host, objectives, repos, status } = input;
-  const results = await perRepo(repos, (repo) => heldBy(repo, status.nowS * 1000));
+  const results = await perRepo(repos, (facts) => heldBy(facts, status.nowS * 1000));
   return {
     host,
     stanza: status.stanza,
@@ -62,7 +60,7 @@ export async function collectReport(input: ReportInput): Promise<ReportedDatabas
       return {
         key: result.repoIndex,
         location: own?.location ?? "",
-        encrypted: repos[index]?.cipherType !== "none",
+        encrypted: repos[index]?.repo.cipherType !== "none",
         troubles: [...troubles, ...more].map(troubleOf),
         ...dumpsOf(own?.dumps ?? null),
         ...(result.ok ? result.value : NOTHING),
@@ -74,53 +72,16 @@ export async function collectReport(input: ReportInput): Promise<ReportedDatabas
   };
 }
 
-async function heldBy(repo: Repository, nowMs: number): Promise<Held> {
-  const info = await loadBackupInfo(repo);
-  const archive = await loadArchiveInfo(repo);
-  const wal = await lookThrough(repo, info, archive);
+async function heldBy(facts: RepoFacts, nowMs: number): Promise<Held> {
+  const info = await facts.backupInfo();
+  const archive = await facts.archiveInfo();
+  const wal = await facts.wholeArchive(archiveIdOf(currentHistory(archive)));
   const { newestMs } = wal;
   return {
     backups: info.backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS).map(backupOf),
-    ...(await coverage(repo, info, archive, wal, nowMs)),
+    ...(await coverage(facts.repo, info, archive, wal, nowMs)),
     ...(newestMs === 0 ? {} : { newestWalS: Math.floor(newestMs / 1000) }),
     walBytes: wal.sizeBytes,
-  };
-}
-
-interface ListedWal {
-  readonly sizeBytes: number;
-  /** Time of the newest complete segment, or 0 if the archive has no segment. */
-  readonly newestMs: number;
-  /** When each complete segment was stored. */
-  readonly storedAtS: SegmentNumbers;
-  readonly newestHistory: string;
-  readonly segmentSizeBytes: number;
-}
-
-/** The WAL of the current cluster. */
-async function lookThrough(repo: Repository, info: BackupInfo, archive: ArchiveInfo): Promise<ListedWal> {
-  const current = currentHistory(archive);
-  const storedAtS = new SegmentNumbers();
-  let [newestHistory, newestMs, sizeBytes] = ["", 0, 0];
-  let segmentSizeBytes = segmentSizeOf(info.backups.filter(({ dbId }) => dbId === current.id));
-  for await (const files of listWalInTurn(repo, archiveIdOf(current))) {
-    const segments = files.filter(({ name }) => SEGMENT_NAME.test(name));
-    segmentSizeBytes ??= await archivedSegmentSize(repo, current, segments, archive.cipherPass ?? null);
-    for (const { name, sizeRepoBytes } of files) {
-      sizeBytes += sizeRepoBytes;
-      if (name.endsWith(".history") && name > newestHistory) newestHistory = name;
-    }
-    for (const { modifiedAtMs, name } of segments) {
-      storedAtS.set(name, Math.floor(modifiedAtMs / 1000));
-      newestMs = Math.max(newestMs, modifiedAtMs);
-    }
-  }
-  return {
-    sizeBytes,
-    newestMs,
-    storedAtS,
-    newestHistory,
-    segmentSizeBytes: segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES,
   };
 }
 
@@ -128,21 +89,24 @@ function storedBytes({ backups, walBytes }: Held): number {
   return backups.reduce((sum, backup) => sum + backup.storedBytes, walBytes);
 }
 
+/** The current cluster alone. */
 async function coverage(
   repo: Repository,
   info: BackupInfo,
   archive: ArchiveInfo,
-  { newestHistory, segmentSizeBytes, storedAtS }: ListedWal,
+  { histories, oldest, storedAtS }: WholeArchive,
   nowMs: number,
 ): Promise<Coverage> {
   const current = currentHistory(archive);
+  const pass = archive.cipherPass ?? null;
   const backups = info.backups.filter(({ dbId }) => dbId === current.id);
+  const segmentSizeBytes = segmentSizeOf(backups) ?? (await archivedSegmentSize(repo, current, oldest, pass));
   return coverageOf({
     backups,
     storedAtS,
-    newest: await findNewestTimeline(repo, archiveIdOf(current), newestHistory, archive.cipherPass ?? null),
+    newest: await findNewestTimeline(repo, archiveIdOf(current), histories.at(-1), pass),
     trimmed: new Set(walNeeds(backups, current.id, repo, info.backups, nowMs).alone.map(([start]) => start)),
-    segmentSizeBytes,
+    segmentSizeBytes: segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES,
   });
 }
 

@@ -2,11 +2,8 @@
 import { nullOn } from "../../base/errors";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
-import { SegmentNumbers } from "../../format/wal/segmentNumbers";
-import { lsnOfSegment, parseWalName, SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
-import { loadArchiveInfo } from "../../repository/infoStore";
-import type { Repository } from "../../repository/repository";
-import { listWalInTurn } from "../../repository/walStore";
+import { lsnOfSegment, parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
+import type { RepoFacts } from "../../recoverability/facts";
 import { gapsOf, runsOf, walNeeds } from "../verify/gaps";
 import { countHistories, findMissingHistories } from "../verify/histories";
 import { findNewestTimeline } from "../verify/verify";
@@ -21,36 +18,25 @@ export interface WalSurvey {
 
 /** Lists the whole archive id, so the cost grows with the archive. Null without the stanza. */
 export async function surveyWal(
-  repo: Repository,
+  facts: RepoFacts,
   backups: readonly BackupInfoEntry[],
   localSegmentSizeBytes: number,
   nowMs: number,
 ): Promise<WalSurvey | null> {
-  const archiveInfo = await nullOn(loadArchiveInfo(repo), "fileMissing");
+  const { repo } = facts;
+  const archiveInfo = await nullOn(facts.archiveInfo(), "fileMissing");
   if (archiveInfo === null) return null;
   const current = currentHistory(archiveInfo);
   const archiveId = archiveIdOf(current);
   const own = backups.filter(({ dbId }) => dbId === current.id);
   const walSegmentSizeBytes = segmentSizeOf(own) ?? localSegmentSizeBytes;
-  const segments = new SegmentNumbers();
-  const histories: string[] = [];
-  let segmentCount = 0;
-  let sizeBytes = 0;
-  for await (const files of listWalInTurn(repo, archiveId)) {
-    for (const { name, sizeRepoBytes } of files) {
-      sizeBytes += sizeRepoBytes;
-      if (name.endsWith(".history")) histories.push(name);
-      if (!SEGMENT_NAME.test(name)) continue;
-      segments.set(name, 0);
-      segmentCount++;
-    }
-  }
-  const newest = histories.sort().at(-1) ?? "";
-  const timeline = await findNewestTimeline(repo, archiveId, newest, archiveInfo.cipherPass ?? null);
+  const { histories, segmentCount, sizeBytes, storedAtS } = await facts.wholeArchive(archiveId);
+  const timeline = await findNewestTimeline(repo, archiveId, histories.at(-1), archiveInfo.cipherPass ?? null);
   const needs = walNeeds(backups, current.id, repo, backups, nowMs);
-  const runs = runsOf(segments.keys(), walSegmentSizeBytes);
+  const runs = runsOf(storedAtS.keys(), walSegmentSizeBytes);
   const gaps = gapsOf(runs, needs, timeline, walSegmentSizeBytes);
-  const missing = await findMissingHistories(repo, archiveId, [...runs.flat(), ...histories], needs.gapless);
+  const names = [...runs.flat(), ...histories.map(({ name }) => name)];
+  const missing = await findMissingHistories(repo, archiveId, names, needs.gapless);
   const gapCount = gaps.reduce((sum, [from, to]) => sum + segmentsBetween(from, to, walSegmentSizeBytes) + 1, 0);
   return { segmentCount, sizeBytes, gapCount: gapCount + countHistories(missing) };
 }

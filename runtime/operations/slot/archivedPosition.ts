@@ -11,7 +11,7 @@ import type { Repository } from "../../repository/repository";
 import { LOOK_MS, withinTime } from "../heal/inheritedWal";
 import { checkArchive, type ClusterIdentity } from "../shared/identity";
 import { repoErrorLine } from "../shared/results";
-import { segmentDirectories, segmentsIn } from "../shared/walRange";
+import { segmentDirectories, segmentsIn } from "../shared/archivedSegments";
 import type { ArchivePosition, WalHistory } from "./slotPlan";
 
 /** Errors of a repository that has none of this cluster's WAL: no stanza yet, or another cluster's. */

@@ -48,23 +48,30 @@ export async function listStream(repo: Repository): Promise<Map<string, StreamFi
 }
 
 /** Surveys the current stanza; null without a readable stream. Reads the chunk, so no server is needed. */
-export async function surveyStream(repo: Repository): Promise<HeldStream | null> {
+export async function surveyStream(
+  repo: Repository,
+  loadInfo: () => Promise<ArchiveInfo> = () => loadArchiveInfo(repo),
+): Promise<HeldStream | null> {
   // A running agent merges chunks: the bytes of a listed one may be in another one by now.
   for (let listings = 1; listings < LISTINGS_MAX; listings++) {
     try {
-      return await findNewest(repo, DAMAGES);
+      return await findNewest(repo, loadInfo, DAMAGES);
     } catch (error) {
       if (!isError(error, "fileMissing")) throw error;
     }
   }
-  return findNewest(repo, [...DAMAGES, "fileMissing"]);
+  return findNewest(repo, loadInfo, [...DAMAGES, "fileMissing"]);
 }
 
 /** The newest readable chunk of one listing; chunks with `skipped` errors count as absent. */
-async function findNewest(repo: Repository, skipped: readonly ErrorKind[]): Promise<HeldStream | null> {
+async function findNewest(
+  repo: Repository,
+  loadInfo: () => Promise<ArchiveInfo>,
+  skipped: readonly ErrorKind[],
+): Promise<HeldStream | null> {
   const byArchive = await listStream(repo);
   if (byArchive.size === 0) return null;
-  const info = await loadArchiveInfo(repo);
+  const info = await loadInfo();
   const current = currentHistory(info);
   const files = (byArchive.get(archiveIdOf(current)) ?? []).filter(({ isTemporary }) => !isTemporary);
   const segments = [...new Set(files.map(({ chunk }) => chunk.segment))].sort().reverse();

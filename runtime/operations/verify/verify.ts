@@ -8,6 +8,7 @@
  * needed by a backup, is an error and is named ("pgbackrest-format" 19; stock reports ok with segments missing). So is
  * one that a backup needs to reach the timeline of a failover, and the history of a timeline after the oldest backup's.
  */
+import { collect, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
@@ -22,10 +23,9 @@ import { SegmentNumbers } from "../../format/wal/segmentNumbers";
 import { SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { isSegment, listWalInTurn, type StoredWal } from "../../repository/walStore";
+import { isSegment, listWalInTurn, openWal, type StoredWal } from "../../repository/walStore";
 import type { JobPool } from "../shared/jobs";
 import { type NamedContents, readNamed } from "../shared/namedWal";
-import { readHistory } from "../restore/timelines";
 import { type StreamCounts, verifyStream } from "../stream/survey";
 import { archivedSegmentSize } from "./archivedSize";
 import { findDamagedCopies } from "./damagedCopies";
@@ -310,27 +310,28 @@ interface ArchiveInput extends ArchivesInput {
 }
 
 /**
- * The timeline of a history file; null without a name and for an unreadable file, which the check of named files
+ * The timeline of a listed history; null if there is none, and for an unreadable file, which the check of named files
  * reports.
  */
 export async function findNewestTimeline(
   repo: Repository,
   archiveId: string,
-  name: string,
+  history: StoredWal | undefined,
   pass: string | null,
 ): Promise<TimelinePath | null> {
-  const load = async (): Promise<TimelinePath | null> => {
-    const text = name === "" ? null : await readHistory(repo, archiveId, name, async () => pass);
-    return text === null ? null : { timeline: timelineOf(name), ancestors: parseHistory(text) };
+  if (history === undefined) return null;
+  const load = async (): Promise<TimelinePath> => {
+    const bytes = await collect(await openWal(repo, archiveId, history, pass), LIMITS.walTextSizeBytesMax);
+    return { timeline: timelineOf(history.name), ancestors: parseHistory(textOf(bytes)) };
   };
-  return nullOn(load(), "crypto", "format", "checksum", "fileInvalid");
+  return nullOn(load(), "crypto", "format", "checksum", "fileInvalid", "fileMissing");
 }
 
 async function verifyArchive(input: ArchiveInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict> {
   const { repo, entry, archiveId, isSingle, needs, pass, sizes } = input;
   const tally = new Tally(problems);
   const complete = new SegmentNumbers();
-  const histories: string[] = [];
+  const histories: StoredWal[] = [];
   /** A name of each timeline. */
   const timelines = new Map<number, string>();
   const needed = [...needs.alone, ...needs.gapless];
@@ -339,7 +340,7 @@ async function verifyArchive(input: ArchiveInput, named: NamedFiles, problems: s
     const segments = files.filter(({ name }) => isSegment(name));
     for (const stored of files) {
       timelines.set(timelineOf(stored.name), stored.name);
-      if (stored.name.endsWith(".history")) histories.push(stored.name);
+      if (stored.name.endsWith(".history")) histories.push(stored);
       if (SEGMENT_NAME.test(stored.name)) complete.set(stored.name, 0);
       if (isSegment(stored.name)) named.add(entry, stored);
       else if (!isSingle) await named.read(entry, stored);
@@ -348,11 +349,11 @@ async function verifyArchive(input: ArchiveInput, named: NamedFiles, problems: s
     await verifySegments(input, isSingle ? segments.filter(isNeeded) : segments, tally);
   }
   const walSegmentSizeBytes = segmentSizeIn(input);
-  const newest = await findNewestTimeline(repo, archiveId, histories.sort().at(-1) ?? "", pass);
+  const newest = await findNewestTimeline(repo, archiveId, histories.at(-1), pass);
   const gaps = gapsOf(runsOf(complete.keys(), walSegmentSizeBytes), needs, newest, walSegmentSizeBytes);
   for (const [from, to] of gaps)
     problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
-  const names = [...timelines.values(), ...histories];
+  const names = [...timelines.values(), ...histories.map(({ name }) => name)];
   const missingHistories = await findMissingHistories(repo, archiveId, names, needs.gapless);
   problems.push(...missingHistories.map((range) => historyProblem(archiveId, range)));
   return {

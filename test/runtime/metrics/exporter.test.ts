@@ -6,6 +6,7 @@ import { DEFINITIONS } from "../../../runtime/metrics/definitions";
 import { exporterSamples } from "../../../runtime/metrics/exporter";
 import { renderMetrics } from "../../../runtime/metrics/text";
 import { collectInfo } from "../../../runtime/operations/info/info";
+import { factsOf } from "../../../runtime/recoverability/facts";
 import type { Repository } from "../../../runtime/repository/repository";
 import { exporterOf } from "../../harness/compare/stockMetrics";
 import { MemoryStorage } from "../../harness/doubles/storages";
@@ -35,7 +36,7 @@ test.each(CASES)(
   async ({ make, version }) => {
     const repos = await Promise.all(make());
     const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
-    const report = await collectInfo(repos, missingWal, {
+    const report = await collectInfo(factsOf(repos), missingWal, {
       stanza: "demo",
       set: undefined,
       type: undefined,

@@ -12,6 +12,7 @@ import {
 } from "../../../../runtime/operations/info/info";
 import { infoText, progressText } from "../../../../runtime/operations/info/infoText";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { factsOf } from "../../../../runtime/recoverability/facts";
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
@@ -54,7 +55,7 @@ async function golden(version: "2.45" | "2.60", key: number): Promise<Repository
 }
 
 const report = (repos: readonly Repository[], more: Partial<InfoOptions> = {}): Promise<InfoReport> =>
-  collectInfo(repos, openMissingWal(join(temporaryFolder(), "spool"), "demo"), { ...OPTIONS, ...more });
+  collectInfo(factsOf(repos), openMissingWal(join(temporaryFolder(), "spool"), "demo"), { ...OPTIONS, ...more });
 
 /** Stock's output, reduced to these repositories. */
 function ofRepos(json: JsonValue, keys: readonly number[]): JsonValue {
@@ -222,7 +223,7 @@ describe("the state of a stanza", () => {
     const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
     missingWal.add(2, "000000010000000000000007", { version: "15", systemId: 1n });
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
-    const result = await collectInfo(repos, missingWal, OPTIONS);
+    const result = await collectInfo(factsOf(repos), missingWal, OPTIONS);
     expect(infoText(result)).toContain("    repo2 wal missing: 1 segment(s) acknowledged but not stored here\n");
     expect(renderJson(infoJson(result))).toContain(
       '{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-missing":1}',

@@ -8,6 +8,7 @@ import {
   type StatusInput,
   statusText,
 } from "../../../../runtime/operations/info/status";
+import { factsOf } from "../../../../runtime/recoverability/facts";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { overlaid } from "../../../../runtime/storage/overlaid";
 import { storeDump } from "../../../harness/madeDump";
@@ -54,7 +55,7 @@ beforeEach(() => {
   repos = storages.map((storage, index) => repository(index + 1, { storage }));
 });
 
-const inputOf = (more: Partial<StatusInput> = {}): StatusInput => statusInput(repos, NOW_S, more);
+const inputOf = (more: Partial<StatusInput> = {}): StatusInput => statusInput(factsOf(repos), NOW_S, more);
 const textOf = async (more: Partial<StatusInput> = {}): Promise<string> =>
   statusText(await collectStatus(inputOf(more)));
 /** Masks the storage's times, which differ in each run. */
@@ -89,10 +90,12 @@ describe("the screen", () => {
     for (const repo of repos)
       await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
     const withFree = (freeBytes: number): Partial<StatusInput> => ({
-      repos: repos.map((repo) => ({
-        ...repo,
-        storage: overlaid(repo.storage, { space: async () => ({ freeBytes, totalBytes: 1024 ** 3 }) }),
-      })),
+      repos: factsOf(
+        repos.map((repo) => ({
+          ...repo,
+          storage: overlaid(repo.storage, { space: async () => ({ freeBytes, totalBytes: 1024 ** 3 }) }),
+        })),
+      ),
     });
     expect(isWell(await collectStatus(inputOf(withFree(1024 ** 2))))).toBe(true);
     const report = await collectStatus(inputOf(withFree(0)));

@@ -1,8 +1,8 @@
 /** The input of `status` on a host that needs no attention. */
 import type { StatusInput } from "../../../../runtime/operations/info/status";
-import type { Repository } from "../../../../runtime/repository/repository";
+import type { RepoFacts } from "../../../../runtime/recoverability/facts";
 
-export function statusInput(repos: readonly Repository[], nowS: number, more: Partial<StatusInput> = {}): StatusInput {
+export function statusInput(repos: readonly RepoFacts[], nowS: number, more: Partial<StatusInput> = {}): StatusInput {
   return {
     stanza: "demo",
     repos,

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { collectStatus } from "../../../../runtime/operations/info/status";
 import { collectReport } from "../../../../runtime/operations/report/collectReport";
+import { factsOf } from "../../../../runtime/recoverability/facts";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { storeDump } from "../../../harness/madeDump";
@@ -18,8 +19,16 @@ test("dumps are those that status has read", async () => {
   const repos = [repository(1), repository(2)] as const;
   for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [], wal: {} });
   await storeDump(repos[0], "20261120-020000Z-1a2b3c4d");
-  const status = await collectStatus(statusInput(repos, NOW_S));
-  const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives: {}, costOf: () => null });
+  const facts = factsOf(repos);
+  const status = await collectStatus(statusInput(facts, NOW_S));
+  const report = await collectReport({
+    host: "db-1",
+    repos: facts,
+    status,
+    drills: [],
+    objectives: {},
+    costOf: () => null,
+  });
   const newest = { label: "20261120-020000Z-1a2b3c4d", stoppedAtS: 1_795_156_901, databases: ["shop"] };
   expect(report.repos.map(({ dumps }) => dumps)).toEqual([{ complete: 1, newest }, undefined]);
 });
@@ -38,11 +47,12 @@ test("a repository that cannot be read has its trouble, and hides nothing of the
     });
   }
   storages[1]?.plan("read", { kind: "error", error: fail("hostConnect", "memory2 does not answer") }, { times: 100 });
-  const status = await collectStatus(statusInput(repos, NOW_S, { waiting: null }));
+  const facts = factsOf(repos);
+  const status = await collectStatus(statusInput(facts, NOW_S, { waiting: null }));
   const costOf = (key: number, storedBytes: number): { usdPerMonth: number; asOf: string } | null =>
     key === 1 ? { usdPerMonth: storedBytes, asOf: "2026-11-20" } : null;
   const objectives = { rtoSeconds: 900 };
-  const report = await collectReport({ host: "db-1", repos, status, drills: [], objectives, costOf });
+  const report = await collectReport({ host: "db-1", repos: facts, status, drills: [], objectives, costOf });
   expect(report).toMatchObject({ host: "db-1", stanza: "demo", atS: NOW_S, rtoSeconds: 900, troubles: [] });
   const [first, second] = report.repos;
   expect(first?.backups.map(({ label }) => label)).toEqual(["20261110-030000F", "20261118-030000F"]);

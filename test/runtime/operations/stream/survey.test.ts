@@ -8,6 +8,7 @@ import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate
 import { surveyStream } from "../../../../runtime/operations/stream/survey";
 import { verify } from "../../../../runtime/operations/verify/verify";
 import { openMissingWal } from "../../../../runtime/local/missingWal";
+import { factsOf } from "../../../../runtime/recoverability/facts";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
@@ -81,7 +82,7 @@ it("shows it in info: in the text, and in JSON under our own key that stock's re
     extras: true,
     locks: { backup: none, restore: none },
   };
-  const look = () => collectInfo([repo], openMissingWal(`${temporaryFolder()}/spool`, "demo"), options);
+  const look = () => collectInfo(factsOf([repo]), openMissingWal(`${temporaryFolder()}/spool`, "demo"), options);
   expect(renderJson(infoJson(await look()))).not.toContain("wal-stream");
   await stream(walName(5), "1", 0, 100);
   const report = await look();

@@ -17,6 +17,7 @@ import { surveyWal } from "../../../../runtime/operations/shared/walSurvey";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import type { WalRange } from "../../../../runtime/operations/verify/path";
 import { putBackup } from "../../../harness/madeRepository";
+import { RepoFacts } from "../../../../runtime/recoverability/facts";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
@@ -354,7 +355,7 @@ describe("verify", () => {
     await backup("20261121-000000F", 10, { PG_VERSION: "15\n" });
     expect(await run()).toMatchObject({ ok: true, problems: [], archives: [{ gaplessFrom: walName(10) }] });
     expect(await run({ set: "20261120-000000F" })).toMatchObject({ ok: true, archives: [{ counts: { total: 1 } }] });
-    const survey = await surveyWal(repo, (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES, 0);
+    const survey = await surveyWal(new RepoFacts(repo), (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES, 0);
     expect(survey?.gapCount).toBe(0);
     await storage.remove(await pathOf(repo, 1));
     await storage.remove(await pathOf(repo, 11));
@@ -384,7 +385,7 @@ describe("verify", () => {
       problems: ["15-1: 00000002.history is missing: a restore ends on an earlier timeline"],
     });
     const survey = async (): Promise<number | undefined> =>
-      (await surveyWal(repo, (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES, 0))?.gapCount;
+      (await surveyWal(new RepoFacts(repo), (await loadBackupInfo(repo)).backups, WAL_SIZE_BYTES, 0))?.gapCount;
     expect(await survey()).toBe(1);
     await store(repo, history(3));
     expect(await run()).toMatchObject({
