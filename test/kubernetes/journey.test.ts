@@ -96,7 +96,7 @@ describe("a stack of the components", async () => {
     expect(info.stdout).toContain("status: ok");
     expect(info.stdout).toMatch(/repo1: none\n\s+repo2: aes-256-cbc/);
     const args =
-      /^orders: all is well\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/;
+      /^orders: all is well, but no drill has restored these backups\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/;
     const status = (): Promise<RunResult> => command("status");
     await expect
       .poll(status, { timeout: 60_000, interval: 1000 })

@@ -1,7 +1,7 @@
 /** Opened backups in the output of `info` and `status`. */
-import { type BackupError, fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import type { JsonValue } from "../../format/repository/json";
+import { type Trouble, trouble } from "../../recoverability/troubles";
 import type { OpenedBackup, OpenProgress } from "../open/openLocation";
 
 export function openedText({ at, doubt, isProduction, isServed, label, progress, repo }: OpenedBackup): string {
@@ -21,22 +21,18 @@ function progressText({ fetchesAll, isWhole, missingBytes, totalBytes, trouble }
 }
 
 /** Troubles of an instant recovery: production depends on the process that serves its files. */
-export function productionTroubles(opened: readonly OpenedBackup[]): BackupError[] {
+export function productionTroubles(opened: readonly OpenedBackup[]): Trouble[] {
   return opened.flatMap(({ at, isProduction, isServed, progress }) => {
     if (!isProduction) return [];
-    if (!isServed)
-      return [
-        fail("execute", `nobody serves the files of production in '${at}'`, {
-          hint: "pgbackstop recover mounts them again, and starts the server. No acknowledged commit is lost.",
-        }),
-      ];
-    const trouble = progress?.isWhole === false ? progress.trouble : null;
-    if (trouble === null) return [];
-    return [
-      fail("fileMissing", `files of production in '${at}' cannot be fetched: ${trouble}`, {
-        hint: "It is tried again until it succeeds. Until then reads of these files fail: bring the repository back.",
-      }),
-    ];
+    if (!isServed) {
+      const hint = "pgbackstop recover mounts them again, and starts the server. No acknowledged commit is lost.";
+      return [trouble("unserved", `nobody serves the files of production in '${at}'`, { hint })];
+    }
+    const reason = progress?.isWhole === false ? progress.trouble : null;
+    if (reason === null) return [];
+    const hint =
+      "It is tried again until it succeeds. Until then reads of these files fail: bring the repository back.";
+    return [trouble("production", `files of production in '${at}' cannot be fetched: ${reason}`, { hint })];
   });
 }
 

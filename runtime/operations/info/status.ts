@@ -3,7 +3,7 @@
  * and its missing WAL. Also the files that wait in `pg_wal`, running work, and what needs attention.
  */
 import { timeText } from "../../base/clock";
-import { type BackupError, fail } from "../../base/errors";
+import type { BackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { printableValue } from "../../base/printable";
 import { durationText, formatSize } from "../../base/units";
@@ -15,6 +15,7 @@ import { isRead } from "../slot/slotReport";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
 import type { NextRun } from "../../local/timers";
 import type { NewestWal, RepoFacts } from "../../recoverability/facts";
+import { asTrouble, titlesOf, type Trouble, trouble } from "../../recoverability/troubles";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
@@ -67,7 +68,9 @@ export interface StatusReport
   extends Pick<StatusInput, "stanza" | "waiting" | "slot" | "running" | "opened" | "next" | "nowS"> {
   readonly repos: readonly RepoStatus[];
   /** What needs attention on this host, in no single repository. */
-  readonly troubles: readonly BackupError[];
+  readonly troubles: readonly Trouble[];
+  /** The newest drill that has restored one of these repositories; null if none has. */
+  readonly proof: DrillRecord | null;
   /** Null unless commits shall wait for repositories. */
   readonly synchronous: SynchronousReport | null;
 }
@@ -100,7 +103,7 @@ export interface RepoStatus {
   /** The newest drill that attacked it. */
   readonly attack: DrillRecord | null;
   /** What needs attention, the worst first; empty when all is well. */
-  readonly troubles: readonly BackupError[];
+  readonly troubles: readonly Trouble[];
 }
 
 export interface HeldBackup {
@@ -154,14 +157,15 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       dumps: result.ok ? result.value.dumps : null,
     };
     if (!result.ok) {
-      const troubles = [result.error, ...conflictErrors(common)];
+      const troubles = [asTrouble("unreadable", result.error), ...conflictTroubles(common)];
       return { ...common, ...NOTHING, newestWal: null, troubles };
     }
     const { info, newestWal: ownWal, space } = result.value;
     const trimmed = trimmedIn(info, input.repos[index]?.repo, input.nowS);
     const status = { ...common, ...backupsOf(info, trimmed), newestWal: ownWal };
     const ofLock = lockTroubles(status, info, input.nowS);
-    return { ...status, troubles: [...troublesOf(status, input, newestWal), ...ofLock, ...space] };
+    const ofSpace = space.map((error) => asTrouble("space", error));
+    return { ...status, troubles: [...troublesOf(status, input, newestWal), ...ofLock, ...ofSpace] };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
   const opened = openedOf(
@@ -172,6 +176,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     stanza,
     repos,
     troubles: [...productionTroubles(opened), ...slotTroubles(input), ...waitTroubles(input)],
+    proof: drills.findLast(({ ok, repo }) => ok && repos.some(({ key }) => key === repo)) ?? null,
     waiting,
     slot,
     running,
@@ -221,45 +226,33 @@ function backupsOf(
   };
 }
 
-function troublesOf(
-  repo: Omit<RepoStatus, "troubles">,
-  input: StatusInput,
-  newestWal: NewestWal | null,
-): BackupError[] {
+function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newestWal: NewestWal | null): Trouble[] {
   const { key, newestFull, missingWalCount, droppedCount } = repo;
   const full = fullError(key, newestFull, input.expectFull(key) ?? "ever", input.nowS);
-  const troubles: BackupError[] = [...conflictErrors(repo), ...(full === null ? [] : [full])];
+  const troubles = [...conflictTroubles(repo), ...(full === null ? [] : [asTrouble("full", full)])];
   if (droppedCount > 0) {
     const fact = `${droppedCount} WAL file(s) were dropped: no recovery is possible between them and the next backup`;
-    troubles.push(
-      fail("fileMissing", fact, { repoIndex: key, hint: "Take a new backup: pgbackstop backup --type=full" }),
-    );
+    const hint = `Take a new backup: pgbackstop backup --type=full --repo=${key}`;
+    troubles.push(trouble("dropped", fact, { repoIndex: key, hint }));
   }
   if (missingWalCount > 0) {
     const fact = `${missingWalCount} acknowledged WAL file(s) are missing here`;
-    troubles.push(
-      fail("fileMissing", fact, {
-        repoIndex: key,
-        hint: "They are copied automatically. To copy them now: pgbackstop heal",
-      }),
-    );
+    const hint = "They are copied automatically. To copy them now: pgbackstop heal";
+    troubles.push(trouble("missing", fact, { repoIndex: key, hint }));
   }
   if (missingWalCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
     const fact = `behind: the newest WAL here is ${repo.newestWal?.name ?? "none"}; another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}`;
-    troubles.push(fail("fileMissing", fact, { repoIndex: key, hint: "Check the log of the archiver." }));
+    troubles.push(trouble("behind", fact, { repoIndex: key, hint: "Check the log of the archiver." }));
   }
   troubles.push(...streamTroubles(repo, input), ...dumpTroubles(repo));
   if (repo.drill?.ok === false) {
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
-    troubles.push(
-      fail("backupSetInvalid", fact, { repoIndex: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }),
-    );
+    troubles.push(trouble("drill", fact, { repoIndex: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }));
   }
   if (repo.attack?.ok === false) {
     const fact = `the newest attack drill (${repo.attack.id}) failed: ${repo.attack.failures[0]?.message ?? "see its record"}`;
-    troubles.push(
-      fail("access", fact, { repoIndex: key, hint: `pgbackstop drill --pick=attack --repo=${key} runs a new one.` }),
-    );
+    const hint = `pgbackstop drill --pick=attack --repo=${key} runs a new one.`;
+    troubles.push(trouble("attack", fact, { repoIndex: key, hint }));
   }
   return troubles;
 }
@@ -269,7 +262,7 @@ function lockTroubles(
   { attack, key }: Pick<RepoStatus, "attack" | "key">,
   { backups }: BackupInfo,
   nowS: number,
-): BackupError[] {
+): Trouble[] {
   const lockedForS = attack?.lockedForS;
   if (lockedForS === undefined) return [];
   const unlocked = backups.filter(({ startedAtS }) => startedAtS + lockedForS <= nowS);
@@ -277,61 +270,58 @@ function lockTroubles(
   const fact = `files are locked for ${durationText(lockedForS)}, and ${unlocked.length} of ${backups.length} backups are older: this repository's key can delete them`;
   const hint =
     "Lock for as long as a backup is kept, or use a key that cannot delete versions (docs/drills-attack.md).";
-  return [fail("access", fact, { repoIndex: key, hint })];
+  return [trouble("lock", fact, { repoIndex: key, hint })];
 }
 
-function conflictErrors({ conflicts, key }: Pick<RepoStatus, "conflicts" | "key">): BackupError[] {
+function conflictTroubles({ conflicts, key }: Pick<RepoStatus, "conflicts" | "key">): Trouble[] {
   const error = conflictError(key, conflicts);
-  return error === null ? [] : [error];
+  return error === null ? [] : [asTrouble("conflict", error)];
 }
 
 /**
  * WAL that no repository may have yet. Streaming ships it before its segment is full, so the promise then says nothing
  * about whole segments.
  */
-function waitTroubles({ isStandby, nowS, rpoS, streams, waiting }: StatusInput): BackupError[] {
+function waitTroubles({ isStandby, nowS, rpoS, streams, waiting }: StatusInput): Trouble[] {
   if (isStandby || waiting === null || waiting.oldestAtS === null) return [];
   const limitS = streams === null ? (rpoS ?? BEHIND_S) : Math.max(rpoS ?? BEHIND_S, BEHIND_S);
   const waitedS = nowS - waiting.oldestAtS;
   if (waitedS <= limitS) return [];
   const promised = rpoS === limitS ? "the objective is" : "expected is";
   const fact = `WAL has waited in pg_wal for ${durationText(waitedS)}; ${promised} ${durationText(limitS)} at most`;
-  return [
-    fail("archiveTimeout", fact, {
-      hint: "pgbackstop check reports the repository or setting. After the repair, pgbackstop heal sends the WAL immediately.",
-    }),
-  ];
+  const hint =
+    "pgbackstop check reports the repository or setting. After the repair, pgbackstop heal sends the WAL immediately.";
+  return [trouble("waiting", fact, { hint })];
 }
 
 function streamTroubles(
   { key, stream }: Pick<RepoStatus, "key" | "stream">,
   { nowS, streams }: StatusInput,
-): BackupError[] {
+): Trouble[] {
   if (streams === null) return [];
   const hint = "Check the log of the agent and run pgbackstop check. Complete segments are still archived.";
   const { synchronous } = streams;
   const waits =
     synchronous?.isWaiting === false
       ? [
-          fail(
-            "archiveTimeout",
+          trouble(
+            "stream",
             `commits do not wait for a repository: ${synchronous.trouble ?? "the stream is starting"}`,
             { repoIndex: key, hint },
           ),
         ]
       : [];
-  if (stream === null)
-    return [fail("archiveTimeout", "no WAL was streamed here yet", { repoIndex: key, hint }), ...waits];
+  if (stream === null) return [trouble("stream", "no WAL was streamed here yet", { repoIndex: key, hint }), ...waits];
   if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return waits;
   return [
     ...waits,
-    fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint }),
+    trouble("stream", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint }),
   ];
 }
 
-function dumpTroubles({ dumps, key }: Pick<RepoStatus, "dumps" | "key">): BackupError[] {
+function dumpTroubles({ dumps, key }: Pick<RepoStatus, "dumps" | "key">): Trouble[] {
   return (dumps?.faulty ?? []).map(({ fault, label }) =>
-    fail("fileMissing", `dump ${label} cannot be used: ${fault}`, {
+    trouble("dump", `dump ${label} cannot be used: ${fault}`, {
       repoIndex: key,
       hint: "Run pgbackstop sync if another repository has it. Otherwise remove its directory from the repository.",
     }),
@@ -368,13 +358,13 @@ function slotText({ retainedBytes, safeBytes, slot }: SlotReport): string {
   return `${slot} keeps ${formatSize(retainedBytes)} of WAL, ${left}`;
 }
 
-function slotTroubles({ isStandby, nowS, slot }: StatusInput): BackupError[] {
+function slotTroubles({ isStandby, nowS, slot }: StatusInput): Trouble[] {
   if (slot === null || isStandby || isRead(slot, nowS)) return [];
   const since = slot.activeAtS === null ? "yet" : `for ${durationText(nowS - slot.activeAtS)}`;
   const reason = slot.trouble === null ? "" : `: ${slot.trouble.split("\n")[0] ?? ""}`;
   const hint =
     "Check the agent's unit and log. The server keeps the WAL until max_slot_wal_keep_size or its disk ends.";
-  return [fail("archiveDisabled", `nobody has read the replication slot ${slot.slot} ${since}${reason}`, { hint })];
+  return [trouble("slot", `nobody has read the replication slot ${slot.slot} ${since}${reason}`, { hint })];
 }
 
 function waitText({ waitingS }: SynchronousReport): string {
@@ -383,16 +373,16 @@ function waitText({ waitingS }: SynchronousReport): string {
 }
 
 function titleOf(report: StatusReport): string {
-  if (isWell(report)) return "all is well";
-  const { repos, troubles } = report;
+  const { nowS, proof, repos, troubles } = report;
+  const proven =
+    proof === null
+      ? "no drill has restored these backups"
+      : `last proven by a drill of repo${proof.repo} ${durationText(Math.max(0, nowS - proof.endedAtS))} ago`;
+  if (isWell(report)) return `all is well, ${proof === null ? "but " : ""}${proven}`;
   const troubled = repos.filter((repo) => repo.troubles.length > 0).length;
   const verb = troubled === 1 ? "needs" : "need";
-  const lacking = productionTroubles(report.opened).length;
-  return [
-    ...(troubled === 0 ? [] : [`${troubled} of ${repos.length} repositories ${verb} attention`]),
-    ...(lacking === 0 ? [] : ["production lacks files"]),
-    ...(troubles.length === lacking ? [] : ["WAL waits for too long"]),
-  ].join(", ");
+  const counted = troubled === 0 ? [] : [`${troubled} of ${repos.length} repositories ${verb} attention`];
+  return `${[...counted, ...titlesOf(troubles)].join(", ")}; ${proven}`;
 }
 
 function troubleLines({ hints, message, name }: BackupError, indent: string): string[] {
@@ -479,7 +469,7 @@ function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
  * are seconds since 1970.
  */
 export function statusJson(report: StatusReport): JsonValue {
-  const { next, repos, running, slot, stanza, synchronous, waiting } = report;
+  const { next, proof, repos, running, slot, stanza, synchronous, waiting } = report;
   const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
   return {
     next:
@@ -515,6 +505,7 @@ export function statusJson(report: StatusReport): JsonValue {
       };
     }),
     opened: report.opened.map(openedJson),
+    proof: proof === null ? null : { ended: proof.endedAtS, id: proof.id, repo: proof.repo },
     running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
     ...(slot === null ? {} : { slot: slotJson(slot, report.nowS) }),
     stanza,
@@ -529,6 +520,8 @@ function slotJson(slot: SlotReport, nowS: number): JsonValue {
   return { active: isRead(slot, nowS), name: slot.slot, retained: slot.retainedBytes, safe: slot.safeBytes };
 }
 
-function troublesJson(troubles: readonly BackupError[]): JsonValue {
-  return troubles.map(({ message, name }): JsonValue => ({ error: name, message }));
+function troublesJson(troubles: readonly Trouble[]): JsonValue {
+  return troubles.map(
+    ({ code, hints, message, name }): JsonValue => ({ code, error: name, hints: [...hints], message }),
+  );
 }

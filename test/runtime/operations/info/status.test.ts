@@ -126,7 +126,7 @@ describe("the screen", () => {
       await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
     expect(masked(await textOf())).toBe(
       [
-        "demo: all is well",
+        "demo: all is well, but no drill has restored these backups",
         "  repo1  memory1",
         "    newest backup  20261118-030000F_20261119-030000I (incr), 27 hours ago",
         "    newest full    20261118-030000F, 2 days ago",
@@ -245,7 +245,7 @@ describe("the screen", () => {
     );
     expect(await textFor({})).not.toContain("production lacks files");
     const away = { progress: { ...progress, trouble: "repo1 is away" } };
-    expect(await textFor(away)).toMatch(/^demo: .*production lacks files\n/);
+    expect(await textFor(away)).toMatch(/^demo: .*production lacks files; no drill/);
     expect(await textFor(away)).toContain("! [FileMissingError] files of production in '/data' cannot be fetched");
     expect(await textFor({ isServed: false })).toContain("! [ExecuteError] nobody serves the files of production");
     expect(await textFor({ isServed: false })).toContain("(not mounted: recover continues)");
@@ -284,7 +284,7 @@ describe("the screen", () => {
     };
     expect(masked(await textOf(more))).toBe(
       [
-        "demo: 2 of 2 repositories need attention",
+        "demo: 2 of 2 repositories need attention; no drill has restored these backups",
         "  repo1  memory1",
         "    newest backup  20261118-030000F (full), 2 days ago",
         "    recoverable    from 2026-11-18T03:02:00Z to …, 1 backup(s)",
@@ -339,7 +339,7 @@ describe("the screen", () => {
     const report = await collectStatus(inputOf(overdue));
     expect(isWell(report)).toBe(false);
     expect(statusText(report).split("\n")).toEqual([
-      "demo: WAL waits for too long",
+      "demo: WAL waits for too long; no drill has restored these backups",
       ...Array.from({ length: 6 }, () => expect.any(String) as string),
       "  waiting WAL    2 file(s), the oldest for 3 minutes",
       "  ! [ArchiveTimeoutError] WAL has waited in pg_wal for 3 minutes; the objective is 3 minutes at most",
@@ -362,13 +362,13 @@ describe("the screen", () => {
       // Streamed already.
       { ...overdue, streams },
     ])
-      expect(await textOf(well)).toMatch(/^demo: all is well\n/);
+      expect(await textOf(well)).toMatch(/^demo: all is well,/);
     const hour = { waiting: { count: 300, oldestAtS: NOW_S - 3600 } };
     expect(await textOf({ ...hour, streams })).toContain("for 60 minutes; expected is 5 minutes at most\n");
-    expect(await textOf({ ...hour, rpoS: 7200 })).toMatch(/^demo: all is well\n/);
+    expect(await textOf({ ...hour, rpoS: 7200 })).toMatch(/^demo: all is well,/);
     const [, second] = storages;
     second?.breakDown(fail("hostConnect", "unreachable"));
-    expect(await textOf(overdue)).toMatch(/^demo: 1 of 2 repositories needs attention, WAL waits for too long\n/);
+    expect(await textOf(overdue)).toMatch(/^demo: 1 of 2 repositories needs attention, WAL waits for too long; /);
   });
 
   // claim: docs/runbook.md: `status` shows other machines' drills
@@ -412,6 +412,34 @@ describe("the screen", () => {
       },
       null,
     ]);
+  });
+
+  test("says in its headline which drill has restored a repository last, and when", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const drill = (no: number, more: object): DrillRecord => {
+      const id = `20261119-06405${no}Z-0000000${no}`;
+      return { ...DRILL, id, repo: 2, ok: true, endedAtS: NOW_S - 3 * 86_400, rtoMs: 1000, failures: [], ...more };
+    };
+    const drills = [drill(1, {}), drill(2, { repo: 3, endedAtS: NOW_S - 60 })];
+    expect(await textOf({ drills })).toMatch(/^demo: all is well, last proven by a drill of repo2 3 days ago\n/);
+    const failed = [...drills, drill(3, { ok: false, endedAtS: NOW_S - 7200 })];
+    const report = await collectStatus(inputOf({ drills: failed }));
+    expect(statusText(report)).toMatch(
+      /^demo: 1 of 2 repositories needs attention; last proven by a drill of repo2 3 days ago\n/,
+    );
+    expect(statusJson(report)).toMatchObject({
+      proof: { ended: NOW_S - 3 * 86_400, id: "20261119-064051Z-00000001", repo: 2 },
+      repos: [{}, { troubles: [{ code: "drill", hints: ["pgbackstop drill --repo=2 runs a new one."] }] }],
+    });
+  });
+
+  test("heads a slot that nobody reads with these words, although no WAL waits", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const slot = {
+      ...{ atS: NOW_S, slot: "pgbackstop", activeAtS: NOW_S - 3600, isActive: false, walStatus: null },
+      ...{ retainedBytes: 0, safeBytes: null, lossCount: 0, trouble: null },
+    };
+    expect(await textOf({ slot })).toMatch(/^demo: nobody reads the replication slot; /);
   });
 
   // claim: docs/hosts/status.md: `status` shows next runs and drills
