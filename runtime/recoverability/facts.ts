@@ -85,13 +85,20 @@ export class RepoFacts {
     return { min: first[0]?.name ?? null, max: last.at(-1)?.name ?? null };
   }
 
-  /** In the current archive id, unless another one is given. Null without segments or without the stanza. */
-  async newestWal(ofArchive?: string): Promise<NewestWal | null> {
+  /**
+   * The complete segments of the newest directory that has some, ascending; in the current archive id or `ofArchive`.
+   * Empty without the stanza.
+   */
+  async newestSegments(ofArchive?: string): Promise<readonly StoredWal[]> {
     const info = ofArchive === undefined ? await nullOn(this.archiveInfo(), "fileMissing") : null;
     const archiveId = info === null ? ofArchive : archiveIdOf(currentHistory(info));
-    if (archiveId === undefined) return null;
-    const { directories } = await this.archive(archiveId);
-    const segments = await this.#firstSegments(archiveId, directories.toReversed());
+    if (archiveId === undefined) return [];
+    return this.#firstSegments(archiveId, (await this.archive(archiveId)).directories.toReversed());
+  }
+
+  /** The last of {@link newestSegments}. */
+  async newestWal(ofArchive?: string): Promise<NewestWal | null> {
+    const segments = await this.newestSegments(ofArchive);
     const newest = segments.at(-1);
     if (newest === undefined) return null;
     const meanSizeBytes = segments.reduce((sum, { sizeRepoBytes }) => sum + sizeRepoBytes, 0) / segments.length;

@@ -15,6 +15,7 @@ import {
   statusText,
 } from "../../operations/info/status";
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
+import { loadRuns } from "../../local/runRecords";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { loadLocalDrills } from "../../operations/drill/history";
@@ -38,6 +39,7 @@ export async function loadStatus(
   const missingWal = proc.missingWal();
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
   const slot = await loadSlot(config);
+  const runs = await loadRuns(config.spoolPath, config.stanza ?? "");
   const [pg] = config.pgs;
   const dataDirectory = pg === undefined ? null : findDataDirectory(proc);
   const exists = async (path: string): Promise<boolean> => (await proc.readFile(path)) !== null;
@@ -51,6 +53,8 @@ export async function loadStatus(
     // Null on a backup host.
     waiting: dataDirectory === null ? null : await waitingFor(config, dataDirectory, slot, nowS),
     slot,
+    archivedHere: null,
+    verified: (repoIndex) => runs.find(({ command }) => command === "verify")?.repos?.[repoIndex] ?? null,
     rpoS: config.settings.drill?.objectives.rpoSeconds,
     isStandby: dataDirectory !== null && (await exists(`${dataDirectory}/standby.signal`).catch(() => false)),
     streams: await loadStreams(config, exists),

@@ -3,13 +3,14 @@
  * and its missing WAL. Also the files that wait in `pg_wal`, running work, and what needs attention.
  */
 import { timeText } from "../../base/clock";
-import type { BackupError } from "../../base/errors";
+import { type BackupError, nullOn } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { printableValue } from "../../base/printable";
 import { durationText, formatSize } from "../../base/units";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import type { MissingWalStore } from "../../local/missingWal";
+import type { RepoVerdict } from "../../local/runRecords";
 import type { SlotReport } from "../../local/slotState";
 import { isRead } from "../slot/slotReport";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
@@ -24,6 +25,7 @@ import { trimmedLabels } from "../expire/archivePlan";
 import { type Hold, holdOf, holdText } from "../expire/hold";
 import { type OpenedBackup, openedOf } from "../open/openLocation";
 import { openedJson, openedText, productionTroubles } from "./opened";
+import { infoTrouble, judgeArchive, type JudgeInput } from "./judgeArchive";
 import { loadSpaceLeft, spaceErrors } from "./spaceLeft";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
@@ -50,6 +52,10 @@ export interface StatusInput {
   readonly slot: SlotReport | null;
   /** The promised maximum loss; undefined without a promise. */
   readonly rpoS: number | undefined;
+  /** The newest segment that the server here has archived, and its cluster; null where no primary is. */
+  readonly archivedHere: JudgeInput["archivedHere"];
+  /** The last verdict of `verify` on this host about a repository. */
+  verified(repoIndex: number): RepoVerdict | null;
   /** True on a standby: files that wait there are left over, and its primary archives. */
   readonly isStandby: boolean;
   /** How far this host's agent has streamed; null when it does not stream. */
@@ -82,8 +88,15 @@ export interface RepoStatus {
   readonly backupCount: number;
   readonly newest: (StoredFull & { readonly type: string }) | null;
   readonly newestFull: StoredFull | null;
-  /** When the oldest backup ended that keeps its WAL. */
+  /** When the oldest backup of the current cluster ended that keeps its WAL. */
   readonly recoverableFromS: number | null;
+  /** Backups of the current cluster. */
+  readonly currentCount: number;
+  /** What clusters before a major upgrade left, the oldest first. */
+  readonly earlier: readonly EarlierSpan[];
+  /** The segment from which on this report would have seen a gap; null without WAL. */
+  readonly lookedFrom: string | null;
+  readonly verified: RepoVerdict | null;
   readonly newestWal: NewestWal | null;
   /** Backups that no retention removes, with the reason and the end. */
   readonly held: readonly HeldBackup[];
@@ -106,27 +119,34 @@ export interface RepoStatus {
   readonly troubles: readonly Trouble[];
 }
 
+/** Recovery of a cluster before a major upgrade ends before the next cluster. Its WAL is not looked at. */
+export interface EarlierSpan {
+  readonly version: string;
+  readonly fromS: number;
+  /** When its newest backup ended. */
+  readonly toS: number;
+  readonly backupCount: number;
+}
+
 export interface HeldBackup {
   readonly label: string;
   readonly hold: Hold;
 }
 
-const NOTHING = { held: [], backupCount: 0, newest: null, newestFull: null, recoverableFromS: null } as const;
+const NOTHING = {
+  held: [],
+  backupCount: 0,
+  currentCount: 0,
+  earlier: [],
+  newest: null,
+  newestFull: null,
+  recoverableFromS: null,
+  lookedFrom: null,
+} as const;
 
 /** Every repository has its own result; an unreadable one counts as a trouble. Never throws for a repository. */
 export async function collectStatus(input: StatusInput): Promise<StatusReport> {
-  const results = await perRepo(input.repos, async (facts) => {
-    const { repo } = facts;
-    const [info, newestWal] = [await facts.backupInfo(), await facts.newestWal()];
-    return {
-      info,
-      newestWal,
-      space: spaceErrors(repo, info, await loadSpaceLeft(repo, info, newestWal, input.nowS), input.nowS),
-      drills: await loadNewestDrills(facts),
-      attack: await loadNewestAttack(facts),
-      dumps: await surveyDumps(repo),
-    };
-  });
+  const results = await perRepo(input.repos, (facts) => gather(facts, input));
   const drills = joinDrills([...input.drills, ...results.flatMap((result) => (result.ok ? result.value.drills : []))]);
   const newestWal = results.reduce<NewestWal | null>((newest, result) => {
     const own = result.ok ? result.value.newestWal : null;
@@ -153,19 +173,20 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       streamBehindBytes,
       drill,
       rpoDrill,
+      verified: input.verified(key),
       attack: result.ok ? result.value.attack : null,
       dumps: result.ok ? result.value.dumps : null,
     };
     if (!result.ok) {
-      const troubles = [asTrouble("unreadable", result.error), ...conflictTroubles(common)];
+      const troubles = [asTrouble("unreadable", result.error), ...damageTroubles(common), ...conflictTroubles(common)];
       return { ...common, ...NOTHING, newestWal: null, troubles };
     }
-    const { info, newestWal: ownWal, space } = result.value;
-    const trimmed = trimmedIn(info, input.repos[index]?.repo, input.nowS);
-    const status = { ...common, ...backupsOf(info, trimmed), newestWal: ownWal };
+    const { archive, earlier, info, newestWal: ownWal, space, trimmed } = result.value;
+    const { hasInfo, lookedFrom } = archive;
+    const status = { ...common, ...backupsOf(info, trimmed), earlier, lookedFrom, newestWal: ownWal };
+    const ofWal = troublesOf(status, input, hasInfo ? newestWal : null);
     const ofLock = lockTroubles(status, info, input.nowS);
-    const ofSpace = space.map((error) => asTrouble("space", error));
-    return { ...status, troubles: [...troublesOf(status, input, newestWal), ...ofLock, ...ofSpace] };
+    return { ...status, troubles: [...archive.troubles, ...damageTroubles(common), ...ofWal, ...ofLock, ...space] };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
   const opened = openedOf(
@@ -187,6 +208,26 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   };
 }
 
+/** What the report needs of one repository. @throws what makes it unreadable */
+async function gather(facts: RepoFacts, input: StatusInput) {
+  const { key, repo } = facts;
+  const [info, newestWal] = [await loadInfo(facts), await facts.newestWal()];
+  const known = [...input.missingWal(key), ...openGapIn(key, info, input.dropped)];
+  const trimmed = trimmedIn(info, info.currentId, repo, input.nowS);
+  const left = await loadSpaceLeft(repo, info, newestWal, input.nowS);
+  return {
+    info,
+    newestWal,
+    trimmed,
+    earlier: earlierSpans(info, repo, input.nowS),
+    archive: await judgeArchive(facts, info, { ...input, known, trimmed }),
+    space: spaceErrors(repo, info, left, input.nowS).map((error) => asTrouble("space", error)),
+    drills: await loadNewestDrills(facts),
+    attack: await loadNewestAttack(facts),
+    dumps: await surveyDumps(repo),
+  };
+}
+
 /** True when nothing needs attention. */
 export function isWell({ repos, troubles }: StatusReport): boolean {
   return troubles.length === 0 && repos.every((repo) => repo.troubles.length === 0);
@@ -199,30 +240,57 @@ function joinDrills(drills: readonly DrillRecord[]): DrillRecord[] {
   );
 }
 
+/** @throws infoFile if only backup.info is missing */
+async function loadInfo(facts: RepoFacts): Promise<BackupInfo> {
+  const info = await nullOn(facts.backupInfo(), "fileMissing");
+  if (info !== null) return info;
+  // Without either of the files there is no stanza.
+  if ((await nullOn(facts.archiveInfo(), "fileMissing")) !== null) throw infoTrouble(facts, "backup");
+  return facts.backupInfo();
+}
+
 function trimmedIn(
-  { backups, currentId }: BackupInfo,
+  { backups }: BackupInfo,
+  historyId: number,
   repo: Repository | undefined,
   nowS: number,
 ): ReadonlySet<string> {
-  return trimmedLabels(backups, currentId, repo?.retention, nowS * 1000);
+  return trimmedLabels(backups, historyId, repo?.retention, nowS * 1000);
+}
+
+/** No WAL leads from one cluster to the next: each has a span of its own. */
+function earlierSpans(info: BackupInfo, repo: Repository | undefined, nowS: number): EarlierSpan[] {
+  return info.history.flatMap(({ id, pgVersion }): EarlierSpan[] => {
+    if (id === info.currentId) return [];
+    const trimmed = trimmedIn(info, id, repo, nowS);
+    const ends = info.backups.flatMap(({ dbId, label, stoppedAtS }) =>
+      dbId === id && !trimmed.has(label) ? [stoppedAtS] : [],
+    );
+    if (ends.length === 0) return [];
+    const [fromS, toS] = [Math.min(...ends), Math.max(...ends)];
+    return [{ version: pgVersion, fromS, toS, backupCount: ends.length }];
+  });
 }
 
 function backupsOf(
   info: BackupInfo,
   trimmed: ReadonlySet<string>,
-): Pick<RepoStatus, "backupCount" | "held" | "newest" | "newestFull" | "recoverableFromS"> {
+): Pick<RepoStatus, "backupCount" | "currentCount" | "held" | "newest" | "newestFull" | "recoverableFromS"> {
   const { backups } = info;
+  const current = currentBackupsOf(info);
   const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS);
   const last = byEnd.at(-1);
   return {
     backupCount: backups.length,
+    currentCount: current.length,
     held: backups.flatMap((entry): HeldBackup[] => {
       const hold = holdOf(entry);
       return hold === null ? [] : [{ label: entry.label, hold }];
     }),
     newest: last === undefined ? null : { label: last.label, type: last.type, stoppedAtS: last.stoppedAtS },
-    newestFull: newestFullOf(currentBackupsOf(info)),
-    recoverableFromS: byEnd.find(({ label }) => !trimmed.has(label))?.stoppedAtS ?? null,
+    newestFull: newestFullOf(current),
+    recoverableFromS:
+      byEnd.find(({ dbId, label }) => dbId === info.currentId && !trimmed.has(label))?.stoppedAtS ?? null,
   };
 }
 
@@ -271,6 +339,14 @@ function lockTroubles(
   const hint =
     "Lock for as long as a backup is kept, or use a key that cannot delete versions (docs/drills-attack.md).";
   return [trouble("lock", fact, { repoIndex: key, hint })];
+}
+
+/** Damage stays in the report until `verify` finds none. */
+function damageTroubles({ key, verified }: Pick<RepoStatus, "key" | "verified">): Trouble[] {
+  if (verified === null || verified.ok) return [];
+  const fact = `verify found damage or missing files on ${timeText(verified.endedAtS)}`;
+  const hint = `pgbackstop verify --repo=${key} lists it again; pgbackstop heal and pgbackstop sync copy what another repository has.`;
+  return [trouble("damage", fact, { repoIndex: key, hint })];
 }
 
 function conflictTroubles({ conflicts, key }: Pick<RepoStatus, "conflicts" | "key">): Trouble[] {
@@ -413,7 +489,7 @@ function rpoText({ endedAtS, rpo }: DrillRecord, nowS: number): string {
 
 function repoLines(repo: RepoStatus, nowS: number): string[] {
   const ago = (atS: number): string => `${durationText(Math.max(0, nowS - atS))} ago`;
-  const { backupCount, newest, newestFull, newestWal, missingWalCount, recoverableFromS } = repo;
+  const { currentCount, newest, newestFull, newestWal, missingWalCount, recoverableFromS, verified } = repo;
   const lines = [`  repo${repo.key}  ${repo.location}`];
   if (newest !== null) lines.push(row("newest backup", `${newest.label} (${newest.type}), ${ago(newest.stoppedAtS)}`));
   if (newestFull !== null && newestFull.label !== newest?.label)
@@ -421,7 +497,15 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
   if (recoverableFromS !== null) {
     const end =
       newestWal === null ? "no WAL after them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
-    lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
+    lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${currentCount} backup(s)`));
+  }
+  for (const { backupCount, fromS, toS, version } of repo.earlier) {
+    const text = `from ${timeText(fromS)} to ${timeText(toS)} or later, ${backupCount} backup(s)`;
+    lines.push(row(`before, in ${version}`, text));
+  }
+  if (repo.lookedFrom !== null) {
+    const last = verified === null ? "never verified on this host" : `verified ${ago(verified.endedAtS)}`;
+    lines.push(row("WAL looked at", `from ${repo.lookedFrom} on; ${last}`));
   }
   for (const { hold, label } of repo.held) lines.push(row("kept", printableValue(`${label}, ${holdText(hold)}`)));
   if (repo.stream !== null) {
@@ -484,6 +568,18 @@ export function statusJson(report: StatusReport): JsonValue {
         drill: drillJson(repo),
         dropped: repo.droppedCount,
         ...dumpsField(repo.dumps),
+        ...(repo.earlier.length === 0
+          ? {}
+          : {
+              earlier: repo.earlier.map(
+                ({ backupCount, fromS, toS, version }): JsonValue => ({
+                  backups: backupCount,
+                  from: fromS,
+                  to: toS,
+                  version,
+                }),
+              ),
+            }),
         full: stored(repo.newestFull),
         ...(repo.held.length === 0
           ? {}
@@ -495,12 +591,14 @@ export function statusJson(report: StatusReport): JsonValue {
           repo.newest === null
             ? null
             : { label: repo.newest.label, stop: repo.newest.stoppedAtS, type: repo.newest.type },
+        lookedFrom: repo.lookedFrom,
         missingWal: repo.missingWalCount,
         location: repo.location,
         recoverableFrom: repo.recoverableFromS,
         stream:
           repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
         troubles: troublesJson(repo.troubles),
+        verified: repo.verified === null ? null : { ended: repo.verified.endedAtS, ok: repo.verified.ok },
         wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
       };
     }),

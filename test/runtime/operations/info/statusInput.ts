@@ -13,6 +13,8 @@ export function statusInput(repos: readonly RepoFacts[], nowS: number, more: Par
     waiting: { count: 0, oldestAtS: null },
     slot: null,
     rpoS: undefined,
+    archivedHere: null,
+    verified: () => null,
     isStandby: false,
     running: [],
     opened: [],
