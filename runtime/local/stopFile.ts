@@ -21,14 +21,14 @@ export function checkStopFile(lockPath: string, stanza: string | undefined, owne
     const own = stopFileOf(lockPath, stanza);
     throw fail("stop", `stop file exists for stanza ${stanza}`, {
       path: own,
-      hint: `Run start for this stanza, or remove '${own}'.`,
+      hint: `Run pgbackstop start --stanza=${stanza}, or remove '${own}'.`,
     });
   }
   if (!hasStopFile(lockPath, undefined, owners)) return;
   const all = stopFileOf(lockPath, undefined);
   throw fail("stop", "stop file exists for all stanzas", {
     path: all,
-    hint: `Run start without a stanza, or remove '${all}'.`,
+    hint: `Run pgbackstop start without a stanza, or remove '${all}'.`,
   });
 }
 

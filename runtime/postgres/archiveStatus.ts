@@ -4,7 +4,7 @@
  */
 import { statSync, stat } from "../local/nodeFiles";
 import { namesIfThere } from "../local/systemError";
-import { parseWalName } from "../format/wal/walSegment";
+import { parseWalName, SEGMENT_NAME } from "../format/wal/walSegment";
 
 /**
  * Names of WAL files with a `.ready` file, ascending, timeline histories first as in PostgreSQL; at most `limit`.
@@ -22,6 +22,17 @@ export async function listReady(walDirectory: string, limit: number): Promise<st
  */
 export function listDone(walDirectory: string): Promise<string[]> {
   return listStatus(walDirectory, ".done");
+}
+
+/** The newest complete segment of {@link listDone}; null if there is none, or if nobody can see it. */
+export async function newestDone(walDirectory: string): Promise<string | null> {
+  const names = await listDone(walDirectory).catch(() => [] as string[]);
+  return (
+    names
+      .filter((name) => SEGMENT_NAME.test(name))
+      .sort()
+      .at(-1) ?? null
+  );
 }
 
 async function listStatus(walDirectory: string, ending: string): Promise<string[]> {

@@ -36,7 +36,7 @@ const TROUBLES = {
   space: { kind: "fileWrite" },
 } as const satisfies Readonly<Record<string, TroubleRow>>;
 
-export type TroubleCode = keyof typeof TROUBLES;
+type TroubleCode = keyof typeof TROUBLES;
 
 /** An error that needs attention, with the name of its row. */
 export type Trouble = BackupError & { readonly code: TroubleCode };

@@ -2,7 +2,7 @@
  * `status`: one screen; exit 0 when nothing needs attention, else 104. The output has the reason: an error line
  * would break the JSON.
  */
-import { ERRORS } from "../../base/errors";
+import { ERRORS, toBackupError } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import type { LockState } from "../../local/lockState";
 import { progressOf } from "../../operations/info/info";
@@ -14,7 +14,9 @@ import {
   type StatusReport,
   statusText,
 } from "../../operations/info/status";
+import { readyDirectoryOf } from "../../operations/slot/readyDirectory";
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
+import { newestDone } from "../../postgres/archiveStatus";
 import { loadRuns } from "../../local/runRecords";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
@@ -22,7 +24,14 @@ import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
 import { factsOf, type RepoFacts } from "../../recoverability/facts";
 import { reportedOpened } from "../opened";
-import type { Command, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
+import type {
+  ClusterAccess,
+  Command,
+  CommandProcess,
+  Invocation,
+  LockAccess,
+  ProgramAccess,
+} from "../../process/commandProcess";
 
 export const statusCommand: Command = async (proc) => {
   const report = await loadStatus(proc);
@@ -43,6 +52,9 @@ export async function loadStatus(
   const [pg] = config.pgs;
   const dataDirectory = pg === undefined ? null : findDataDirectory(proc);
   const exists = async (path: string): Promise<boolean> => (await proc.readFile(path)) !== null;
+  const isStandby = dataDirectory !== null && (await exists(`${dataDirectory}/standby.signal`).catch(() => false));
+  // Read before the repositories: what it names as archived was in them before they were listed.
+  const server = dataDirectory === null ? null : await findServer(proc, dataDirectory, slot === null && !isStandby);
   return collectStatus({
     stanza: config.stanza ?? "",
     repos,
@@ -53,10 +65,11 @@ export async function loadStatus(
     // Null on a backup host.
     waiting: dataDirectory === null ? null : await waitingFor(config, dataDirectory, slot, nowS),
     slot,
-    archivedHere: null,
+    server,
+    stop: findStop(proc),
     verified: (repoIndex) => runs.find(({ command }) => command === "verify")?.repos?.[repoIndex] ?? null,
     rpoS: config.settings.drill?.objectives.rpoSeconds,
-    isStandby: dataDirectory !== null && (await exists(`${dataDirectory}/standby.signal`).catch(() => false)),
+    isStandby,
     streams: await loadStreams(config, exists),
     next: await loadNextRuns(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
@@ -64,6 +77,27 @@ export async function loadStatus(
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
     nowS,
   });
+}
+
+/** Null while there is no cluster in the directory. `archives` is true if its `archive_command` does. */
+async function findServer(
+  proc: Invocation & ClusterAccess,
+  dataDirectory: string,
+  archives: boolean,
+): Promise<StatusInput["server"]> {
+  const control = await proc.loadControl().catch(() => null);
+  if (control === null) return null;
+  const archived = archives ? await newestDone(readyDirectoryOf(proc.config, dataDirectory)) : null;
+  return { dataDirectory, systemId: control.systemId, archived };
+}
+
+function findStop(proc: LockAccess): StatusInput["stop"] {
+  try {
+    proc.requireStarted();
+    return null;
+  } catch (error) {
+    return toBackupError(error);
+  }
 }
 
 /** Null without systemd, or with a version that prints another form. */

@@ -13,25 +13,33 @@ import { type Trouble, trouble } from "../../recoverability/troubles";
 import { gapsOf, runsOf } from "../verify/gaps";
 import { currentBackupsOf } from "./destinations";
 
-export interface ArchiveJudgement {
+interface ArchiveJudgement {
   /** The segment from which on missing ones would have been seen; null without WAL. */
   readonly lookedFrom: string | null;
   readonly hasInfo: boolean;
   readonly troubles: readonly Trouble[];
 }
 
-export interface JudgeInput {
+/** What the data directory of this host shows, read before any repository. */
+export interface LocalServer {
+  readonly dataDirectory: string;
+  readonly systemId: bigint;
+  /** The newest segment that it has archived; null if it archives nothing itself. */
+  readonly archived: string | null;
+}
+
+interface JudgeInput {
   /** Recorded as missing or dropped, and reported as such. */
   readonly known: readonly string[];
-  /** The newest segment that this server has archived, read before the repository's listing. */
-  readonly archivedHere: { readonly name: string; readonly systemId: bigint } | null;
+  /** The server here; null where none is. */
+  readonly server: LocalServer | null;
   /** Labels of backups that keep no WAL after them. */
   readonly trimmed: ReadonlySet<string>;
   readonly nowS: number;
 }
 
-/** Segments arrive out of order when several are sent at once. */
-const ON_ITS_WAY_S = 300;
+/** Segments that are sent at once arrive in any order, within this time. */
+const ARRIVAL_S_MAX = 300;
 
 export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: JudgeInput): Promise<ArchiveJudgement> {
   if ((await nullOn(facts.archiveInfo(), "fileMissing")) === null)
@@ -45,14 +53,11 @@ export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: Ju
   );
   const range = last === null ? null : rangeIn(newest.slice(0, DIRECTORY_LENGTH), segments[0]?.name, last);
   const troubles = last === null || range === null ? [] : gapTroubles(facts.key, segments, last, range, info, input);
-  const { archivedHere, known } = input;
-  if (
-    archivedHere !== null &&
-    archivedHere.systemId === currentHistory(info).systemId &&
-    archivedHere.name > newest &&
-    !known.includes(archivedHere.name)
-  )
-    troubles.push(olderTrouble(facts.key, newest, archivedHere.name));
+  const { known, server } = input;
+  // Another cluster's segments have the same names.
+  const archived = server?.systemId === currentHistory(info).systemId ? server.archived : null;
+  if (archived !== null && archived > newest && !known.includes(archived))
+    troubles.push(olderTrouble(facts.key, newest, archived));
   return { lookedFrom: range?.[0] ?? segments[0]?.name ?? null, hasInfo: true, troubles };
 }
 
@@ -106,7 +111,7 @@ function gapTroubles(
   return gapsOf(runsOf(names, sizeBytes), needs, null, sizeBytes).flatMap(([from, to]): Trouble[] => {
     const next = segments.find(({ name }) => name > to);
     const sinceS = next === undefined ? last.stoppedAtS : next.modifiedAtMs / 1000;
-    if (nowS - sinceS <= ON_ITS_WAY_S || known.includes(from)) return [];
+    if (nowS - sinceS <= ARRIVAL_S_MAX || known.includes(from)) return [];
     const which = from === to ? `${from} is missing` : `${from} to ${to} are missing`;
     const heal = "pgbackstop heal copies what pg_wal or another repository still has.";
     const full = `Otherwise take a new backup: pgbackstop backup --type=full --repo=${key}`;

@@ -7,6 +7,7 @@ import { type BackupError, nullOn } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { printableValue } from "../../base/printable";
 import { durationText, formatSize } from "../../base/units";
+import { currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import type { MissingWalStore } from "../../local/missingWal";
@@ -25,7 +26,7 @@ import { trimmedLabels } from "../expire/archivePlan";
 import { type Hold, holdOf, holdText } from "../expire/hold";
 import { type OpenedBackup, openedOf } from "../open/openLocation";
 import { openedJson, openedText, productionTroubles } from "./opened";
-import { infoTrouble, judgeArchive, type JudgeInput } from "./judgeArchive";
+import { infoTrouble, judgeArchive, type LocalServer } from "./judgeArchive";
 import { loadSpaceLeft, spaceErrors } from "./spaceLeft";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
@@ -52,8 +53,10 @@ export interface StatusInput {
   readonly slot: SlotReport | null;
   /** The promised maximum loss; undefined without a promise. */
   readonly rpoS: number | undefined;
-  /** The newest segment that the server here has archived, and its cluster; null where no primary is. */
-  readonly archivedHere: JudgeInput["archivedHere"];
+  /** The server here; null where none is. */
+  readonly server: LocalServer | null;
+  /** Why commands that write are refused; null if they are allowed. */
+  readonly stop: BackupError | null;
   /** The last verdict of `verify` on this host about a repository. */
   verified(repoIndex: number): RepoVerdict | null;
   /** True on a standby: files that wait there are left over, and its primary archives. */
@@ -120,7 +123,7 @@ export interface RepoStatus {
 }
 
 /** Recovery of a cluster before a major upgrade ends before the next cluster. Its WAL is not looked at. */
-export interface EarlierSpan {
+interface EarlierSpan {
   readonly version: string;
   readonly fromS: number;
   /** When its newest backup ended. */
@@ -189,14 +192,21 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     return { ...status, troubles: [...archive.troubles, ...damageTroubles(common), ...ofWal, ...ofLock, ...space] };
   });
   const { next, nowS, running, slot, stanza, waiting } = input;
+  const infos = results.flatMap((each) => (each.ok ? [{ key: each.repoIndex, info: each.value.info }] : []));
   const opened = openedOf(
-    results.flatMap((result) => (result.ok ? result.value.info.history : [])),
+    infos.flatMap(({ info }) => info.history),
     input.opened,
   );
   return {
     stanza,
     repos,
-    troubles: [...productionTroubles(opened), ...slotTroubles(input), ...waitTroubles(input)],
+    troubles: [
+      ...(input.stop === null ? [] : [asTrouble("stopped", input.stop)]),
+      ...foreignTroubles(input.server, infos),
+      ...productionTroubles(opened),
+      ...slotTroubles(input),
+      ...waitTroubles(input),
+    ],
     proof: drills.findLast(({ ok, repo }) => ok && repos.some(({ key }) => key === repo)) ?? null,
     waiting,
     slot,
@@ -323,6 +333,25 @@ function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newe
     troubles.push(trouble("attack", fact, { repoIndex: key, hint }));
   }
   return troubles;
+}
+
+/** A cluster in the data directory that these repositories do not back up. */
+function foreignTroubles(
+  server: LocalServer | null,
+  infos: readonly { readonly key: number; readonly info: BackupInfo }[],
+): Trouble[] {
+  if (server === null) return [];
+  const { dataDirectory, systemId } = server;
+  const others = infos.filter(({ info }) => currentHistory(info).systemId !== systemId);
+  const [first] = others;
+  if (first === undefined) return [];
+  const names = others.map(({ key }) => `repo${key}`).join(", ");
+  const fact = `the cluster in '${dataDirectory}' has system identifier ${systemId}, and that of ${names} is ${currentHistory(first.info).systemId}`;
+  const hint = [
+    `Does pg1-path=${dataDirectory} name the right directory? After pg_upgrade, run pgbackstop stanza-upgrade.`,
+    "Were the data removed, and made again? Stop the server, empty the data directory, and run pgbackstop recover.",
+  ];
+  return [trouble("foreign", fact, { hint })];
 }
 
 /** Backups that outlived the only thing that kept an attack drill from deleting them. */

@@ -30,7 +30,7 @@ test("the stanza's own stop file stops that stanza only", () => {
     kind: "stop",
     exitCode: 62,
     message: "stop file exists for stanza demo",
-    hints: [`Run start for this stanza, or remove '${lockPath}/demo.stop'.`],
+    hints: [`Run pgbackstop start --stanza=demo, or remove '${lockPath}/demo.stop'.`],
   });
   checkStopFile(lockPath, "other");
   checkStopFile(lockPath, undefined);

@@ -111,7 +111,7 @@ describe("a gap in the newest directory", () => {
     });
   });
 
-  test("before the newest backup, on another timeline, or on its way is none", async () => {
+  test("before the newest backup, on another timeline, or behind a segment that has just come does not count", async () => {
     await make([segment(1), ...segments(3, 5), segment(6, 2), segment(7, 2)]);
     expect(await troublesOf()).toEqual([]);
     repo = repository(1, { storage: new MemoryStorage({ nowMs: () => (NOW_S - 60) * 1000 }) });
@@ -130,7 +130,7 @@ describe("a gap in the newest directory", () => {
 test("a repository that lacks WAL which this server has archived is an older copy", async () => {
   await makeStanza(repo, { versions: ["18"], backups: [backup(3, 4)], wal: { "18-1": segments(3, 5) } });
   const archived = (no: number, systemId = SYSTEM_ID): Partial<StatusInput> => ({
-    archivedHere: { name: segment(no), systemId },
+    server: { dataDirectory: "/data", archived: segment(no), systemId },
   });
   expect(await troublesOf(archived(6))).toEqual([
     `older: this server has archived WAL up to ${segment(6)}, and the newest WAL here is ${segment(5)}: the repository is an older copy, or archive_command sends WAL elsewhere`,
