@@ -78,7 +78,7 @@ export interface StatusReport
   readonly repos: readonly RepoStatus[];
   /** What needs attention on this host, in no single repository. */
   readonly troubles: readonly Trouble[];
-  /** The newest drill that has restored one of these repositories; null if none has. */
+  /** The newest successful drill of these repositories; null if there is none. */
   readonly proof: DrillRecord | null;
   /** Null unless commits shall wait for repositories. */
   readonly synchronous: SynchronousReport | null;
@@ -482,7 +482,7 @@ function titleOf(report: StatusReport): string {
   const proven =
     proof === null
       ? "no drill has restored these backups"
-      : `last proven by a drill of repo${proof.repo} ${durationText(Math.max(0, nowS - proof.endedAtS))} ago`;
+      : `last proven by a drill that ${proof.opened === undefined ? "restored" : "opened"} repo${proof.repo} ${durationText(Math.max(0, nowS - proof.endedAtS))} ago`;
   if (isWell(report)) return `all is well, ${proof === null ? "but " : ""}${proven}`;
   const troubled = repos.filter((repo) => repo.troubles.length > 0).length;
   const verb = troubled === 1 ? "needs" : "need";
@@ -524,8 +524,12 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
   if (newestFull !== null && newestFull.label !== newest?.label)
     lines.push(row("newest full", `${newestFull.label}, ${ago(newestFull.stoppedAtS)}`));
   if (recoverableFromS !== null) {
-    const end =
-      newestWal === null ? "no WAL after them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
+    const isBroken = repo.troubles.some(({ code }) => code === "gap" || code === "backupWal");
+    const end = isBroken
+      ? "to the missing WAL below"
+      : newestWal === null
+        ? "no WAL after them"
+        : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
     lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${currentCount} backup(s)`));
   }
   for (const { backupCount, fromS, toS, version } of repo.earlier) {

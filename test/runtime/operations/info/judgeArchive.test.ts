@@ -78,6 +78,7 @@ describe("a gap in the newest directory", () => {
   test("after the newest backup ends every recovery before it", async () => {
     await make([...segments(3, 5), ...segments(8, 9)]);
     const report = await reportOf();
+    expect(statusText(report)).toContain("from 2026-11-18T03:02:00Z to the missing WAL below, 1 backup(s)\n");
     expect(report.repos[0]?.troubles).toMatchObject([
       {
         code: "gap",

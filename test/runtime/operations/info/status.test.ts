@@ -424,11 +424,13 @@ describe("the screen", () => {
       return { ...DRILL, id, repo: 2, ok: true, endedAtS: NOW_S - 3 * 86_400, rtoMs: 1000, failures: [], ...more };
     };
     const drills = [drill(1, {}), drill(2, { repo: 3, endedAtS: NOW_S - 60 })];
-    expect(await textOf({ drills })).toMatch(/^demo: all is well, last proven by a drill of repo2 3 days ago\n/);
+    expect(await textOf({ drills })).toMatch(
+      /^demo: all is well, last proven by a drill that restored repo2 3 days ago\n/,
+    );
     const failed = [...drills, drill(3, { ok: false, endedAtS: NOW_S - 7200 })];
     const report = await collectStatus(inputOf({ drills: failed }));
     expect(statusText(report)).toMatch(
-      /^demo: 1 of 2 repositories needs attention; last proven by a drill of repo2 3 days ago\n/,
+      /^demo: 1 of 2 repositories needs attention; last proven by a drill that restored repo2 3 days ago\n/,
     );
     expect(statusJson(report)).toMatchObject({
       proof: { ended: NOW_S - 3 * 86_400, id: "20261119-064051Z-00000001", repo: 2 },
