@@ -7,7 +7,13 @@ import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { archiveInfoPath, backupInfoPath } from "../../format/repository/repoPath";
-import { DIRECTORY_LENGTH, SEGMENT_LENGTH, segmentSizeOf, TIMELINE_LENGTH } from "../../format/wal/walSegment";
+import {
+  DIRECTORY_LENGTH,
+  nextSegment,
+  SEGMENT_LENGTH,
+  segmentSizeOf,
+  TIMELINE_LENGTH,
+} from "../../format/wal/walSegment";
 import type { RepoFacts } from "../../recoverability/facts";
 import { type Trouble, trouble } from "../../recoverability/troubles";
 import { gapsOf, runsOf } from "../verify/gaps";
@@ -107,11 +113,13 @@ function gapTroubles(
   const isAlone = trimmed.has(last.label);
   if (isAlone && (last.archiveStop ?? "") < range[0]) return [];
   const needs = { alone: isAlone ? [range] : [], gapless: isAlone ? [] : [range], from: null };
+  const isRecorded = (from: string, to: string): boolean =>
+    known.includes(from) && (from >= to || isRecorded(nextSegment(from, sizeBytes), to));
   const names = segments.map(({ name }) => name);
   return gapsOf(runsOf(names, sizeBytes), needs, null, sizeBytes).flatMap(([from, to]): Trouble[] => {
     const next = segments.find(({ name }) => name > to);
     const sinceS = next === undefined ? last.stoppedAtS : next.modifiedAtMs / 1000;
-    if (nowS - sinceS <= ARRIVAL_S_MAX || known.includes(from)) return [];
+    if (nowS - sinceS <= ARRIVAL_S_MAX || isRecorded(from, to)) return [];
     const which = from === to ? `${from} is missing` : `${from} to ${to} are missing`;
     const heal = "pgbackstop heal copies what pg_wal or another repository still has.";
     const full = `Otherwise take a new backup: pgbackstop backup --type=full --repo=${key}`;

@@ -121,10 +121,12 @@ describe("a gap in the newest directory", () => {
   });
 
   test("that is recorded as missing is reported once", async () => {
-    await make([...segments(3, 5), segment(7)]);
-    expect(await troublesOf({ missingWal: () => [segment(6)] })).toEqual([
-      "missing: 1 acknowledged WAL file(s) are missing here",
+    await make([...segments(3, 5), segment(8)]);
+    expect(await troublesOf({ missingWal: () => [segment(6), segment(7)] })).toEqual([
+      "missing: 2 acknowledged WAL file(s) are missing here",
     ]);
+    // A record of a part explains only that part.
+    expect(await troublesOf({ missingWal: () => [segment(6)] })).toHaveLength(2);
   });
 });
 
