@@ -18,6 +18,7 @@ import { readyDirectoryOf } from "../../operations/slot/readyDirectory";
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { newestDone } from "../../postgres/archiveStatus";
 import { loadRuns } from "../../local/runRecords";
+import { openSeenWal } from "../../local/seenWal";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { loadLocalDrills } from "../../operations/drill/history";
@@ -53,7 +54,9 @@ export async function loadStatus(
   const dataDirectory = pg === undefined ? null : findDataDirectory(proc);
   const exists = async (path: string): Promise<boolean> => (await proc.readFile(path)) !== null;
   const isStandby = dataDirectory !== null && (await exists(`${dataDirectory}/standby.signal`).catch(() => false));
-  // Read before the repositories: what it names as archived was in them before they were listed.
+  // Both are read before the repositories: what they name as archived was there before it was listed.
+  const store = openSeenWal(config.spoolPath, config.stanza ?? "");
+  const seen = new Map(repos.map(({ key }) => [key, store.load(key)]));
   const server = dataDirectory === null ? null : await findServer(proc, dataDirectory, slot === null && !isStandby);
   return collectStatus({
     stanza: config.stanza ?? "",
@@ -66,6 +69,7 @@ export async function loadStatus(
     waiting: dataDirectory === null ? null : await waitingFor(config, dataDirectory, slot, nowS),
     slot,
     server,
+    seen: (repoIndex) => seen.get(repoIndex) ?? new Map(),
     stop: findStop(proc),
     verified: (repoIndex) => runs.find(({ command }) => command === "verify")?.repos?.[repoIndex] ?? null,
     rpoS: config.settings.drill?.objectives.rpoSeconds,

@@ -4,7 +4,7 @@
  */
 import { nullOn } from "../../base/errors";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
-import { currentHistory } from "../../format/repository/archiveInfo";
+import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { archiveInfoPath, backupInfoPath } from "../../format/repository/repoPath";
 import {
@@ -14,6 +14,7 @@ import {
   segmentSizeOf,
   TIMELINE_LENGTH,
 } from "../../format/wal/walSegment";
+import type { SeenWal } from "../../local/seenWal";
 import type { RepoFacts } from "../../recoverability/facts";
 import { type Trouble, trouble } from "../../recoverability/troubles";
 import { gapsOf, runsOf } from "../verify/gaps";
@@ -39,6 +40,8 @@ interface JudgeInput {
   readonly known: readonly string[];
   /** The server here; null where none is. */
   readonly server: LocalServer | null;
+  /** What this host has stored in the repository, or read there, before it was listed. */
+  seen(repoIndex: number): SeenWal;
   /** Labels of backups that keep no WAL after them. */
   readonly trimmed: ReadonlySet<string>;
   readonly nowS: number;
@@ -48,8 +51,8 @@ interface JudgeInput {
 const ARRIVAL_S_MAX = 300;
 
 export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: JudgeInput): Promise<ArchiveJudgement> {
-  if ((await nullOn(facts.archiveInfo(), "fileMissing")) === null)
-    return { lookedFrom: null, hasInfo: false, troubles: [infoTrouble(facts, "archive")] };
+  const archive = await nullOn(facts.archiveInfo(), "fileMissing");
+  if (archive === null) return { lookedFrom: null, hasInfo: false, troubles: [infoTrouble(facts, "archive")] };
   const segments = await facts.newestSegments();
   const newest = segments.at(-1)?.name ?? "";
   const current = currentBackupsOf(info);
@@ -59,12 +62,22 @@ export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: Ju
   );
   const range = last === null ? null : rangeIn(newest.slice(0, DIRECTORY_LENGTH), segments[0]?.name, last);
   const troubles = last === null || range === null ? [] : gapTroubles(facts.key, segments, last, range, info, input);
-  const { known, server } = input;
+  const { known, seen, server } = input;
   // Another cluster's segments have the same names.
-  const archived = server?.systemId === currentHistory(info).systemId ? server.archived : null;
-  if (archived !== null && archived > newest && !known.includes(archived))
-    troubles.push(olderTrouble(facts.key, newest, archived));
+  const ofServer = server?.systemId === currentHistory(info).systemId ? server.archived : null;
+  const stored = lastSeen(seen(facts.key), archiveIdOf(currentHistory(archive)));
+  const archived = (ofServer ?? "") > stored ? (ofServer ?? "") : stored;
+  if (archived > newest && !known.includes(archived)) troubles.push(olderTrouble(facts.key, newest, archived));
   return { lookedFrom: range?.[0] ?? segments[0]?.name ?? null, hasInfo: true, troubles };
+}
+
+/**
+ * The last segment of the archive id that this host has seen stored; empty without one. Not the greatest: a stanza that
+ * was deleted and created again has the same archive id.
+ */
+function lastSeen(seen: SeenWal, archiveId: string): string {
+  const names = [...seen.keys()].filter((key) => key.startsWith(`${archiveId}/`)).map((key) => key.split("/")[1] ?? "");
+  return names.findLast((name) => name.charAt(SEGMENT_LENGTH) === "-")?.slice(0, SEGMENT_LENGTH) ?? "";
 }
 
 /** One of the two info files is there, and the other one and its copy are not. */
@@ -134,7 +147,7 @@ function gapTroubles(
 
 function olderTrouble(key: number, newest: string, archived: string): Trouble {
   const here = newest === "" ? "there is no WAL here" : `the newest WAL here is ${newest}`;
-  const fact = `this server has archived WAL up to ${archived}, and ${here}: the repository is an older copy, or archive_command sends WAL elsewhere`;
+  const fact = `this host has archived WAL up to ${archived}, and ${here}: the repository is an older copy, or archive_command sends WAL elsewhere`;
   return trouble("older", fact, {
     repoIndex: key,
     hint: [

@@ -12,6 +12,7 @@ import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import type { MissingWalStore } from "../../local/missingWal";
 import type { RepoVerdict } from "../../local/runRecords";
+import type { SeenWal } from "../../local/seenWal";
 import type { SlotReport } from "../../local/slotState";
 import { isRead } from "../slot/slotReport";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
@@ -55,6 +56,8 @@ export interface StatusInput {
   readonly rpoS: number | undefined;
   /** The server here; null where none is. */
   readonly server: LocalServer | null;
+  /** What this host has stored in a repository, or read there, before it was listed. */
+  seen(repoIndex: number): SeenWal;
   /** Why commands that write are refused; null if they are allowed. */
   readonly stop: BackupError | null;
   /** The last verdict of `verify` on this host about a repository. */

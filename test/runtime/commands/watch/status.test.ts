@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { statusCommand } from "../../../../runtime/commands/watch/status";
+import { openSeenWal } from "../../../../runtime/local/seenWal";
 import { checkStopFile, writeStopFile } from "../../../../runtime/local/stopFile";
 import type { CommandProcess } from "../../../../runtime/process/commandProcess";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -70,9 +71,21 @@ test("WAL that PostgreSQL has archived and no repository has is missed, but not 
     headline: expect.stringContaining("2 of 2 repositories need attention"),
   });
   expect(shown.text).toContain(
-    `this server has archived WAL up to ${segment(6)}, and the newest WAL here is ${segment(4)}`,
+    `this host has archived WAL up to ${segment(6)}, and the newest WAL here is ${segment(4)}`,
   );
   const readFile = async (path: string): Promise<Uint8Array | null> =>
     path.endsWith("/standby.signal") ? new Uint8Array(0) : null;
   expect((await show({ readFile })).exitCode).toBe(0);
+});
+
+test("WAL that this host has stored and the repository lost is missed", async () => {
+  const stored = new Map([[`18-1/${segment(6)}-${"0".repeat(40)}`, "64:0"]]);
+  mkdirSync(join(folder, "spool", "pgbackstop", "demo", "seen"), { recursive: true });
+  openSeenWal(join(folder, "spool"), "demo").save(2, stored);
+  const shown = await show();
+  expect(shown).toMatchObject({
+    exitCode: 104,
+    headline: expect.stringContaining("1 of 2 repositories needs attention"),
+  });
+  expect(shown.text).toContain(`this host has archived WAL up to ${segment(6)}`);
 });

@@ -136,8 +136,16 @@ test("a repository that lacks WAL which this server has archived is an older cop
     server: { dataDirectory: "/data", archived: segment(no), systemId },
   });
   expect(await troublesOf(archived(6))).toEqual([
-    `older: this server has archived WAL up to ${segment(6)}, and the newest WAL here is ${segment(5)}: the repository is an older copy, or archive_command sends WAL elsewhere`,
+    `older: this host has archived WAL up to ${segment(6)}, and the newest WAL here is ${segment(5)}: the repository is an older copy, or archive_command sends WAL elsewhere`,
   ]);
+  // Where no server archives, what this host has stored shows it: the last one, and of this archive.
+  const seen = (...names: readonly string[]): Partial<StatusInput> => ({
+    seen: () => new Map(names.map((name) => [`${name}-${"0".repeat(40)}.gz`, "64:0"])),
+  });
+  expect(await troublesOf(seen(`18-1/${segment(5)}`, `18-1/${segment(7)}`))).toEqual([
+    expect.stringContaining(`older: this host has archived WAL up to ${segment(7)}`),
+  ]);
+  expect(await troublesOf(seen(`18-1/${segment(9)}`, `18-1/${segment(4)}`, `17-1/${segment(8)}`))).toEqual([]);
   // Another cluster's segments have the same names.
   for (const more of [archived(5), archived(6, 1n)]) expect(await troublesOf(more)).toEqual([]);
   expect(await troublesOf({ ...archived(6), missingWal: () => [segment(6)] })).toEqual([
