@@ -17,7 +17,7 @@ import {
 import type { SeenWal } from "../../local/seenWal";
 import type { RepoFacts } from "../../recoverability/facts";
 import { type Trouble, trouble } from "../../recoverability/troubles";
-import { gapsOf, runsOf } from "../verify/gaps";
+import { findGaps, runsOf } from "../verify/gaps";
 import { currentBackupsOf } from "./destinations";
 
 interface ArchiveJudgement {
@@ -38,12 +38,12 @@ export interface LocalServer {
 interface JudgeInput {
   /** Recorded as missing or dropped, and reported as such. */
   readonly known: readonly string[];
+  /** Labels of backups that keep no WAL after them. */
+  readonly trimmed: ReadonlySet<string>;
   /** The server here; null where none is. */
   readonly server: LocalServer | null;
   /** What this host has stored in the repository, or read there, before it was listed. */
   seen(repoIndex: number): SeenWal;
-  /** Labels of backups that keep no WAL after them. */
-  readonly trimmed: ReadonlySet<string>;
   readonly nowS: number;
 }
 
@@ -121,15 +121,14 @@ function gapTroubles(
   info: BackupInfo,
   { known, nowS, trimmed }: JudgeInput,
 ): Trouble[] {
+  // A calendar alone keeps it: its own WAL may be in any directory.
+  if (trimmed.has(last.label)) return [];
   // Inside of one directory the size does not matter.
   const sizeBytes = segmentSizeOf(currentBackupsOf(info)) ?? WAL_SEGMENT_SIZE_BYTES;
-  const isAlone = trimmed.has(last.label);
-  if (isAlone && (last.archiveStop ?? "") < range[0]) return [];
-  const needs = { alone: isAlone ? [range] : [], gapless: isAlone ? [] : [range], from: null };
   const isRecorded = (from: string, to: string): boolean =>
     known.includes(from) && (from >= to || isRecorded(nextSegment(from, sizeBytes), to));
   const names = segments.map(({ name }) => name);
-  return gapsOf(runsOf(names, sizeBytes), needs, null, sizeBytes).flatMap(([from, to]): Trouble[] => {
+  return findGaps(runsOf(names, sizeBytes), [range], sizeBytes).flatMap(([from, to]): Trouble[] => {
     const next = segments.find(({ name }) => name > to);
     const sinceS = next === undefined ? last.stoppedAtS : next.modifiedAtMs / 1000;
     if (nowS - sinceS <= ARRIVAL_S_MAX || isRecorded(from, to)) return [];

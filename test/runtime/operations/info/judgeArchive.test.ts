@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { judgeArchive } from "../../../../runtime/operations/info/judgeArchive";
 import {
   collectStatus,
   isWell,
@@ -105,6 +106,11 @@ describe("a gap in the newest directory", () => {
     expect(await troublesOf()).toEqual([
       `gap: WAL after the newest backup 20261118-030000F: ${segment(259)} is missing: no recovery passes it`,
     ]);
+    await repo.storage.removePath(`archive/demo/18-1/${segment(256).slice(0, 16)}`);
+    await make([...segments(250, 255), ...segments(257, 259)], backup(250, 251));
+    expect(await troublesOf()).toEqual([
+      expect.stringContaining(`gap: WAL after the newest backup 20261118-030000F: ${segment(256)} is missing`),
+    ]);
     const report = await reportOf({ verified: () => ({ ok: true, endedAtS: NOW_S - 3 * 86_400 }) });
     expect(statusText(report)).toContain(`    WAL looked at  from ${segment(256)} on; verified 3 days ago\n`);
     expect(statusJson(report)).toMatchObject({
@@ -118,6 +124,16 @@ describe("a gap in the newest directory", () => {
     repo = repository(1, { storage: new MemoryStorage({ nowMs: () => (NOW_S - 60) * 1000 }) });
     await make([...segments(3, 5), segment(8)]);
     expect(await troublesOf()).toEqual([]);
+  });
+
+  test("after a backup that keeps no WAL after it does not count", async () => {
+    await make([...segments(3, 4), segment(9)]);
+    const [facts] = factsOf([repo]);
+    if (facts === undefined) throw new Error("no repository");
+    const input = { known: [], server: null, seen: () => new Map<string, string>(), nowS: NOW_S };
+    const troublesWith = async (...labels: readonly string[]): Promise<number> =>
+      (await judgeArchive(facts, await facts.backupInfo(), { ...input, trimmed: new Set(labels) })).troubles.length;
+    expect([await troublesWith(), await troublesWith("20261118-030000F")]).toEqual([1, 0]);
   });
 
   test("that is recorded as missing is reported once", async () => {
