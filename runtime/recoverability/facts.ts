@@ -2,14 +2,18 @@
  * What one command reads of one repository: each file and each listing once, when a report first asks for it. An error
  * belongs to its fact: the other facts, and other repositories, are read all the same.
  */
+import { collect, streamOf } from "../base/bytes";
 import { nullOn } from "../base/errors";
+import { LIMITS } from "../base/limits";
 import { archiveIdOf, type ArchiveInfo, currentHistory } from "../format/repository/archiveInfo";
 import type { BackupInfo } from "../format/repository/backupInfo";
 import { SegmentNumbers } from "../format/wal/segmentNumbers";
 import { SEGMENT_NAME } from "../format/wal/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
-import { listNames, readFile, type Repository } from "../repository/repository";
+import type { Repository } from "../repository/repository";
 import { type ArchiveTop, listArchiveTop, listFiles, listWalInTurn, type StoredWal } from "../repository/walStore";
+import { overlaid } from "../storage/overlaid";
+import type { ListOptions, ObjectInfo, Storage } from "../storage/storage";
 
 /** The newest complete segment of a repository. */
 export interface NewestWal {
@@ -36,6 +40,8 @@ export interface WholeArchive {
 export class RepoFacts {
   readonly repo: Repository;
   readonly key: number;
+  /** The repository for readers of its small files: it keeps each listing and each file. */
+  readonly remembered: Repository;
   readonly #answers = new Map<string, Promise<unknown>>();
   /** Listed directories of segments, by path. */
   readonly #files = new Map<string, Promise<readonly StoredWal[]>>();
@@ -43,6 +49,7 @@ export class RepoFacts {
   constructor(repo: Repository) {
     this.repo = repo;
     this.key = repo.key;
+    this.remembered = { ...repo, storage: this.#remembering(repo.storage) };
   }
 
   /** @throws as {@link loadBackupInfo} */
@@ -53,16 +60,6 @@ export class RepoFacts {
   /** @throws as {@link loadArchiveInfo} */
   archiveInfo(): Promise<ArchiveInfo> {
     return this.#once("archive.info", () => loadArchiveInfo(this.repo));
-  }
-
-  /** All names below a path, ascending. */
-  names(path: string): Promise<readonly string[]> {
-    return this.#once(`names ${path}`, () => listNames(this.repo, path, () => true));
-  }
-
-  /** The content of a small file that is encrypted like the info files. */
-  file(path: string): Promise<Uint8Array> {
-    return this.#once(`file ${path}`, () => readFile(this.repo, path, this.repo.cipherPass));
   }
 
   archive(archiveId: string): Promise<ArchiveTop> {
@@ -135,6 +132,28 @@ export class RepoFacts {
       if (segments.length > 0) return segments;
     }
     return [];
+  }
+
+  #remembering(storage: Storage): Storage {
+    const entriesOf = async (path: string, options?: ListOptions): Promise<readonly ObjectInfo[]> => {
+      const entries: ObjectInfo[] = [];
+      for await (const entry of storage.list(path, options)) entries.push(entry);
+      return entries;
+    };
+    const once = this.#once.bind(this);
+    return overlaid(storage, {
+      list: async function* (path, options) {
+        yield* await once(`list ${path} ${JSON.stringify(options)}`, () => entriesOf(path, options));
+      },
+      read: async (path, range) => {
+        if (range !== undefined) return storage.read(path, range);
+        const bytes = await once(`read ${path}`, async () =>
+          collect(await storage.read(path), LIMITS.infoFileSizeBytesMax),
+        );
+        // A copy, because a reader may free the memory of what it has read.
+        return streamOf(bytes.slice());
+      },
+    });
   }
 
   #once<T>(what: string, load: () => Promise<T>): Promise<T> {

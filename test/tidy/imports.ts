@@ -114,7 +114,13 @@ export const ROOMS: readonly Room[] = [
     prefix: "runtime/recoverability",
     about:
       "what can be recovered: the facts of each repository, read once for each command, and what follows from them",
-    mayImport: ["runtime/base", "runtime/format", "runtime/repository"],
+    mayImport: [
+      "runtime/base",
+      "runtime/format",
+      "runtime/repository",
+      "runtime/storage/storage",
+      "runtime/storage/overlaid",
+    ],
   },
   {
     prefix: "runtime/postgres",

@@ -29,7 +29,7 @@ import { ATTACK, DRILL_KINDS, type DrillRecord } from "../../operations/drill/re
 import { type DumpSurvey, surveyDumps } from "../../operations/dump/surveyDumps";
 import type { SynchronousReport } from "../../local/streamState";
 import { stateOf, type StreamStatus } from "../../operations/stream/streamStatus";
-import { factsOf, type NewestWal } from "../../recoverability/facts";
+import type { NewestWal } from "../../recoverability/facts";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
@@ -100,7 +100,7 @@ export class MetricSource {
       if (turn % WAL_TURNS === 0) this.#dumps = await perRepo(this.#parts.repos, surveyDumps).catch(unknown);
       // A job elsewhere runs drills: its records are in the repositories.
       if (turn % WAL_TURNS === 0)
-        this.#drills = await loadDrillHistory(factsOf(this.#parts.repos), quiet, this.#drills, DRILL_KINDS).catch(
+        this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills, DRILL_KINDS).catch(
           () => this.#drills,
         );
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});

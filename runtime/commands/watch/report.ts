@@ -51,7 +51,11 @@ async function ownDatabase(proc: CommandProcess): Promise<ReportedDatabase> {
     host: machine.hostName,
     repos,
     status: await loadStatus(proc, repos),
-    drills: await loadDrillHistory(repos, ctx, local),
+    drills: await loadDrillHistory(
+      repos.map(({ remembered }) => remembered),
+      ctx,
+      local,
+    ),
     costOf: (key, storedBytes) => costOf(proc, key, storedBytes),
     objectives: given({ rpoSeconds, rtoSeconds }),
   });

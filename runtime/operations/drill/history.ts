@@ -14,8 +14,7 @@ import { mapParallel, perRepo } from "../../base/parallel";
 import { drillsPath } from "../../format/repository/repoPath";
 import { atomicWrite, makeDirectories } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";
-import { factsOf, RepoFacts } from "../../recoverability/facts";
-import { type Repository, writeFile } from "../../repository/repository";
+import { listNames, readFile, type Repository, writeFile } from "../../repository/repository";
 import type { Turn } from "./drillPlan";
 import {
   ATTACK,
@@ -61,24 +60,25 @@ export async function loadLocalDrills(
  * @param known result of an earlier call: not read again
  */
 export async function loadDrillHistory(
-  repos: readonly RepoFacts[],
+  repos: readonly Repository[],
   ctx: Context,
   known: readonly DrillRecord[] = [],
   kinds: readonly DrillKind[] = DRILL_PICKS,
 ): Promise<DrillRecord[]> {
   const records = new Map<string, DrillRecord>();
   const old = new Map(known.map((record) => [record.id, record]));
-  const load = async (facts: RepoFacts): Promise<DrillRecord[]> => loadNamed(facts, await listRepo(facts, kinds), old);
+  const load = async (repo: Repository): Promise<DrillRecord[]> => loadNamed(repo, await listRepo(repo, kinds), old);
   for (const record of await readable(repos, load, ctx)) records.set(record.id, record);
   return [...records.values()].sort((left, right) => (left.id < right.id ? -1 : 1));
 }
 
 /** The newest attack on this repository; null if absent, or when the history is unreadable. */
-export async function loadNewestAttack(facts: RepoFacts): Promise<DrillRecord | null> {
+export async function loadNewestAttack(repo: Repository): Promise<DrillRecord | null> {
   try {
-    const all = await listRepo(facts, [ATTACK]);
-    const own = all.filter((name) => parseDrillFileName(name, [ATTACK])?.repo === facts.key);
-    return (await loadNamed(facts, own.sort().slice(-1))).at(-1) ?? null;
+    const own = (await listRepo(repo, [ATTACK])).filter(
+      (name) => parseDrillFileName(name, [ATTACK])?.repo === repo.key,
+    );
+    return (await loadNamed(repo, own.sort().slice(-1))).at(-1) ?? null;
   } catch {
     return null;
   }
@@ -88,16 +88,16 @@ export async function loadNewestAttack(facts: RepoFacts): Promise<DrillRecord | 
  * For each drilled repository that this one has records of: its newest drill, and its newest with an RPO; oldest first.
  * Reads only these few. Empty when the history is unreadable, because a status is more than its drills.
  */
-export async function loadNewestDrills(facts: RepoFacts): Promise<DrillRecord[]> {
+export async function loadNewestDrills(repo: Repository): Promise<DrillRecord[]> {
   try {
     const newest = new Map<string, string>();
-    for (const name of await listRepo(facts)) {
+    for (const name of await listRepo(repo)) {
       const turn = parseDrillFileName(name);
       if (turn === null) continue;
       newest.set(`${turn.repo}`, name);
       if (turn.pick === "newest") newest.set(`${turn.repo} rpo`, name);
     }
-    return await loadNamed(facts, [...new Set(newest.values())].sort());
+    return await loadNamed(repo, [...new Set(newest.values())].sort());
   } catch {
     return [];
   }
@@ -110,7 +110,7 @@ export async function listTurns(
   kinds: readonly DrillKind[] = DRILL_PICKS,
 ): Promise<Turn[]> {
   const turns = new Map<string, Turn>();
-  for (const name of await readable(factsOf(repos), (facts) => listRepo(facts, kinds), ctx)) {
+  for (const name of await readable(repos, (repo) => listRepo(repo, kinds), ctx)) {
     const turn = parseDrillFileName(name, kinds);
     if (turn !== null) turns.set(turn.id, turn);
   }
@@ -119,8 +119,8 @@ export async function listTurns(
 
 /** What the repositories' histories hold; reports and skips unreadable ones. */
 async function readable<T>(
-  repos: readonly RepoFacts[],
-  read: (facts: RepoFacts) => Promise<T[]>,
+  repos: readonly Repository[],
+  read: (repo: Repository) => Promise<T[]>,
   ctx: Context,
 ): Promise<T[]> {
   const results = await perRepo(repos, read);
@@ -133,7 +133,7 @@ async function readable<T>(
 }
 
 async function loadNamed(
-  facts: RepoFacts,
+  repo: Repository,
   names: readonly string[],
   known: ReadonlyMap<string, DrillRecord> = new Map(),
 ): Promise<DrillRecord[]> {
@@ -141,7 +141,7 @@ async function loadNamed(
     const old = known.get(parseDrillFileName(name, DRILL_KINDS)?.id ?? "");
     if (old !== undefined) return [old];
     try {
-      return recordsOf(textOf(await facts.file(`${drillsPath(facts.repo.stanza)}/${name}`)), name);
+      return recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${name}`, repo.cipherPass)), name);
     } catch (error) {
       // Written with another passphrase, or removed in the meantime by another machine.
       if (isError(error, "crypto", "fileMissing")) return [];
@@ -162,7 +162,7 @@ export async function saveDrill(
   const kinds: readonly DrillKind[] = record.pick === ATTACK ? [ATTACK] : DRILL_PICKS;
   const results = await perRepo(repos, async (repo) => {
     await writeFile(repo, `${drillsPath(repo.stanza)}/${drillFileName(record)}`, bytes, repo.cipherPass, ctx);
-    for (const name of superseded(await listRepo(new RepoFacts(repo), kinds)))
+    for (const name of superseded(await listRepo(repo, kinds)))
       await repo.storage.remove(`${drillsPath(repo.stanza)}/${name}`);
   });
   for (const result of results)
@@ -181,8 +181,8 @@ export async function saveDrill(
   }
 }
 
-async function listRepo(facts: RepoFacts, kinds: readonly DrillKind[] = DRILL_PICKS): Promise<string[]> {
-  return recordsIn(await facts.names(drillsPath(facts.repo.stanza)), kinds);
+function listRepo(repo: Repository, kinds: readonly DrillKind[] = DRILL_PICKS): Promise<string[]> {
+  return listNames(repo, drillsPath(repo.stanza), (name) => parseDrillFileName(name, kinds) !== null);
 }
 
 async function listLocal(directory: string): Promise<string[]> {

@@ -235,8 +235,8 @@ async function gather(facts: RepoFacts, input: StatusInput) {
     earlier: earlierSpans(info, repo, input.nowS),
     archive: await judgeArchive(facts, info, { ...input, known, trimmed }),
     space: spaceErrors(repo, info, left, input.nowS).map((error) => asTrouble("space", error)),
-    drills: await loadNewestDrills(facts),
-    attack: await loadNewestAttack(facts),
+    drills: await loadNewestDrills(facts.remembered),
+    attack: await loadNewestAttack(facts.remembered),
     dumps: await surveyDumps(repo),
   };
 }

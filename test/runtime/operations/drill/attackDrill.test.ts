@@ -13,7 +13,6 @@ import {
   saveDrill,
 } from "../../../../runtime/operations/drill/history";
 import { ATTACK, type DrillRecord } from "../../../../runtime/operations/drill/record";
-import { factsOf, RepoFacts } from "../../../../runtime/recoverability/facts";
 import type { Repository } from "../../../../runtime/repository/repository";
 import type { Attacked, AttackedStorage, StorageFact } from "../../../../runtime/storage/storage";
 import { NIGHTLY } from "../../../../tools/parts/nightly";
@@ -269,10 +268,10 @@ describe("an attack drill", () => {
     const attack = record("20261121-100001Z-00000000", { pick: ATTACK });
     const drill = record("20261121-100000Z-00000000");
     for (const made of [drill, attack]) await saveDrill([repo], spool, made, testContext());
-    expect(await loadDrillHistory(factsOf([repo]), testContext())).toEqual([drill]);
+    expect(await loadDrillHistory([repo], testContext())).toEqual([drill]);
     expect((await listTurns([repo], testContext())).map(({ pick }) => pick)).toEqual(["newest"]);
     expect(await loadLocalDrills(spool, "demo")).toEqual([drill]);
     expect(await loadLocalDrills(spool, "demo", [ATTACK])).toEqual([attack]);
-    expect(await loadNewestAttack(new RepoFacts(repo))).toEqual(attack);
+    expect(await loadNewestAttack(repo)).toEqual(attack);
   });
 });

@@ -1,4 +1,3 @@
-import { factsOf } from "../../../../runtime/recoverability/facts";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -25,7 +24,7 @@ describe("the history of drills", () => {
     const spool = temporaryFolder();
     const made = record(ID(1));
     await saveDrill([plain, secret], spool, made, testContext());
-    for (const repo of [plain, secret]) expect(await loadDrillHistory(factsOf([repo]), testContext())).toEqual([made]);
+    for (const repo of [plain, secret]) expect(await loadDrillHistory([repo], testContext())).toEqual([made]);
     expect(await loadLocalDrills(spool, "demo")).toEqual([made]);
     const stored = await collect(
       await secret.storage.read(`${drillsPath("demo")}/${ID(1)}-repo1-newest.json`),
@@ -38,9 +37,9 @@ describe("the history of drills", () => {
       1 << 20,
     );
     expect(JSON.parse(textOf(shown))).toEqual(made);
-    expect(
-      await loadDrillHistory(factsOf([repository(2, { pass: "other", storage: secret.storage })]), testContext()),
-    ).toEqual([]);
+    expect(await loadDrillHistory([repository(2, { pass: "other", storage: secret.storage })], testContext())).toEqual(
+      [],
+    );
   });
 
   test("is merged, each drill once and in order", async () => {
@@ -49,7 +48,7 @@ describe("the history of drills", () => {
     await saveDrill(repos, spool, record(ID(2)), testContext());
     await saveDrill(repos.slice(1), spool, record(ID(1)), testContext());
     await saveDrill(repos.slice(0, 1), spool, record(ID(3)), testContext());
-    expect((await loadDrillHistory(factsOf(repos), testContext())).map(({ id }) => id)).toEqual([ID(1), ID(2), ID(3)]);
+    expect((await loadDrillHistory(repos, testContext())).map(({ id }) => id)).toEqual([ID(1), ID(2), ID(3)]);
     const turns = await listTurns(repos, testContext());
     expect(new Map(turns.map((turn) => [turn.id, turn])).get(ID(1))).toEqual({ id: ID(1), repo: 1, pick: "newest" });
     expect(turns).toHaveLength(3);
@@ -68,7 +67,7 @@ describe("the history of drills", () => {
     const spool = temporaryFolder();
     await saveDrill(repos, spool, record(ID(1)), reported);
     expect(log).toEqual([expect.stringContaining("repo2: the drill could not be recorded")]);
-    expect(await loadDrillHistory(factsOf(repos), ctx)).toHaveLength(1);
+    expect(await loadDrillHistory(repos, ctx)).toHaveLength(1);
   });
 
   test("keeps 104 in each location, and leaves other files alone", async () => {
@@ -78,7 +77,7 @@ describe("the history of drills", () => {
     writeFileSync(join(localDrillsPath(spool, "demo"), "notes.json"), "mine");
     await repo.storage.put(`${drillsPath("demo")}/notes.json`, utf8("mine"));
     for (let no = 1; no <= 106; no++) await saveDrill([repo], spool, record(ID(no)), testContext());
-    const ids = (await loadDrillHistory(factsOf([repo]), testContext())).map(({ id }) => id);
+    const ids = (await loadDrillHistory([repo], testContext())).map(({ id }) => id);
     expect([ids.length, ids[0], ids.at(-1)]).toEqual([104, ID(3), ID(106)]);
     expect((await loadLocalDrills(spool, "demo")).length).toBe(104);
     expect(readdirSync(localDrillsPath(spool, "demo"))).toContain("notes.json");
