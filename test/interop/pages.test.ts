@@ -16,7 +16,7 @@ import { NIGHTLY } from "../../tools/parts/nightly";
 import { findOnPath, run } from "../../tools/parts/process";
 import { BUCKET, NAS } from "../components/plans";
 import { topology } from "../components/topologies";
-import { reportedDatabase, reportedRepo } from "../runtime/operations/report/reported";
+import { NOW_S, reportedDatabase, reportedRepo } from "../runtime/operations/report/reported";
 
 const folder = mkdtempSync(join(tmpdir(), "pgb-page-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -76,7 +76,7 @@ describe("the page in a browser", async () => {
     const databases = Array.from({ length: NIGHTLY ? 50 : 8 }, (_, index) =>
       reportedDatabase({ stanza: `orders-${index}`, repos }),
     );
-    const page = renderReportPage({ databases });
+    const page = renderReportPage({ databases }, NOW_S);
     writeFileSync(join(folder, "report.html"), page);
     const [light, dark] = [await shoot("report.html", false), await shoot("report.html", true)];
     expect([firstPixel(light), firstPixel(dark)]).toEqual(["ffffff", "0d1117"]);

@@ -21,9 +21,10 @@ import { findQuirks } from "../../storage/s3/quirks";
 import { loadStatus } from "./status";
 
 export const reportCommand: Command = async (proc) => {
-  const { report } = proc.config;
+  const { config, ctx } = proc;
   const document = await reportDocument(proc);
-  proc.print(report.format === "json" ? `${JSON.stringify(document)}\n` : renderReportPage(document));
+  const page = (): string => renderReportPage(document, Math.floor(ctx.clock.nowMs() / 1000));
+  proc.print(config.report.format === "json" ? `${JSON.stringify(document)}\n` : page());
   return 0;
 };
 

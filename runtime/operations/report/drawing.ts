@@ -1,5 +1,6 @@
 /** What the drawings of the report share: frame, scale of time, colours. Pure. */
 import { escapeText } from "../../base/html";
+import { durationText } from "../../base/units";
 
 export const DRAWING_WIDTH = 880;
 const TICKS_MAX = 7;
@@ -12,6 +13,16 @@ const STEPS_S = [MINUTE_S, 10 * MINUTE_S, HOUR_S, 6 * HOUR_S, DAY_S, 7 * DAY_S, 
 /** `2026-11-20 06:40:59`: the page says once that times are UTC. */
 export function whenText(timeS: number): string {
   return new Date(timeS * 1000).toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** `3 days ago`, or `in 2 hours` by a clock that is ahead. */
+export function ageText(timeS: number, nowS: number): string {
+  return timeS > nowS ? `in ${durationText(timeS - nowS)}` : `${durationText(nowS - timeS)} ago`;
+}
+
+/** `2026-11-20 06:40:59 (3 days ago)`: an age alone is wrong on a page that somebody keeps. */
+export function whenAgo(timeS: number, nowS: number): string {
+  return `${whenText(timeS)} (${ageText(timeS, nowS)})`;
 }
 
 export interface Scale {

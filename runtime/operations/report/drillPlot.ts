@@ -16,7 +16,7 @@ interface Plot {
 }
 
 /** @param name of the database, for the drawings' names */
-export function renderDrills(database: ReportedDatabase, name: string): string {
+export function renderDrills(database: ReportedDatabase, name: string, nowS: number): string {
   const { drills, rpoSeconds, rtoSeconds } = database;
   if (drills.length === 0)
     return "<p>No drill has restored these backups: nobody knows whether they can be restored, and how long it takes.</p>";
@@ -31,7 +31,7 @@ export function renderDrills(database: ReportedDatabase, name: string): string {
   const failed = drills.filter(({ ok }) => !ok).length;
   const count = `<p>${drills.length} drills, ${failed === 0 ? "none failed" : `${failed} failed`}.</p>`;
   const drawn = plots.flatMap((plot) => {
-    const drawing = drawPlot(plot, database);
+    const drawing = drawPlot(plot, drills, nowS);
     const label = escapeText(`${plot.title}, ${name}`);
     return drawing === ""
       ? []
@@ -40,15 +40,15 @@ export function renderDrills(database: ReportedDatabase, name: string): string {
   return `${count}${drawn.join("\n")}`;
 }
 
-function drawPlot({ promisedS, title, valueOf }: Plot, { atS, drills }: ReportedDatabase): string {
+function drawPlot({ promisedS, title, valueOf }: Plot, drills: readonly ReportedDrill[], nowS: number): string {
   const points = drills.flatMap((drill) => {
     const valueS = valueOf(drill);
     return valueS === undefined ? [] : [{ drill, valueS }];
   });
   if (points.length === 0) return "";
-  const first = points.reduce((oldest, { drill }) => Math.min(oldest, drill.endedAtS), atS);
+  const first = points.reduce((oldest, { drill }) => Math.min(oldest, drill.endedAtS), nowS);
   const most = points.reduce((largest, { valueS }) => Math.max(largest, valueS), promisedS ?? 1) * HEADROOM;
-  const scale = timeScale(first, atS, [AREA.left + 8, AREA.right - 8]);
+  const scale = timeScale(first, nowS, [AREA.left + 8, AREA.right - 8]);
   const y = (valueS: number): number =>
     Math.round((AREA.bottom - (Math.max(0, valueS) / most) * (AREA.bottom - AREA.top)) * 10) / 10;
   const marks = points.map(({ drill, valueS }) => drawPoint(drill, valueS, scale.x(drill.endedAtS), y(valueS)));

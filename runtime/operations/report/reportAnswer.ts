@@ -50,7 +50,7 @@ export class ReportAnswer {
       ? {
           status: 200,
           headers: { ...SAFE, "content-type": "text/html; charset=utf-8" },
-          text: renderReportPage(document),
+          text: renderReportPage(document, Math.floor(this.#clock.nowMs() / 1000)),
         }
       : {
           status: 200,

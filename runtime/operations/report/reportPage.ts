@@ -7,7 +7,7 @@ import { durationText, formatSize } from "../../base/units";
 import { shellQuote } from "../restore/recovery";
 import { isRestorable } from "./coverage";
 import { renderDrills } from "./drillPlot";
-import { DRAWING_STYLE, whenText } from "./drawing";
+import { DRAWING_STYLE, whenAgo, whenText } from "./drawing";
 import { renderCopies } from "./copiesPicture";
 import type { ReportedDatabase, ReportedRepo, ReportedTrouble, ReportFile } from "./reportFields";
 import { renderTimeAxis } from "./timeAxis";
@@ -19,17 +19,18 @@ const DAY_S = 86_400;
 interface Linked {
   readonly database: ReportedDatabase;
   readonly link: string;
+  readonly nowS: number;
 }
 
-/** The complete document. */
-export function renderReportPage({ databases }: Pick<ReportFile, "databases">): string {
-  const linked = databases.map((database, index): Linked => ({ database, link: `database-${index + 1}` }));
+/** The complete document. @param nowS from which ages count: a document may be old */
+export function renderReportPage({ databases }: Pick<ReportFile, "databases">, nowS: number): string {
+  const linked = databases.map((database, index): Linked => ({ database, link: `database-${index + 1}`, nowS }));
   const head = headline(databases);
   const main = `<h1>Backups</h1>
 <p class="headline${troubled(databases).length > 0 ? " weak" : ""}">${escapeText(head)}</p>
 ${attention(linked)}${databases.length > 1 ? overview(linked) : ""}
 ${linked.map(databaseSection).join("\n")}
-<footer><p>Windows and gaps follow from the names and times of stored WAL; <code>pgbackstop verify</code> reads the content. All times are UTC.</p></footer>`;
+<footer><p>Windows and gaps follow from the names and times of stored WAL; <code>pgbackstop verify</code> reads the content. All times are UTC, and ages count from ${whenText(nowS)}.</p></footer>`;
   return renderDocument({ title: `Backups: ${head}`, style: `${PAGE_COLOURS}${DRAWING_STYLE}${STYLE}`, main });
 }
 
@@ -74,13 +75,14 @@ function attention(linked: readonly Linked[]): string {
 }
 
 function overview(linked: readonly Linked[]): string {
-  const rows = linked.map(({ database, link }) => {
+  const rows = linked.map(({ database, link, nowS }) => {
+    const whenOf = (timeS: number | undefined): string => (timeS === undefined ? "none" : whenAgo(timeS, nowS));
     const wrong = troublesIn(database).length;
     const cells = [
       wrong === 0 ? "✓ well" : `▼ ${wrong} to look at`,
-      ageText(newestFullS(database), database.atS),
-      ageText(newestMomentS(database), database.atS),
-      drillText(database),
+      whenOf(newestFullS(database)),
+      whenOf(newestMomentS(database)),
+      drillText(database, nowS),
       formatSize(sum(database.repos.map(storedBytes))),
     ];
     return `<tr${wrong === 0 ? "" : ' class="weak"'}><th scope="row"><a href="#${link}">${escapeText(titleOf(database))}</a></th>${cells.map((cell) => `<td>${escapeText(cell)}</td>`).join("")}</tr>`;
@@ -110,18 +112,14 @@ function newestOf(times: readonly number[]): number | undefined {
   return times.length === 0 ? undefined : times.reduce((newest, time) => Math.max(newest, time));
 }
 
-function ageText(timeS: number | undefined, atS: number): string {
-  return timeS === undefined ? "none" : `${durationText(Math.max(0, atS - timeS))} ago`;
-}
-
-function drillText({ atS, drills, rtoSeconds: promised }: ReportedDatabase): string {
+function drillText({ drills, rtoSeconds: promised }: ReportedDatabase, nowS: number): string {
   const last = drills.at(-1);
   if (last === undefined) return "none";
   const verdict = last.ok ? "passed" : "failed";
   const restored = last.rtoSeconds === undefined ? "" : `, open after ${durationText(Math.ceil(last.rtoSeconds))}`;
   const rto = last.opened === true ? ", opened instead of restored" : restored;
   const limit = promised === undefined || last.rtoSeconds === undefined ? "" : ` of ${durationText(promised)}`;
-  return `${verdict} ${ageText(last.endedAtS, atS)}${rto}${limit}`;
+  return `${verdict} ${whenAgo(last.endedAtS, nowS)}${rto}${limit}`;
 }
 
 function storedBytes({ backups, walBytes }: ReportedRepo): number {
@@ -132,17 +130,17 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-function databaseSection({ database, link }: Linked): string {
+function databaseSection({ database, link, nowS }: Linked): string {
   const { repos } = database;
-  return `<section aria-labelledby="${link}"><h2 id="${link}">${escapeText(titleOf(database))} <small>looked at ${whenText(database.atS)}</small></h2>
-${scrolled(`Copies of ${titleOf(database)}`, renderCopies(database))}
+  return `<section aria-labelledby="${link}"><h2 id="${link}">${escapeText(titleOf(database))} <small>looked at ${whenAgo(database.atS, nowS)}</small></h2>
+${scrolled(`Copies of ${titleOf(database)}`, renderCopies(database, nowS))}
 <h3>What can be restored</h3>
-${scrolled(`Time axis of ${titleOf(database)}`, renderTimeAxis(database))}
+${scrolled(`Time axis of ${titleOf(database)}`, renderTimeAxis(database, nowS))}
 ${repos.map((repo) => `${windowList(repo)}${dumpsLine(repo)}`).join("\n")}
 <h3>Drills</h3>
-${renderDrills(database, titleOf(database))}
+${renderDrills(database, titleOf(database), nowS)}
 <h3>Sizes</h3>
-${sizes(database)}
+${sizes(database, nowS)}
 ${repos.map((repo) => backupTable(repo, titleOf(database))).join("\n")}
 <h3>Next steps</h3>
 ${commands(database)}</section>`;
@@ -169,13 +167,13 @@ function dumpsLine({ dumps, key }: ReportedRepo): string {
   return `<p>${escapeText(`repo${key} has ${complete} complete logical dump${complete === 1 ? "" : "s"}${last}.`)}</p>`;
 }
 
-function sizes(database: ReportedDatabase): string {
-  const { atS, repos } = database;
+function sizes(database: ReportedDatabase, nowS: number): string {
+  const { repos } = database;
   const prices = repos.flatMap(({ cost }) => cost ?? []);
   const isPriced = prices.length > 0;
   const rows = repos.map((repo) => {
     const newest = repo.backups.at(-1);
-    const recent = repo.backups.filter(({ stoppedAtS }) => stoppedAtS > atS - GROWTH_DAYS * DAY_S);
+    const recent = repo.backups.filter(({ stoppedAtS }) => stoppedAtS > nowS - GROWTH_DAYS * DAY_S);
     const cells = [
       newest === undefined ? "" : formatSize(newest.databaseBytes),
       `${repo.backups.length}`,

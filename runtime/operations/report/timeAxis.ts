@@ -10,12 +10,11 @@ const LABEL_LENGTH_MAX = 90;
 /** Half the height of a backup's mark. */
 const MARK_SIZE: Readonly<Record<ReportedBackup["type"], number>> = { full: 9, diff: 6, incr: 4 };
 
-export function renderTimeAxis(database: ReportedDatabase): string {
-  const { atS, repos } = database;
+export function renderTimeAxis({ repos }: ReportedDatabase, nowS: number): string {
   const times = repos.flatMap(({ backups }) => backups.map(({ startedAtS }) => startedAtS));
   if (times.length === 0) return "<p>There is no backup.</p>";
   const first = times.reduce((oldest, time) => Math.min(oldest, time));
-  const scale = timeScale(first, Math.max(atS, first), [14, DRAWING_WIDTH - 14]);
+  const scale = timeScale(first, Math.max(nowS, first), [14, DRAWING_WIDTH - 14]);
   const bottom = TOP + repos.length * ROW_HEIGHT;
   const rows = repos.map((repo, index) => drawRow(repo, TOP + index * ROW_HEIGHT, scale.x));
   const key = caption(

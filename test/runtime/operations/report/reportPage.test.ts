@@ -1,12 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { DAY_S, NOW_S, reportedDatabase as database, reportedRepo as repo } from "./reported";
+import type { ReportFile } from "../../../../runtime/operations/report/reportFields";
 import { renderReportPage } from "../../../../runtime/operations/report/reportPage";
 
+const pageOf = (file: Pick<ReportFile, "databases">, nowS = NOW_S): string => renderReportPage(file, nowS);
 const HOSTILE = `"><script>alert(1)</script>\u202e&'`;
 
 describe("the page of a report", () => {
   test("asks for nothing outside, and runs nothing", () => {
-    const page = renderReportPage({ databases: [database()] });
+    const page = pageOf({ databases: [database()] });
     expect(page).toContain(`content="default-src 'none'; style-src 'unsafe-inline'"`);
     expect(page).not.toMatch(/<(script|link|img|iframe)|url\(|@import|https?:(?!\/\/www\.w3\.org\/2000\/svg)/);
   });
@@ -23,7 +25,7 @@ describe("the page of a report", () => {
       dumps: { complete: 1, newest: { label: HOSTILE, stoppedAtS: NOW_S, databases: [HOSTILE] } },
     });
     const drill = { id: HOSTILE, repo: 1, endedAtS: NOW_S - 60, ok: false, rtoSeconds: 9, failure: HOSTILE };
-    const page = renderReportPage({
+    const page = pageOf({
       databases: [database({ host: HOSTILE, stanza: HOSTILE, repos: [hostile], drills: [drill], troubles: [trouble] })],
     });
     expect(page).not.toContain("<script>");
@@ -37,28 +39,41 @@ describe("the page of a report", () => {
     const hints = ["They are copied automatically. To copy them now: pgbackstop heal"];
     const troubles = [{ error: "FileMissingError", message: "3 acknowledged WAL file(s) are missing here", hints }];
     const databases = [database(), database({ stanza: "shop", repos: [repo(), repo({ key: 2, troubles })] })];
-    const page = renderReportPage({ databases });
+    const page = pageOf({ databases });
     expect(page).toContain("1 of 2 databases needs attention");
     const first = page.indexOf("What needs attention");
     expect(first).toBeLessThan(page.indexOf('id="databases"'));
     expect(page.slice(first)).toMatch(/shop on db-1<\/a> <strong>repo2<\/strong>: 3 acknowledged[^]*pgbackstop heal/);
-    expect(renderReportPage({ databases: [database()] })).not.toContain("What needs attention");
+    expect(pageOf({ databases: [database()] })).not.toContain("What needs attention");
+  });
+
+  // claim: docs/report.md: ages count from the moment the page is made, beside absolute times
+  test("ages count from when the page was made, and absolute times stand beside them", () => {
+    const drills = [{ id: "1", repo: 1, endedAtS: NOW_S - DAY_S, ok: true, rtoSeconds: 9 }];
+    const page = pageOf({ databases: [database({ drills }), database({ stanza: "shop" })] }, NOW_S + 5 * DAY_S);
+    expect(page).toContain("looked at 2026-11-18 11:06:40 (5 days ago)");
+    expect(page).toContain("<td>2026-11-15 11:06:40 (8 days ago)</td>");
+    expect(page).toContain("<td>passed 2026-11-17 11:06:40 (6 days ago), open after 9 seconds</td>");
+    expect(page).toContain(">newest WAL 2026-11-18 11:05:40 (5 days ago), encrypted<");
+    expect(page).toContain("ages count from 2026-11-23 11:06:40");
+    // By a clock that is ahead.
+    expect(pageOf({ databases: [database()] }, NOW_S - DAY_S)).toContain("looked at 2026-11-18 11:06:40 (in 24 hours)");
   });
 
   test("a repository with a price has its costs, with the day of the price", () => {
     const priced = repo({ cost: { usdPerMonth: 1.5, asOf: "2026-11-20" } });
-    const page = renderReportPage({ databases: [database({ repos: [priced, repo({ key: 2 })] })] });
+    const page = pageOf({ databases: [database({ repos: [priced, repo({ key: 2 })] })] });
     expect(page).toMatch(/storage a month<[^]*<td>\$1\.50<\/td>[^]*<td><\/td>[^]*list prices of 2026-11-20/);
-    expect(renderReportPage({ databases: [database()] })).not.toContain("storage a month");
+    expect(pageOf({ databases: [database()] })).not.toContain("storage a month");
   });
 
   test("a repository without backups, and an empty document, are pages too", () => {
     const empty = repo({ backups: [], windows: [], walBytes: 0 });
-    const page = renderReportPage({ databases: [database({ repos: [empty] })] });
+    const page = pageOf({ databases: [database({ repos: [empty] })] });
     expect(page).toContain("There is no backup.");
     expect(page).toContain("repo1 can restore nothing.");
     expect(page).not.toContain("recover --repo");
-    expect(renderReportPage({ databases: [] })).toContain("all is well with 0 databases");
+    expect(pageOf({ databases: [] })).toContain("all is well with 0 databases");
   });
 
   // claim: docs/report.md: the page has a line for the logical dumps of each repository
@@ -69,7 +84,7 @@ describe("the page of a report", () => {
       repo({ key: 2, dumps: { complete: 0 } }),
       repo({ key: 3 }),
     ];
-    const page = renderReportPage({ databases: [database({ repos })] });
+    const page = pageOf({ databases: [database({ repos })] });
     expect(page.match(/repo\d has .* dumps?.*\./g)?.map((line) => line.replace(/<.*/, ""))).toEqual([
       "repo1 has 7 complete logical dumps, the newest of 2026-11-21 02:00:00: crm, shop.",
       "repo2 has 0 complete logical dumps.",
@@ -79,7 +94,7 @@ describe("the page of a report", () => {
   // claim: docs/report.md: the commands recover to the end of the stored WAL, which every recovery reaches
   test("commands quote the stanza, and name no target, which recovery may not reach", () => {
     const repos = [repo({ windows: [{ fromS: NOW_S - DAY_S, toS: NOW_S - 60 }] }), repo({ key: 2 })];
-    const page = renderReportPage({ databases: [database({ stanza: "a b", repos })] });
+    const page = pageOf({ databases: [database({ stanza: "a b", repos })] });
     const program = "<code>pgbackstop --stanza=&#39;a b&#39;";
     for (const command of ["drill --repo=1", "open --repo=1 --at=/mnt/past", "recover --repo=1"])
       expect(page).toContain(`${program} ${command}</code>`);
@@ -97,7 +112,7 @@ describe("the page of a report", () => {
         rpoSeconds: 5,
       };
     });
-    const page = renderReportPage({ databases: [database({ drills, rtoSeconds: 900 })] });
+    const page = pageOf({ databases: [database({ drills, rtoSeconds: 900 })] });
     expect(page).toContain("3 drills, 1 failed.");
     expect(page.match(/class="passed"/g)).toHaveLength(4);
     expect(page.match(/class="failed"/g)).toHaveLength(2);
