@@ -32,6 +32,13 @@ interface Run {
   missing: string;
   /** All WAL after it is meant to be kept. */
   isGapless: boolean;
+  readonly walk: Walk;
+}
+
+interface Walk {
+  /** True for the way to the newest timeline; false for a timeline by itself. */
+  readonly isOnPath: boolean;
+  next(segment: string): string;
 }
 
 /** False for a backup whose own WAL is missing, and for one of an earlier cluster. */
@@ -99,13 +106,13 @@ class Runs {
 /** Marks every segment of the run, so that each is visited once however many backups are in it. */
 function runFrom(
   start: string,
-  next: (segment: string) => string,
+  walk: Walk,
   { storedAtS }: CoverageInput,
   runs: Runs,
 ): Run | undefined {
   const known = runs.get(start);
   if (known !== undefined || !storedAtS.has(start)) return known;
-  const run: Run = { endS: 0, missing: start, isGapless: false };
+  const run: Run = { endS: 0, missing: start, isGapless: false, walk };
   runs.begin(run);
   for (let current = start; storedAtS.has(current); current = run.missing) {
     const reached = runs.get(current);
@@ -115,7 +122,7 @@ function runFrom(
     }
     runs.visit(current);
     run.endS = Math.max(run.endS, storedAtS.get(current) ?? 0);
-    run.missing = next(current);
+    run.missing = walk.next(current);
   }
   return run;
 }
@@ -127,7 +134,7 @@ function runFrom(
 function followerOf({
   newest,
   segmentSizeBytes,
-}: CoverageInput): (start: string, stop: string) => (segment: string) => string {
+}: CoverageInput): (start: string, stop: string) => Walk {
   const ancestors = newest?.ancestors ?? [];
   const forks = new Map(
     ancestors.map(({ lsn, timeline }, index) => {
@@ -138,11 +145,14 @@ function followerOf({
       ] as const;
     }),
   );
-  const alone = (segment: string): string => nextSegment(segment, segmentSizeBytes);
-  const onPath = (segment: string): string => {
-    const next = alone(segment);
-    const fork = forks.get(timelineOf(segment));
-    return fork !== undefined && next >= fork.last ? fork.first : next;
+  const alone: Walk = { isOnPath: false, next: (segment) => nextSegment(segment, segmentSizeBytes) };
+  const onPath: Walk = {
+    isOnPath: true,
+    next: (segment) => {
+      const next = alone.next(segment);
+      const fork = forks.get(timelineOf(segment));
+      return fork !== undefined && next >= fork.last ? fork.first : next;
+    },
   };
   return (start, stop) => {
     const fork = forks.get(timelineOf(start));
@@ -150,16 +160,15 @@ function followerOf({
   };
 }
 
-/** Where newer WAL is stored behind the first missing segment. */
+/** Where newer WAL is stored behind the first missing segment. A timeline that was left ends without a gap. */
 function gapsOf(runs: readonly Run[], { newest, segmentSizeBytes, storedAtS }: CoverageInput): ReportedGap[] {
   const timelines = newest === null ? [] : [...newest.ancestors.map(({ timeline }) => timeline), newest.timeline];
   const firsts = runsOf(storedAtS.keys(), segmentSizeBytes).map(([first]) => first);
-  return runs.flatMap(({ endS, isGapless, missing }) => {
+  return runs.flatMap(({ endS, isGapless, missing, walk }) => {
     const own = timelineOf(missing);
+    const isOnPath = walk.isOnPath && timelines.includes(own);
     const after = firsts.find(
-      (name) =>
-        name > missing &&
-        (timelineOf(name) === own || (timelines.includes(own) && timelines.includes(timelineOf(name)))),
+      (name) => name > missing && (timelineOf(name) === own || (isOnPath && timelines.includes(timelineOf(name)))),
     );
     if (!isGapless || after === undefined) return [];
     const before = timelineOf(after) === own ? previousSegment(after, segmentSizeBytes) : null;

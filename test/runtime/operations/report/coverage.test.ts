@@ -63,10 +63,14 @@ describe("what a repository can restore", () => {
     expect(coverageOf(input({ backups, newest, storedAtS: withBranch })).windows).toEqual([{ fromS: 130, toS: 540 }]);
     // A backup of that branch recovers along it.
     const own = [...backups, backup(name(1, 20), name(1, 21), 1270)];
-    expect(coverageOf(input({ backups: own, newest, storedAtS: withBranch })).windows).toEqual([
-      { fromS: 130, toS: 540 },
-      { fromS: 1270, toS: 1800 },
-    ]);
+    expect(coverageOf(input({ backups: own, newest, storedAtS: withBranch }))).toEqual({
+      windows: [
+        { fromS: 130, toS: 540 },
+        { fromS: 1270, toS: 1800 },
+      ],
+      // The newer timelines do not continue it.
+      gaps: [],
+    });
     // The first segment of timeline 2 has the rest of the one in which timeline 1 ended.
     const broken = stored(onRoute.filter((each) => each !== name(2, 5)));
     expect(coverageOf(input({ backups, newest, storedAtS: broken }))).toEqual({
