@@ -552,6 +552,14 @@ const COMMAND_LINE = [
     default: "html",
     allowed: ["html", "json"],
   }),
+  own("expect", "list", ["report"], "databases that documents must describe, as orders or orders@db-1", {
+    config: "report.expect",
+  }),
+  own("expect-within", "time", ["report"], "age from which a document is too old: how often they are written", {
+    config: "report.expectWithinMs",
+    default: "1d",
+    range: ["1s", "365d"],
+  }),
   own("output-file", "path", ["metrics"], "file to replace atomically, instead of standard output", {
     config: "monitoring.outputFile",
   }),

@@ -11,6 +11,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { diffTopologies } from "../../components/plan/diff";
 import { renderPage } from "../../components/render/topology/topologyPage";
 import { bandsOf, renderPicture } from "../../components/render/topology/picture";
+import { judgeReport, NOTHING_EXPECTED } from "../../runtime/operations/report/judgeReport";
 import { renderReportPage } from "../../runtime/operations/report/reportPage";
 import { NIGHTLY } from "../../tools/parts/nightly";
 import { findOnPath, run } from "../../tools/parts/process";
@@ -76,7 +77,9 @@ describe("the page in a browser", async () => {
     const databases = Array.from({ length: NIGHTLY ? 50 : 8 }, (_, index) =>
       reportedDatabase({ stanza: `orders-${index}`, repos }),
     );
-    const page = renderReportPage({ databases }, NOW_S);
+    const page = renderReportPage(
+      judgeReport([{ path: null, file: { version: 1, databases } }], NOW_S, NOTHING_EXPECTED),
+    );
     writeFileSync(join(folder, "report.html"), page);
     const [light, dark] = [await shoot("report.html", false), await shoot("report.html", true)];
     expect([firstPixel(light), firstPixel(dark)]).toEqual(["ffffff", "0d1117"]);

@@ -92,7 +92,7 @@ export function fullError(
 }
 
 /** A clock may be ahead by this much. */
-const AHEAD_S_MAX = 3600;
+export const AHEAD_S_MAX = 3600;
 
 /** What is of the future is recent for as long as the clock was ahead: its age says nothing. */
 export function futureError(repoIndex: number, what: string, atS: number, nowS: number): BackupError | null {

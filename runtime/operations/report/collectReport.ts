@@ -1,6 +1,5 @@
 /** Gathers the document of `report` for one database: its status, and what each repository holds. */
 import { shownText } from "../../base/bytes";
-import type { BackupError } from "../../base/errors";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf, type ArchiveInfo, currentHistory } from "../../format/repository/archiveInfo";
@@ -15,6 +14,7 @@ import { archivedSegmentSize } from "../verify/archivedSize";
 import { walNeeds } from "../verify/gaps";
 import { findNewestTimeline } from "../verify/verify";
 import { type Coverage, coverageOf } from "./coverage";
+import { troubleOf } from "./judgeReport";
 import type {
   ReportedBackup,
   ReportedCost,
@@ -22,7 +22,6 @@ import type {
   ReportedDrill,
   ReportedDumps,
   ReportedRepo,
-  ReportedTrouble,
 } from "./reportFields";
 
 export interface ReportInput {
@@ -144,8 +143,4 @@ function drillOf({ endedAtS, failures, id, ok, opened, repo, rpo, rtoMs }: Drill
     ...(rpo === null ? {} : { rpoSeconds: rpo.seconds }),
     ...(failure === undefined ? {} : { failure: failure.message }),
   };
-}
-
-function troubleOf({ hints, message, name }: BackupError): ReportedTrouble {
-  return { error: name, message, hints: [...hints] };
 }

@@ -104,12 +104,7 @@ class Runs {
 }
 
 /** Marks every segment of the run, so that each is visited once however many backups are in it. */
-function runFrom(
-  start: string,
-  walk: Walk,
-  { storedAtS }: CoverageInput,
-  runs: Runs,
-): Run | undefined {
+function runFrom(start: string, walk: Walk, { storedAtS }: CoverageInput, runs: Runs): Run | undefined {
   const known = runs.get(start);
   if (known !== undefined || !storedAtS.has(start)) return known;
   const run: Run = { endS: 0, missing: start, isGapless: false, walk };
@@ -131,10 +126,7 @@ function runFrom(
  * The segment after another one, as a recovery to the newest timeline reads them: the segment in which a timeline ends
  * is read from the next one. A backup that is not on that way recovers along its own timeline.
  */
-function followerOf({
-  newest,
-  segmentSizeBytes,
-}: CoverageInput): (start: string, stop: string) => Walk {
+function followerOf({ newest, segmentSizeBytes }: CoverageInput): (start: string, stop: string) => Walk {
   const ancestors = newest?.ancestors ?? [];
   const forks = new Map(
     ancestors.map(({ lsn, timeline }, index) => {

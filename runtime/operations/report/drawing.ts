@@ -1,8 +1,10 @@
-/** What the drawings of the report share: frame, scale of time, colours. Pure. */
+/** What the parts of the report share: texts of times and names; frame, scale of time and colours of drawings. Pure. */
 import { escapeText } from "../../base/html";
 import { durationText } from "../../base/units";
+import type { ReportedDatabase } from "./reportFields";
 
 export const DRAWING_WIDTH = 880;
+const NAME_LENGTH_MAX = 40;
 const TICKS_MAX = 7;
 const MINUTE_S = 60;
 const HOUR_S = 3600;
@@ -23,6 +25,20 @@ export function ageText(timeS: number, nowS: number): string {
 /** `2026-11-20 06:40:59 (3 days ago)`: an age alone is wrong on a page that somebody keeps. */
 export function whenAgo(timeS: number, nowS: number): string {
   return `${whenText(timeS)} (${ageText(timeS, nowS)})`;
+}
+
+/** Long names differ at their beginning or their end. */
+export function cutMiddle(text: string, lengthMax: number): string {
+  const characters = [...text];
+  if (characters.length <= lengthMax) return text;
+  const head = Math.ceil((lengthMax - 1) / 2);
+  const tail = characters.slice(characters.length - (lengthMax - 1 - head));
+  return `${characters.slice(0, head).join("")}…${tail.join("")}`;
+}
+
+/** `orders on db-1`, short enough for a line. */
+export function titleOf({ host, stanza }: Pick<ReportedDatabase, "host" | "stanza">): string {
+  return `${cutMiddle(stanza, NAME_LENGTH_MAX)} on ${cutMiddle(host, NAME_LENGTH_MAX)}`;
 }
 
 export interface Scale {
@@ -75,8 +91,9 @@ export function caption(x: number, y: number, content: string, name = "small", a
 
 /** With the whole text as a hint if it is cut. */
 export function cutText(x: number, y: number, content: string, lengthMax: number, name = "small"): string {
-  if (content.length <= lengthMax) return caption(x, y, content, name);
-  return `<text class="${name}" x="${x}" y="${y}"><title>${escapeText(content)}</title>${escapeText(`${content.slice(0, lengthMax - 1)}…`)}</text>`;
+  const shown = cutMiddle(content, lengthMax);
+  if (shown === content) return caption(x, y, content, name);
+  return `<text class="${name}" x="${x}" y="${y}"><title>${escapeText(content)}</title>${escapeText(shown)}</text>`;
 }
 
 /** Dates under a drawing. */

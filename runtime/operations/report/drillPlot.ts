@@ -16,8 +16,7 @@ interface Plot {
 }
 
 /** @param name of the database, for the drawings' names */
-export function renderDrills(database: ReportedDatabase, name: string, nowS: number): string {
-  const { drills, rpoSeconds, rtoSeconds } = database;
+export function renderDrills({ drills, rpoSeconds, rtoSeconds }: ReportedDatabase, name: string, nowS: number): string {
   if (drills.length === 0)
     return "<p>No drill has restored these backups: nobody knows whether they can be restored, and how long it takes.</p>";
   const plots: readonly Plot[] = [
@@ -29,7 +28,7 @@ export function renderDrills(database: ReportedDatabase, name: string, nowS: num
     { title: "What the restore lost (RPO)", promisedS: rpoSeconds, valueOf: (drill) => drill.rpoSeconds },
   ];
   const failed = drills.filter(({ ok }) => !ok).length;
-  const count = `<p>${drills.length} drills, ${failed === 0 ? "none failed" : `${failed} failed`}.</p>`;
+  const count = `<p>${drills.length} drill${drills.length === 1 ? "" : "s"}, ${failed === 0 ? "none failed" : `${failed} failed`}.</p>`;
   const drawn = plots.flatMap((plot) => {
     const drawing = drawPlot(plot, drills, nowS);
     const label = escapeText(`${plot.title}, ${name}`);

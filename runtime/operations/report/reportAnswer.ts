@@ -7,6 +7,7 @@ import type { Clock } from "../../base/clock";
 import { fail } from "../../base/errors";
 import type { HttpAnswer, HttpRequest } from "../../web/httpServer";
 import type { ReportFile } from "./reportFields";
+import { judgeReport, NOTHING_EXPECTED } from "./judgeReport";
 import { renderReportPage } from "./reportPage";
 
 const KEPT_MS = 60_000;
@@ -50,13 +51,17 @@ export class ReportAnswer {
       ? {
           status: 200,
           headers: { ...SAFE, "content-type": "text/html; charset=utf-8" },
-          text: renderReportPage(document, Math.floor(this.#clock.nowMs() / 1000)),
+          text: renderReportPage(judgeReport([{ path: null, file: document }], this.#nowS(), NOTHING_EXPECTED)),
         }
       : {
           status: 200,
           headers: { ...SAFE, "content-type": "application/json" },
           text: `${JSON.stringify(document)}\n`,
         };
+  }
+
+  #nowS(): number {
+    return Math.floor(this.#clock.nowMs() / 1000);
   }
 
   #document(): Promise<ReportFile> {

@@ -9,6 +9,8 @@ export interface ReportFile {
   readonly version: 1;
   /** One for each stanza that was looked at. */
   readonly databases: readonly ReportedDatabase[];
+  /** Documents that could not be read when several were joined. If omitted, all could. */
+  readonly troubles?: readonly ReportedTrouble[];
 }
 
 /** A database, as its host saw it. */
@@ -17,7 +19,7 @@ export interface ReportedDatabase {
   readonly host: string;
   /** Name of the database in its repositories. */
   readonly stanza: string;
-  /** When it was looked at, in seconds since 1970 UTC; so are all times here. */
+  /** When it was looked at, in seconds since 1970 UTC; so are all times here. @from 0 @maximum 253402300799 */
   readonly atS: number;
   /** What needs attention in no single repository, the worst first. */
   readonly troubles: readonly ReportedTrouble[];
@@ -57,7 +59,7 @@ export interface ReportedRepo {
   readonly windows: readonly ReportedWindow[];
   /** WAL that is missing between a backup and newer WAL. */
   readonly gaps: readonly ReportedGap[];
-  /** When its newest WAL segment was stored. If omitted, it has none. */
+  /** When its newest WAL segment was stored. If omitted, it has none. @from 0 @maximum 253402300799 */
   readonly newestWalS?: number;
   /** Size of its WAL as stored. */
   readonly walBytes: number;
@@ -79,7 +81,7 @@ export interface ReportedDumps {
 export interface ReportedDump {
   /** `20261121-020000Z-1a2b3c4d` */
   readonly label: string;
-  /** When it ended. */
+  /** When it ended. @from 0 @maximum 253402300799 */
   readonly stoppedAtS: number;
   /** Names of its databases. */
   readonly databases: readonly string[];
@@ -99,9 +101,9 @@ export interface ReportedBackup {
   readonly label: string;
   /** How much of the database it copied. */
   readonly type: "full" | "diff" | "incr";
-  /** When it began. */
+  /** When it began. @from 0 @maximum 253402300799 */
   readonly startedAtS: number;
-  /** When it ended: a restore to an earlier time needs an older one. */
+  /** When it ended: a restore to an earlier time needs an older one. @from 0 @maximum 253402300799 */
   readonly stoppedAtS: number;
   /** Size of the database. */
   readonly databaseBytes: number;
@@ -113,9 +115,9 @@ export interface ReportedBackup {
 
 /** A span of time. */
 export interface ReportedWindow {
-  /** The end of a backup. */
+  /** The end of a backup. @from 0 @maximum 253402300799 */
   readonly fromS: number;
-  /** When the last segment of the unbroken WAL after it was stored. */
+  /** When the last segment of the unbroken WAL after it was stored. @from 0 @maximum 253402300799 */
   readonly toS: number;
 }
 
@@ -125,9 +127,9 @@ export interface ReportedGap {
   readonly from: string;
   /** The last missing segment. */
   readonly to: string;
-  /** When the segment before it was stored. */
+  /** When the segment before it was stored. @from 0 @maximum 253402300799 */
   readonly fromS: number;
-  /** When the segment after it was stored. */
+  /** When the segment after it was stored. @from 0 @maximum 253402300799 */
   readonly toS: number;
 }
 
@@ -137,7 +139,7 @@ export interface ReportedDrill {
   readonly id: string;
   /** Key of the repository. */
   readonly repo: number;
-  /** When it ended. */
+  /** When it ended. @from 0 @maximum 253402300799 */
   readonly endedAtS: number;
   /** True if the restored server passed all checks. */
   readonly ok: boolean;

@@ -1,101 +1,172 @@
 /**
- * The document of `report` as one self-contained HTML page: no network, no script. It follows the reader's light or
+ * The documents of `report` as one self-contained HTML page: no network, no script. It follows the reader's light or
  * dark mode, and is light on paper. Pure.
  */
 import { escapeText, PAGE_COLOURS, renderDocument } from "../../base/html";
 import { durationText, formatSize } from "../../base/units";
 import { shellQuote } from "../restore/recovery";
+import { copyText, drilledText, renderCopies } from "./copiesPicture";
 import { isRestorable } from "./coverage";
 import { renderDrills } from "./drillPlot";
-import { DRAWING_STYLE, whenAgo, whenText } from "./drawing";
-import { renderCopies } from "./copiesPicture";
-import type { ReportedDatabase, ReportedRepo, ReportedTrouble, ReportFile } from "./reportFields";
+import { cutMiddle, DRAWING_STYLE, titleOf, whenAgo, whenText } from "./drawing";
+import { type JudgedDatabase, type JudgedReport, needsAttention, newestOf, type RepoTrouble } from "./judgeReport";
+import type { ReportedDatabase, ReportedDrill, ReportedRepo } from "./reportFields";
 import { renderTimeAxis } from "./timeAxis";
 
 /** Span of the growth that the page shows. */
 const GROWTH_DAYS = 30;
 const DAY_S = 86_400;
+/** Limits that keep a page of 200 databases below 2 MB: the worst are shown in full. */
+const ATTENTION_BYTES_MAX = 300_000;
+const SECTIONS_BYTES_MAX = 900_000;
+const SHORT_MESSAGE_LENGTH_MAX = 300;
 
-interface Linked {
-  readonly database: ReportedDatabase;
+interface Linked extends JudgedDatabase {
   readonly link: string;
   readonly nowS: number;
+  /** True if its document has no other database. */
+  readonly isAlone: boolean;
 }
 
-/** The complete document. @param nowS from which ages count: a document may be old */
-export function renderReportPage({ databases }: Pick<ReportFile, "databases">, nowS: number): string {
-  const linked = databases.map((database, index): Linked => ({ database, link: `database-${index + 1}`, nowS }));
-  const head = headline(databases);
-  const main = `<h1>Backups</h1>
-<p class="headline${troubled(databases).length > 0 ? " weak" : ""}">${escapeText(head)}</p>
-${attention(linked)}${databases.length > 1 ? overview(linked) : ""}
-${linked.map(databaseSection).join("\n")}
+/** The complete document. */
+export function renderReportPage(report: JudgedReport): string {
+  const { databases, nowS } = report;
+  const paths = databases.map(({ path }) => path);
+  const linked = databases.map((judged, index): Linked => {
+    const isAlone = paths.indexOf(judged.path) === paths.lastIndexOf(judged.path);
+    return { ...judged, link: `database-${index + 1}`, nowS, isAlone };
+  });
+  const [head, proof] = [headline(report), proofLine(report)];
+  const main = `<h1>Backups <small>${whenText(nowS)} UTC</small></h1>
+<p class="headline${needsAttention(report) ? " weak" : ""}">${escapeText(head)}</p>
+<p class="headline">${escapeText(proof)}</p>
+${attention(report, linked)}${databases.length > 1 ? overview(linked) : ""}
+${fitted(linked, SECTIONS_BYTES_MAX, databaseSection, shortSection).join("\n")}
 <footer><p>Windows and gaps follow from the names and times of stored WAL; <code>pgbackstop verify</code> reads the content. All times are UTC, and ages count from ${whenText(nowS)}.</p></footer>`;
-  return renderDocument({ title: `Backups: ${head}`, style: `${PAGE_COLOURS}${DRAWING_STYLE}${STYLE}`, main });
+  const title = `Backups: ${head}; ${proof}`;
+  return renderDocument({ title, style: `${PAGE_COLOURS}${DRAWING_STYLE}${STYLE}`, main });
 }
 
-function headline(databases: readonly ReportedDatabase[]): string {
+/** The long form of each item for which there is room, else the short one. A single item always has room. */
+function fitted<T>(
+  items: readonly T[],
+  bytesMax: number,
+  long: (item: T) => string,
+  short: (item: T) => string,
+): string[] {
+  let left = items.length === 1 ? Number.POSITIVE_INFINITY : bytesMax;
+  return items.map((item) => {
+    const text = long(item);
+    const sizeBytes = Buffer.byteLength(text);
+    if (sizeBytes > left) return short(item);
+    left -= sizeBytes;
+    return text;
+  });
+}
+
+/** Says whether the backups are current. */
+function headline({ databases, troubles }: JudgedReport): string {
   const count = databases.length;
-  const wrong = troubled(databases).length;
-  if (wrong === 0) return count === 1 ? "all is well" : `all is well with ${count} databases`;
-  if (count === 1) return "needs attention";
-  return `${wrong} of ${count} databases ${wrong === 1 ? "needs" : "need"} attention`;
+  const wrong = databases.filter((each) => each.troubles.length > 0).length;
+  const ofDatabases =
+    count === 0
+      ? "no database was looked at"
+      : count === 1
+        ? `the backups ${wrong === 0 ? "are current" : "need attention"}`
+        : wrong === 0
+          ? `the backups of all ${count} databases are current`
+          : `${wrong} of ${count} databases ${needs(wrong)}`;
+  const ofDocuments =
+    troubles.length === 0 ? "" : `, ${counted(troubles.length, "document")} ${needs(troubles.length)}`;
+  return `${ofDatabases}${ofDocuments}`;
 }
 
-function troubled(databases: readonly ReportedDatabase[]): ReportedDatabase[] {
-  return databases.filter((database) => troublesIn(database).length > 0);
+/** Says which restore has proven what is stored. */
+function proofLine({ databases, nowS }: JudgedReport): string {
+  const proofs = databases.flatMap(({ database, proof }) => (proof === null ? [] : [{ database, proof }]));
+  const [oldest] = proofs.toSorted((left, right) => left.proof.endedAtS - right.proof.endedAtS);
+  if (oldest === undefined) return "never proven: no drill has restored them";
+  const unproven = databases.length - proofs.length;
+  if (unproven > 0) return `never proven by a restore: ${unproven} of ${databases.length} databases`;
+  const proven = `repo${oldest.proof.repo} was ${drilledText(oldest.proof, nowS)}`;
+  return databases.length === 1
+    ? [`proven: ${proven}`, ...failedTexts(oldest.database, nowS)].join("; ")
+    : `all proven; the oldest proof is of ${titleOf(oldest.database)}: ${proven}`;
 }
 
-function troublesIn({
-  repos,
-  troubles,
-}: ReportedDatabase): { readonly where: string; readonly trouble: ReportedTrouble }[] {
-  return [
-    ...troubles.map((trouble) => ({ where: "", trouble })),
-    ...repos.flatMap(({ key, troubles: own }) => own.map((trouble) => ({ where: `repo${key}`, trouble }))),
-  ];
+/** Failure of the newest drill. */
+function failedTexts({ drills }: ReportedDatabase, nowS: number): string[] {
+  const last = drills.at(-1);
+  return last === undefined || last.ok ? [] : [`drill ${last.id} failed ${whenAgo(last.endedAtS, nowS)}`];
 }
 
-function titleOf({ host, stanza }: ReportedDatabase): string {
-  return `${stanza} on ${host}`;
+function needs(count: number): string {
+  return count === 1 ? "needs attention" : "need attention";
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 /** What to read first. */
-function attention(linked: readonly Linked[]): string {
-  const items = linked.flatMap(({ database, link }) =>
-    troublesIn(database).map(
-      ({ trouble, where }) =>
-        `<li><a href="#${link}">${escapeText(titleOf(database))}</a>${where === "" ? "" : ` <strong>${where}</strong>`}: ${escapeText(trouble.message)}${trouble.hints.map((hint) => `<p class="hint">${escapeText(hint)}</p>`).join("")}</li>`,
+function attention({ troubles }: JudgedReport, linked: readonly Linked[]): string {
+  const items = [
+    ...troubles.map((trouble) => troubleItem({ repo: null, trouble })),
+    ...fitted(
+      linked.filter((each) => each.troubles.length > 0),
+      ATTENTION_BYTES_MAX,
+      (each) => `<li>${linkTo(each)}, ${seenText(each)}<ul>${each.troubles.map(troubleItem).join("\n")}</ul></li>`,
+      (each) => {
+        const first = cutMiddle(each.troubles[0]?.trouble.message ?? "", SHORT_MESSAGE_LENGTH_MAX);
+        const more = each.troubles.length > 1 ? `; and ${each.troubles.length - 1} more` : "";
+        return `<li>${linkTo(each)}, ${seenText(each)}: ${escapeText(`${first}${more}`)}</li>`;
+      },
     ),
-  );
+  ];
   if (items.length === 0) return "";
   return `<section aria-labelledby="attention"><h2 id="attention">What needs attention</h2>
 <ul class="attention">${items.join("\n")}</ul></section>
 `;
 }
 
+function troubleItem({ repo, trouble: { hints, message } }: RepoTrouble): string {
+  const where = repo === null ? "" : `<strong>repo${repo}</strong> `;
+  return `<li>${where}${escapeText(message)}${hints.map((hint) => `<p class="hint">${escapeText(hint)}</p>`).join("")}</li>`;
+}
+
+function linkTo({ database, link }: Linked): string {
+  const { host, stanza } = database;
+  const [shown, whole] = [titleOf(database), `${stanza} on ${host}`];
+  const hint = shown === whole ? "" : ` title="${escapeText(whole)}"`;
+  return `<a href="#${link}"${hint}>${escapeText(shown)}</a>`;
+}
+
+/** Ages in its troubles are of that time. */
+function seenText({ database: { atS }, nowS }: Linked): string {
+  return `looked at ${whenAgo(atS, nowS)}`;
+}
+
 function overview(linked: readonly Linked[]): string {
-  const rows = linked.map(({ database, link, nowS }) => {
+  const rows = linked.map((each) => {
+    const { database, isCurrent, nowS, proof, troubles } = each;
     const whenOf = (timeS: number | undefined): string => (timeS === undefined ? "none" : whenAgo(timeS, nowS));
-    const wrong = troublesIn(database).length;
+    const proven = proof === null ? "never" : drillText(proof, database, nowS);
     const cells = [
-      wrong === 0 ? "✓ well" : `▼ ${wrong} to look at`,
+      troubles.length > 0 ? `▼ ${troubles.length} to look at` : isCurrent ? "✓ well" : "",
+      whenOf(database.atS),
       whenOf(newestFullS(database)),
       whenOf(newestMomentS(database)),
-      drillText(database, nowS),
+      [proven, ...failedTexts(database, nowS)].join("; "),
       formatSize(sum(database.repos.map(storedBytes))),
     ];
-    return `<tr${wrong === 0 ? "" : ' class="weak"'}><th scope="row"><a href="#${link}">${escapeText(titleOf(database))}</a></th>${cells.map((cell) => `<td>${escapeText(cell)}</td>`).join("")}</tr>`;
+    return `<tr${troubles.length === 0 ? "" : ' class="weak"'}><th scope="row">${linkTo(each)}</th>${cells.map((cell) => `<td>${escapeText(cell)}</td>`).join("")}</tr>`;
   });
+  const heads = [
+    ...["database", "state", "looked at", "newest full backup", "newest moment that a restore reaches"],
+    ...["proven by a restore", "stored"],
+  ];
   return `<section aria-labelledby="databases"><h2 id="databases">Databases</h2>
-${scrolled(
-  "Table of databases",
-  table(
-    "",
-    ["database", "state", "newest full backup", "newest moment that a restore reaches", "last drill", "stored"],
-    rows,
-  ),
-)}</section>`;
+${scrolled("Table of databases", table("", heads, rows))}</section>`;
 }
 
 function newestFullS({ repos }: ReportedDatabase): number | undefined {
@@ -108,18 +179,14 @@ function newestMomentS({ repos }: ReportedDatabase): number | undefined {
   return newestOf(repos.flatMap(({ windows }) => windows.map(({ toS }) => toS)));
 }
 
-function newestOf(times: readonly number[]): number | undefined {
-  return times.length === 0 ? undefined : times.reduce((newest, time) => Math.max(newest, time));
-}
-
-function drillText({ drills, rtoSeconds: promised }: ReportedDatabase, nowS: number): string {
-  const last = drills.at(-1);
-  if (last === undefined) return "none";
-  const verdict = last.ok ? "passed" : "failed";
-  const restored = last.rtoSeconds === undefined ? "" : `, open after ${durationText(Math.ceil(last.rtoSeconds))}`;
-  const rto = last.opened === true ? ", opened instead of restored" : restored;
-  const limit = promised === undefined || last.rtoSeconds === undefined ? "" : ` of ${durationText(promised)}`;
-  return `${verdict} ${whenAgo(last.endedAtS, nowS)}${rto}${limit}`;
+function drillText(
+  { endedAtS, opened, rtoSeconds }: ReportedDrill,
+  { rtoSeconds: promised }: ReportedDatabase,
+  nowS: number,
+): string {
+  const limit = promised === undefined ? "" : ` of ${durationText(promised)}`;
+  const restored = rtoSeconds === undefined ? "" : `, open after ${durationText(Math.ceil(rtoSeconds))}${limit}`;
+  return `${whenAgo(endedAtS, nowS)}${opened === true ? ", opened instead of restored" : restored}`;
 }
 
 function storedBytes({ backups, walBytes }: ReportedRepo): number {
@@ -130,10 +197,29 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-function databaseSection({ database, link, nowS }: Linked): string {
+function sectionHead({ database, link, nowS, path }: Linked): string {
+  const { atS, host, stanza } = database;
+  const from = path === null ? "" : `, from ${path}`;
+  return `<section aria-labelledby="${link}"><h2 id="${link}">${escapeText(`${stanza} on ${host}`)} <small>${escapeText(`looked at ${whenAgo(atS, nowS)}${from}`)}</small></h2>`;
+}
+
+function shortSection(linked: Linked): string {
+  const { database, isAlone, nowS, path } = linked;
+  const copies = database.repos.map((repo) => `<li>${escapeText(copyText(repo, linked, nowS))}</li>`);
+  const page =
+    isAlone && path !== null
+      ? `<code>${escapeText(`pgbackstop report ${shellQuote(path)}`)}</code> has all of it`
+      : "a page of fewer databases has it";
+  return `${sectionHead(linked)}
+<ul>${copies.join("")}</ul>
+<p>This page has no room for more: ${page}.</p></section>`;
+}
+
+function databaseSection(linked: Linked): string {
+  const { database, nowS } = linked;
   const { repos } = database;
-  return `<section aria-labelledby="${link}"><h2 id="${link}">${escapeText(titleOf(database))} <small>looked at ${whenAgo(database.atS, nowS)}</small></h2>
-${scrolled(`Copies of ${titleOf(database)}`, renderCopies(database, nowS))}
+  return `${sectionHead(linked)}
+${scrolled(`Copies of ${titleOf(database)}`, renderCopies(linked, nowS))}
 <h3>What can be restored</h3>
 ${scrolled(`Time axis of ${titleOf(database)}`, renderTimeAxis(database, nowS))}
 ${repos.map((repo) => `${windowList(repo)}${dumpsLine(repo)}`).join("\n")}
@@ -270,11 +356,12 @@ function scrolled(name: string, content: string): string {
 const STYLE = `body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",Roboto,"Liberation Sans","DejaVu Sans",sans-serif}
 main{max-width:920px;margin:0 auto;padding:24px 20px}
 h1{font-size:24px;margin:0}
-h2{font-size:18px;margin:36px 0 10px;border-bottom:1px solid var(--line);padding-bottom:4px}
+h1 small{font-weight:400;font-size:13px;color:var(--dim)}
+h2{font-size:18px;margin:36px 0 10px;border-bottom:1px solid var(--line);padding-bottom:4px;overflow-wrap:anywhere}
 h2 small{font-weight:400;font-size:13px;color:var(--dim);margin-left:10px}
 h3{font-size:15px;margin:22px 0 6px}
 a{color:inherit}
-.headline{font-size:17px;margin:4px 0 20px}
+.headline{font-size:17px;margin:4px 0}
 .weak,.headline.weak{color:var(--weak)}
 .headline.weak{font-weight:600}
 ul{padding-left:20px;margin:4px 0}

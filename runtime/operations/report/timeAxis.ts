@@ -65,6 +65,6 @@ function drawRow(
 
 function describe({ backups, gaps, key, windows }: ReportedRepo): string {
   const spans = windows.map(({ fromS, toS }) => `${whenText(fromS)} to ${whenText(toS)}`);
-  const holes = gaps.length === 0 ? "" : ` WAL is missing in ${gaps.length} places.`;
+  const holes = gaps.length === 0 ? "" : ` WAL is missing in ${gaps.length} place${gaps.length === 1 ? "" : "s"}.`;
   return `repo${key} has ${backups.length} backups, and can restore ${spans.length === 0 ? "nothing" : spans.join(", ")}.${holes}`;
 }

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { DAY_S, NOW_S, reportedDatabase as database, reportedRepo as repo } from "./reported";
-import type { ReportFile } from "../../../../runtime/operations/report/reportFields";
+import { judgeReport, NOTHING_EXPECTED } from "../../../../runtime/operations/report/judgeReport";
+import type { ReportedRepo, ReportFile } from "../../../../runtime/operations/report/reportFields";
 import { renderReportPage } from "../../../../runtime/operations/report/reportPage";
 
-const pageOf = (file: Pick<ReportFile, "databases">, nowS = NOW_S): string => renderReportPage(file, nowS);
+const pageOf = (file: Pick<ReportFile, "databases">, nowS = NOW_S): string =>
+  renderReportPage(judgeReport([{ path: "a.json", file: { version: 1, ...file } }], nowS, NOTHING_EXPECTED));
 const HOSTILE = `"><script>alert(1)</script>\u202e&'`;
 
 describe("the page of a report", () => {
@@ -43,7 +45,7 @@ describe("the page of a report", () => {
     expect(page).toContain("1 of 2 databases needs attention");
     const first = page.indexOf("What needs attention");
     expect(first).toBeLessThan(page.indexOf('id="databases"'));
-    expect(page.slice(first)).toMatch(/shop on db-1<\/a> <strong>repo2<\/strong>: 3 acknowledged[^]*pgbackstop heal/);
+    expect(page.slice(first)).toMatch(/shop on db-1<\/a>[^]*<strong>repo2<\/strong> 3 acknowledged[^]*pgbackstop heal/);
     expect(pageOf({ databases: [database()] })).not.toContain("What needs attention");
   });
 
@@ -53,11 +55,82 @@ describe("the page of a report", () => {
     const page = pageOf({ databases: [database({ drills }), database({ stanza: "shop" })] }, NOW_S + 5 * DAY_S);
     expect(page).toContain("looked at 2026-11-18 11:06:40 (5 days ago)");
     expect(page).toContain("<td>2026-11-15 11:06:40 (8 days ago)</td>");
-    expect(page).toContain("<td>passed 2026-11-17 11:06:40 (6 days ago), open after 9 seconds</td>");
+    expect(page).toContain("<td>2026-11-17 11:06:40 (6 days ago), open after 9 seconds</td>");
     expect(page).toContain(">newest WAL 2026-11-18 11:05:40 (5 days ago), encrypted<");
     expect(page).toContain("ages count from 2026-11-23 11:06:40");
     // By a clock that is ahead.
     expect(pageOf({ databases: [database()] }, NOW_S - DAY_S)).toContain("looked at 2026-11-18 11:06:40 (in 24 hours)");
+  });
+
+  // claim: docs/report.md: the headline says whether the backups are current, and which restore has proven them
+  test("the headline says whether all is current, and what proves it", () => {
+    const drill = { id: "20261117-1a", repo: 1, endedAtS: NOW_S - DAY_S, ok: true };
+    const headOf = (...databases: ReportFile["databases"]): string[] =>
+      [...pageOf({ databases }).matchAll(/<p class="headline.*?">(.*)<\/p>/g)].map(([, text = ""]) => text);
+    expect(headOf(database())).toEqual(["the backups are current", "never proven: no drill has restored them"]);
+    expect(headOf(database({ drills: [drill, { ...drill, id: "20261118-1b", endedAtS: NOW_S, ok: false }] }))).toEqual([
+      "the backups are current",
+      "proven: repo1 was restored 2026-11-17 11:06:40 (24 hours ago) by drill 20261117-1a; " +
+        "drill 20261118-1b failed 2026-11-18 11:06:40 (0 seconds ago)",
+    ]);
+    const proven = [drill, { ...drill, id: "20261116-1c", endedAtS: NOW_S - 2 * DAY_S, opened: true }].map((each) =>
+      database({ stanza: `of-${each.id}`, drills: [each] }),
+    );
+    expect(headOf(...proven)).toEqual([
+      "the backups of all 2 databases are current",
+      "all proven; the oldest proof is of of-20261116-1c on db-1: " +
+        "repo1 was opened 2026-11-16 11:06:40 (2 days ago) by drill 20261116-1c",
+    ]);
+    const empty = database({ stanza: "empty", repos: [repo({ windows: [] })] });
+    expect(headOf(...proven, empty)).toEqual([
+      "1 of 3 databases needs attention",
+      "never proven by a restore: 1 of 3 databases",
+    ]);
+  });
+
+  test("a repository whose document is too old is not called well", () => {
+    const file = { version: 1 as const, databases: [database()] };
+    const old = judgeReport([{ path: "a.json", file }], NOW_S + 2 * DAY_S, { databases: [], withinS: DAY_S });
+    expect(renderReportPage(old)).not.toContain("✓ well");
+    expect(renderReportPage(old)).toContain("was well then");
+    expect(pageOf(file)).toContain("✓ well");
+  });
+
+  // claim: docs/report.md: a page of 200 databases has less than 2 MB, with the worst ones in full
+  test("of 200 large databases the page is below 2 MB, the worst come first, and none is lost", () => {
+    const long = (name: string): string => `${name}-${"x".repeat(200)}-${name}`;
+    const bytes = { databaseBytes: 2 ** 40, storedBytes: 2 ** 38 };
+    const backupsOf = (count: number): ReportedRepo["backups"] =>
+      Array.from({ length: count }, (_, index) => {
+        const stoppedAtS = NOW_S - index * 3600;
+        return { label: `${index}F`, type: "full", startedAtS: stoppedAtS, stoppedAtS, ...bytes };
+      });
+    const backups = backupsOf(120);
+    const trouble = { error: "FileMissingError", message: "m".repeat(500), hints: ["h".repeat(300)] };
+    const databases = Array.from({ length: 200 }, (_, index) => {
+      const count = index === 150 ? 20 : 3;
+      const troubles = Array.from({ length: count }, () => trouble);
+      const repos = [1, 2, 3].map((key) => repo({ key, location: long("bucket"), backups, troubles }));
+      return database({ stanza: long(`stanza-${index}`), host: long(`host-${index}`), repos, drills: [] });
+    });
+    const documents = databases.map((each, index) => {
+      return { path: `${index}.json`, file: { version: 1 as const, databases: [each] } };
+    });
+    const page = renderReportPage(judgeReport(documents, NOW_S, NOTHING_EXPECTED));
+    expect(Buffer.byteLength(page)).toBeLessThan(2_000_000);
+    expect(page.indexOf(">stanza-150-")).toBeLessThan(page.indexOf(">stanza-0-"));
+    expect(page.match(/id="database-\d+">stanza-/g)).toHaveLength(200);
+    expect(/>stanza-7-x+…x+-stanza-7 on host-7-x+…x+-host-7<\/a>/.test(page)).toBe(true);
+    // The worst is shown in full.
+    const short = /<p>This page has no room for more: .*<\/p>/g;
+    expect(page.match(short)?.at(-1)).toBe(
+      "<p>This page has no room for more: <code>pgbackstop report 99.json</code> has all of it.</p>",
+    );
+    expect(page.indexOf("Backups in repo3 of stanza-150-")).toBeGreaterThan(0);
+    expect(pageOf({ databases }).match(short)?.[0]).toContain("a page of fewer databases has it.");
+    // One alone always has room.
+    const large = database({ repos: [repo({ backups: backupsOf(4000) })] });
+    expect(pageOf({ databases: [large] }).includes("<code>3999F</code>")).toBe(true);
   });
 
   test("a repository with a price has its costs, with the day of the price", () => {
@@ -73,7 +146,7 @@ describe("the page of a report", () => {
     expect(page).toContain("There is no backup.");
     expect(page).toContain("repo1 can restore nothing.");
     expect(page).not.toContain("recover --repo");
-    expect(pageOf({ databases: [] })).toContain("all is well with 0 databases");
+    expect(pageOf({ databases: [] })).toContain("no database was looked at, 1 document needs attention");
   });
 
   // claim: docs/report.md: the page has a line for the logical dumps of each repository
