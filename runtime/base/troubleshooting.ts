@@ -28,7 +28,10 @@ const ENTRIES: readonly (readonly [anchor: string, pattern: RegExp])[] = [
   ["nas-not-mounted", /was there a moment ago and is gone|nothing is mounted at or above '/],
   ["stanza-missing", /unable to load info file [^]*\bFileMissingError\b/],
   ["two-writers", /\bArchiveDuplicateError\b/],
-  ["wrong-timeline", /target timeline [0-9A-F]+ (forked from|has no history)|not in the history of target timeline/],
+  [
+    "wrong-timeline",
+    /the archive has \d+ histories|target timeline [0-9A-F]+ (forked from|has no history)|not in the history of target timeline/,
+  ],
   ["wrong-stanza", /\b(ArchiveMismatchError|BackupMismatchError)\b|do not match repo\d+ stanza/],
   ["slot-not-read", /the (server has no )?replication slot \S+/],
   ["container-gone", /there is no container |container '[^']*' does not run/],

@@ -8,7 +8,7 @@ import { LIMITS } from "../base/limits";
 import { archiveIdOf, type ArchiveInfo, currentHistory } from "../format/repository/archiveInfo";
 import type { BackupInfo } from "../format/repository/backupInfo";
 import { SegmentNumbers } from "../format/wal/segmentNumbers";
-import { SEGMENT_NAME } from "../format/wal/walSegment";
+import { SEGMENT_NAME, timelineOf } from "../format/wal/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 import { type ArchiveTop, listArchiveTop, listFiles, listWalInTurn, type StoredWal } from "../repository/walStore";
@@ -83,19 +83,21 @@ export class RepoFacts {
   }
 
   /**
-   * The complete segments of the newest directory that has some, ascending; in the current archive id or `ofArchive`.
-   * Empty without the stanza.
+   * The complete segments of the newest directory that has some, ascending; in the current archive id or `ofArchive`, of
+   * any timeline or `timeline`. Empty without the stanza.
    */
-  async newestSegments(ofArchive?: string): Promise<readonly StoredWal[]> {
+  async newestSegments(ofArchive?: string, timeline?: number): Promise<readonly StoredWal[]> {
     const info = ofArchive === undefined ? await nullOn(this.archiveInfo(), "fileMissing") : null;
     const archiveId = info === null ? ofArchive : archiveIdOf(currentHistory(info));
     if (archiveId === undefined) return [];
-    return this.#firstSegments(archiveId, (await this.archive(archiveId)).directories.toReversed());
+    const directories = (await this.archive(archiveId)).directories.toReversed();
+    const isAsked = (name: string): boolean => timeline === undefined || timelineOf(name) === timeline;
+    return this.#firstSegments(archiveId, directories.filter(isAsked));
   }
 
   /** The last of {@link newestSegments}. */
-  async newestWal(ofArchive?: string): Promise<NewestWal | null> {
-    const segments = await this.newestSegments(ofArchive);
+  async newestWal(ofArchive?: string, timeline?: number): Promise<NewestWal | null> {
+    const segments = await this.newestSegments(ofArchive, timeline);
     const newest = segments.at(-1);
     if (newest === undefined) return null;
     const meanSizeBytes = segments.reduce((sum, { sizeRepoBytes }) => sum + sizeRepoBytes, 0) / segments.length;

@@ -49,6 +49,7 @@ const thrownAway = (): JsonObject =>
     untilMs: Date.parse("2026-11-21T06:00:00Z"),
     repoIndex: 2,
     picked: { backup: { label: "20261121-010000F" } as BackupInfoEntry, type: "immediate" },
+    targetTimeline: "latest",
     newestWal: "0000000100000000000000A1",
     major: 18,
     resources: { "requests.cpu": "500m" },

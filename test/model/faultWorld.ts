@@ -483,6 +483,7 @@ export class FaultWorld {
       linkMap: {},
       linkAll: false,
       set,
+      server: null,
       delta,
       force: false,
       databaseInclude: [],

@@ -181,6 +181,7 @@ class Commands {
       linkMap: {},
       linkAll: false,
       set: undefined,
+      server: null,
       delta: false,
       force: false,
       databaseInclude: [],

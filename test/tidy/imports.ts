@@ -46,6 +46,7 @@ const COMMAND_ROOMS = [
   "runtime/operations",
   "runtime/metrics",
   "runtime/notify",
+  "runtime/recoverability",
   "runtime/repository",
   "runtime/recoverability",
   "runtime/postgres",
@@ -129,6 +130,12 @@ export const ROOMS: readonly Room[] = [
     packages: ["pg"],
   },
   {
+    prefix: "runtime/recoverability",
+    about: "what can be recovered from the repositories of a stanza, and along which timeline",
+    mayImport: ["runtime/base", "runtime/format", "runtime/repository"],
+    bannedBuiltins: OUTSIDE_WORLD,
+  },
+  {
     prefix: "runtime/operations",
     about: "what the verbs do, one folder each: backup, restore, archive-push, expire, verify, …",
     mayImport: [
@@ -136,6 +143,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/format",
       "runtime/fuse",
       "runtime/local",
+      "runtime/recoverability",
       "runtime/repository",
       "runtime/recoverability",
       "runtime/postgres",

@@ -9,6 +9,7 @@
  */
 import { isFields } from "../../base/declaredTypes";
 import { fail } from "../../base/errors";
+import { given } from "../../base/given";
 import type { Picked } from "../../operations/drill/drillPlan";
 import { librariesIn } from "../../operations/drill/neutral";
 import { at, findOwnParameters, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
@@ -23,6 +24,8 @@ export interface ThrowAwayRequest {
   readonly untilMs: number;
   readonly repoIndex: number;
   readonly picked: Picked;
+  /** The drill's choice, as `--target-timeline`. */
+  readonly targetTimeline: string | undefined;
   /** Newest segment that recovery may see, with the end of its streamed part after `@`; null for all. */
   readonly newestWal: string | null;
   /** Major version of PostgreSQL. */
@@ -139,7 +142,7 @@ export function throwAwayCluster(production: JsonObject, request: ThrowAwayReque
       stopDelay: 60,
       resources: resourcesOf(spec, request.resources),
       postgresql: postgresqlOf(spec, request.major),
-      bootstrap: { recovery: { source: SOURCE, recoveryTarget: targetOf(request.picked) } },
+      bootstrap: { recovery: { source: SOURCE, recoveryTarget: targetOf(request) } },
       externalClusters: [{ name: SOURCE, plugin: { name: PLUGIN_NAME, parameters: source } }],
     },
   };
@@ -165,10 +168,10 @@ function labelOf(cluster: JsonObject, field: "labels" | "annotations", name: str
   return textAt(at(cluster, "metadata", field), name);
 }
 
-/** Always names the backup: the restore uses the drill's choice. */
-function targetOf({ backup, target, type }: Picked): JsonObject {
-  const of = { backupID: backup.label };
-  if (type === "immediate") return { ...of, targetImmediate: true };
+/** Always names the backup and the timeline: the restore uses the drill's choice. */
+function targetOf({ picked: { backup, target, type }, targetTimeline }: ThrowAwayRequest): JsonObject {
+  if (type === "immediate") return { backupID: backup.label, targetImmediate: true };
+  const of = { backupID: backup.label, ...given({ targetTLI: targetTimeline }) };
   return type === "lsn" ? { ...of, targetLSN: target ?? "" } : of;
 }
 

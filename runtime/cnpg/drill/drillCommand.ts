@@ -23,6 +23,8 @@ import type { ProductionFacts } from "../../operations/drill/production";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { prepareRoot } from "../../operations/drill/scratch";
 import { drillText } from "../../operations/drill/drillReport";
+import { timelineOf } from "../../format/wal/walSegment";
+import type { ServerHistory } from "../../recoverability/followedTimeline";
 import { surveyStream } from "../../operations/stream/survey";
 import { openThroughService } from "../../postgres/clusterService";
 import type { Session } from "../../postgres/session";
@@ -114,6 +116,22 @@ class ClusterVenue implements DrillVenue {
     this.#ctx = ctx;
   }
 
+  /** A service leads to the primary, or to nothing. */
+  async history(): Promise<ServerHistory | null> {
+    try {
+      const session = await this.openProduction();
+      try {
+        const [systemId, wal] = [BigInt(await session.systemId()), await session.currentWalName()];
+        return { systemId, timeline: timelineOf(wal), lsn: 0n, isRunning: true, ancestors: null };
+      } finally {
+        await session.close();
+      }
+    } catch (error) {
+      this.#ctx.log.info(`production cannot say which timeline is its own: ${toBackupError(error).message}`);
+      return null;
+    }
+  }
+
   openProduction(database?: string): Promise<Session> {
     return openProduction(this.#proc, this.#api, database);
   }
@@ -128,7 +146,7 @@ class ClusterVenue implements DrillVenue {
 
   /** Derived from production's current Cluster. */
   async #create({ chosen, journal, options }: DrillRun, newestWal: string | null): Promise<ObjectRef> {
-    const { info, picked, repo } = chosen;
+    const { info, picked, repo, targetTimeline } = chosen;
     const api = this.#api;
     const { cluster = "", job, jobUid, name = "", resources } = this.#proc.config.clusterDrill;
     const production = await api.find(CLUSTERS, cluster);
@@ -143,6 +161,7 @@ class ClusterVenue implements DrillVenue {
       untilMs: journal.beganAtMs + options.maxMinutes * MINUTE_MS + END_MS,
       repoIndex: repo.key,
       picked,
+      targetTimeline,
       newestWal,
       major: Math.floor(Number(version)),
     };

@@ -13,7 +13,7 @@ import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";
 import { given } from "../../base/given";
 import { NEUTRAL, withoutGuards } from "../../operations/restore/recoveryGuards";
-import { type Settings, settingLines } from "../../operations/shared/settingsText";
+import { settingIn, type Settings, settingLines } from "../../operations/shared/settingsText";
 import { restoreJobCapabilities } from "../grpc/answers";
 import { at, type JsonObject, parseObject, textAt } from "../kubernetes/clusterObject";
 import type { RestoreRequest } from "../grpc/messages";
@@ -33,6 +33,7 @@ const RESTORE_COMMAND = guardedByMark(
   "/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p",
 );
 const ERROR_LENGTH_MAX = 4000;
+const TARGET = ["spec", "bootstrap", "recovery", "recoveryTarget"] as const;
 
 export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginService {
   return {
@@ -53,6 +54,7 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
           await parts.report(cluster, { ok: false, message });
           throw fail("command", message);
         }
+        const timeline = textAt(cluster, ...TARGET, "targetTLI") === undefined ? await chosenTimeline(parts) : null;
         await removeRecovery(parts.dataDirectory);
         if (at(cluster, "spec", "walStorage") !== undefined) await linkWal(parts.dataDirectory, WAL_DIRECTORY);
         const seconds = ((ctx.clock.monotonicMs() - beganMs) / 1000).toFixed(1);
@@ -61,7 +63,7 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
           message: `the data directory was restored in ${seconds} s; recovery begins`,
         });
         return {
-          restore_config: `${settingLines(recoverySettings(cluster)).join("\n")}\n`,
+          restore_config: `${settingLines({ ...recoverySettings(cluster), ...timeline }).join("\n")}\n`,
           envs: [],
         };
       },
@@ -90,7 +92,7 @@ function recoverySettings(cluster: JsonObject): Settings {
  * @throws optionInvalid for targets that need a backup by name
  */
 export function restoreArgs(cluster: JsonObject): string[] {
-  const target = at(cluster, "spec", "bootstrap", "recovery", "recoveryTarget");
+  const target = at(cluster, ...TARGET);
   const set = textAt(target, "backupID");
   const timeline = textAt(target, "targetTLI");
   const common = ["--delta", ...(set === undefined ? [] : [`--set=${set}`])];
@@ -115,7 +117,7 @@ export function restoreArgs(cluster: JsonObject): string[] {
     );
   }
   if (at(target, "targetImmediate") === true)
-    return ["restore", "--type=immediate", "--target-action=promote", ...common];
+    return ["restore", "--type=immediate", "--target-action=promote", "--target-timeline=current", ...common];
   return ["restore", ...along, ...common];
 }
 
@@ -128,6 +130,13 @@ function timeOf(text: string): string {
 
 const RECOVERY_SETTING =
   /^[ \t]*(restore_command|recovery_\w+|archive_cleanup_command|primary_conninfo|primary_slot_name)\b/i;
+
+/** The timeline that the restore has chosen, if PostgreSQL would follow another one. */
+async function chosenTimeline({ dataDirectory }: RestoreJobParts): Promise<Settings | null> {
+  const text = await nullIfMissing(readFile(`${dataDirectory}/postgresql.auto.conf`, "utf8"));
+  const timeline = settingIn("recovery_target_timeline", [text ?? ""]);
+  return timeline === null || !/^\d+$/.test(timeline) ? null : { recovery_target_timeline: timeline };
+}
 
 /** Settings and signals of an earlier recovery: the operator writes its own. */
 async function removeRecovery(dataDirectory: string): Promise<void> {

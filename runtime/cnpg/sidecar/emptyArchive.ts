@@ -16,7 +16,7 @@ import { historyName } from "../../format/wal/walSegment";
 import { WalPreparer } from "../../operations/archivePush/prepareWal";
 import { PushTarget } from "../../operations/archivePush/pushWal";
 import { archiveIdsOf, type ClusterIdentity } from "../../operations/shared/identity";
-import { readHistory } from "../../operations/restore/timelines";
+import { readHistory } from "../../repository/historyFile";
 import { listReady } from "../../postgres/archiveStatus";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";

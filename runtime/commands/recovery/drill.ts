@@ -14,6 +14,7 @@ import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 import { drillPathOf, programsOf, sideUser } from "./besideProduction";
 import { openedDrill } from "./openedDrill";
+import { ownHistory } from "./ownHistory";
 
 const EXIT_CODE_MAX = 125;
 
@@ -86,6 +87,7 @@ function makeDrill(
     user: sideUser(proc),
     database: pg?.database ?? "postgres",
     openProduction: (database) => proc.newSession(database),
+    history: () => ownHistory(proc),
   };
   const options = drillOptions(config, asked, startOf(proc));
   return drill(new HostVenue(parts, ctx), proc.repositories(), options, ctx);

@@ -16,6 +16,7 @@ import { parseTableName } from "../../operations/extract/tableObjects";
 import { agreed } from "./agree";
 import { drillPathOf, programsOf, sideUser } from "./besideProduction";
 import { serviceOf, withService } from "./throughService";
+import { ownHistory } from "./ownHistory";
 import { OWN_PORT, OwnOpened } from "./ownOpened";
 import { findDatabase } from "./find";
 import { asAccountArgs } from "./recoverTools";
@@ -25,7 +26,7 @@ export const extractTableCommand: Command = async (proc) => {
   const { config, ctx } = proc;
   const { stanza = "" } = config;
   const root = drillPathOf(proc, {});
-  const options = optionsOf(proc, root);
+  const options = optionsOf(proc, root, await ownHistory(proc));
   if (options.swap && !config.recover.yes && !config.dryRun && !proc.isInteractive)
     throw fail(
       "optionRequired",
@@ -106,7 +107,7 @@ function depsOf(proc: CommandProcess): Omit<ExtractDeps, "programs"> {
 }
 
 /** @throws optionInvalid, optionInvalidValue, optionRequired */
-function optionsOf(proc: CommandProcess, root: string): ExtractOptions {
+function optionsOf(proc: CommandProcess, root: string, server: ExtractOptions["server"]): ExtractOptions {
   const { config, ctx } = proc;
   const { as, libraryPath, schema, swap } = config.extract;
   const { toFile } = config;
@@ -149,6 +150,7 @@ function optionsOf(proc: CommandProcess, root: string): ExtractOptions {
     toFile,
     dryRun: config.dryRun,
     set: config.set,
+    server,
     libraryPath,
     recovery: { ...config.restore, targetAction: "promote", archiveMode: "off", restoreCommand: "", options: {} },
     user: sideUser(proc),

@@ -7,19 +7,20 @@ import { parseTimeOrAge } from "../../operations/find/timeOrAge";
 import { findJson, findText } from "../../operations/find/findReport";
 import type { Config } from "../../config/types";
 import type { Command, CommandProcess } from "../../process/commandProcess";
+import { ownHistory } from "./ownHistory";
 
 const HOUR_US = 3_600_000_000n;
 
 export const findCommand: Command = async (proc) => {
   const { config, ctx } = proc;
   const deps = { repos: proc.repositories(), openProduction: (database?: string) => proc.newSession(database) };
-  const result = await find(deps, optionsOf(proc), ctx);
+  const result = await find(deps, optionsOf(proc, await ownHistory(proc)), ctx);
   proc.print(config.output === "json" ? `${renderJson(findJson(result))}\n` : findText(result, config.find.targetForm));
   return 0;
 };
 
 /** @throws optionInvalidValue for times that are invalid or in the wrong order */
-function optionsOf(proc: CommandProcess): FindOptions {
+function optionsOf(proc: CommandProcess, server: FindOptions["server"]): FindOptions {
   const { config, ctx } = proc;
   const { find: own, pgs, repoIndex } = config;
   const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
@@ -31,7 +32,7 @@ function optionsOf(proc: CommandProcess): FindOptions {
   const { kind, limit, timeline } = own;
   const database = findDatabase(config);
   const table = own.table === undefined ? undefined : plainName(own.table);
-  return { fromUs, toUs, database, kind, limit, table, timeline, repoIndex, walDirectory };
+  return { fromUs, toUs, database, kind, limit, table, timeline, server, repoIndex, walDirectory };
 }
 
 /** Undefined without the option. @throws optionInvalid (31) for several */

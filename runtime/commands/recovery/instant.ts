@@ -56,11 +56,11 @@ export function requireServable(proc: Invocation): void {
 
 export function instantMemoryOf(
   proc: CommandProcess,
-  { pgVersion }: RecoverSource,
+  { pgVersion, targetTimeline }: RecoverSource,
   oldWal: Journal["oldWal"],
 ): InstantMemory {
   const { config } = proc;
-  const { target, targetAction, targetExclusive, targetTimeline, type } = config.restore;
+  const { target, targetAction, targetExclusive, type } = config.restore;
   return {
     recovery: {
       type,

@@ -22,6 +22,7 @@ import { findPrograms } from "../../postgres/programs";
 import { untilDecided } from "../opened";
 import { requireOutsideData, restoreCommandLine } from "./besideProduction";
 import { offerWal } from "./openedWal";
+import { ownHistory } from "./ownHistory";
 import { hasLentKeys } from "./recoverTools";
 
 /** Descriptors of the serving process: /dev/fuse, and the right to serve. */
@@ -118,6 +119,7 @@ async function serve(proc: CommandProcess): Promise<number> {
       cacheBytesMax: config.open.cacheBytesMax,
       share: config.open.share,
       start: config.open.start,
+      server: await ownHistory(proc),
       self,
       lock,
       offerWal: (control, firstWal) => offerWal(proc, location, control, firstWal),

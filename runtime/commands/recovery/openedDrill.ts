@@ -5,6 +5,7 @@
  * PostgreSQL's account: the whole drill acts as it, and nothing else runs while root's rights are needed.
  */
 import type { Context } from "../../base/context";
+import type { ServerHistory } from "../../recoverability/followedTimeline";
 import { fail } from "../../base/errors";
 import { actAs, actAsRoot } from "../../local/actAs";
 import { type AskedDrill, drillOptions } from "../../operations/drill/askedDrill";
@@ -20,6 +21,7 @@ import { loadControlFile } from "../../postgres/controlFile";
 import { findPrograms, type Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import type { CommandProcess } from "../../process/commandProcess";
+import { ownHistory } from "./ownHistory";
 import { OWN_PORT, OwnOpened } from "./ownOpened";
 import { asAccountArgs } from "./recoverTools";
 
@@ -58,12 +60,16 @@ class OpenedVenue implements DrillVenue {
     this.#opened = opened;
   }
 
+  history(): Promise<ServerHistory | null> {
+    return ownHistory(this.#proc);
+  }
+
   openProduction(database?: string): Promise<Session> {
     return this.#proc.newSession(database);
   }
 
   async restore({ chosen, ctx, journal }: DrillRun, production: Promise<ProductionFacts | null>): Promise<void> {
-    const { picked, repo } = chosen;
+    const { picked, repo, targetTimeline } = chosen;
     // Production knows its account, and not root, which opens.
     await production;
     journal.next("open");
@@ -71,7 +77,7 @@ class OpenedVenue implements DrillVenue {
     const restore = {
       target,
       targetExclusive: false,
-      targetTimeline: undefined,
+      targetTimeline,
       type,
       typeIsDefault: type === "default",
     };

@@ -10,6 +10,7 @@ import { findLiveServer, finishWal, type Opened, type TooLow, waitUntilOpen } fr
 import { loadRecoveryLimits } from "../../postgres/controlFile";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
+import { ownHistory } from "./ownHistory";
 
 export const recoverStepCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -59,6 +60,7 @@ async function histories(proc: Invocation & RepositoryAccess & ClusterAccess): P
 async function plan(proc: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
   const { config, ctx } = proc;
   const recovery = { ...config.restore, restoreCommand: "", options: {} };
-  const source = await findRecoverSource(proc.repositories(), { set: config.set, recovery }, ctx);
+  const options = { set: config.set, recovery, server: await ownHistory(proc) };
+  const source = await findRecoverSource(proc.repositories(), options, ctx);
   return { source, live: await findLiveServer(() => proc.session(), slotArchivingOf(config)) };
 }

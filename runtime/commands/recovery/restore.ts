@@ -6,6 +6,7 @@ import { guaranteeOf } from "../../operations/archiveGet/endOfRecovery";
 import { shellQuote } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
 import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../../process/commandProcess";
+import { ownHistory } from "./ownHistory";
 
 export const restoreCommand: Command = async (proc) => {
   const { config, ctx } = proc;
@@ -26,6 +27,7 @@ export const restoreCommand: Command = async (proc) => {
       dataDirectory: proc.dataDirectory,
       view: container?.view,
       set: config.set,
+      server: await ownHistory(proc),
       delta: config.delta,
       force: config.force,
       databaseInclude: config.databaseInclude,

@@ -188,6 +188,7 @@ const RESTORE = {
   linkMap: {},
   linkAll: false,
   set: undefined,
+  server: null,
   delta: false,
   force: false,
   databaseInclude: [],

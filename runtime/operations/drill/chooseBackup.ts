@@ -9,7 +9,10 @@ import type { BackupInfo } from "../../format/repository/backupInfo";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { currentBackupsOf, findNewestWal } from "../info/destinations";
-import { archiveIdOfBackup } from "../restore/select";
+import { type ArchiveHistoryEntry, archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
+import type { ServerHistory } from "../../recoverability/followedTimeline";
+import { archiveIdOfBackup, isOnPath, type TargetTimeline } from "../restore/select";
+import { followedTimeline, timelineOption } from "../restore/timelines";
 import { listTurns } from "./history";
 import type { DrillJournal } from "./drillJournal";
 import { trimmedLabels } from "../expire/archivePlan";
@@ -34,6 +37,8 @@ export interface Chosen {
   readonly walSegmentSizeBytes: number;
   /** The newest segment that recovery may use, of the backup's cluster; null if the archive has no WAL. */
   readonly newestWal: string | null;
+  /** The value of `--target-timeline` with which a restore follows production's history; undefined leaves it to it. */
+  readonly targetTimeline: string | undefined;
 }
 
 /**
@@ -43,6 +48,7 @@ export interface Chosen {
 export async function choose(
   repos: readonly Repository[],
   options: ChooseOptions,
+  server: ServerHistory | null,
   journal: DrillJournal,
   ctx: Context,
 ): Promise<Chosen> {
@@ -55,17 +61,23 @@ export async function choose(
     throw fail("optionInvalidValue", `'${turn.repo}' is not allowed for 'repo' option: it is not configured`);
   ctx.log.info(`drill ${journal.id}: ${repo.name}, ${set ?? `${turn.pick} backup`}`);
   const info = await loadBackupInfo(repo);
-  const ended = currentBackupsOf(info).map(({ stoppedAtS }) => stoppedAtS);
+  const [current, entries] = [currentHistory<ArchiveHistoryEntry>(info), currentBackupsOf(info)];
+  const isOwn = server?.systemId === current.systemId;
+  const ended = entries.map(({ stoppedAtS }) => stoppedAtS);
   // Without a backup the greatest end is -Infinity.
   journal.newestAgeS = Math.max(0, journal.beganAtMs / 1000 - Math.max(...ended));
-  const newest = (await findNewestWal(repo))?.name ?? null;
-  const walSegmentSizeBytes = segmentSizeOf(currentBackupsOf(info)) ?? WAL_SEGMENT_SIZE_BYTES;
+  const [archiveId, walSegmentSizeBytes] = [archiveIdOf(current), segmentSizeOf(entries) ?? WAL_SEGMENT_SIZE_BYTES];
+  const asked = { type: "default", targetTimeline: undefined, set, server: isOwn ? server : null } as const;
+  const followed = await followedTimeline(repos, { id: archiveId, entries }, asked, ctx);
+  const newest = await newestOnPath(repo, archiveId, followed);
   const draw = (): number => Buffer.from(ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
   const random = [draw(), draw()] as const;
   const picked = pickBackup({
     repoIndex: repo.key,
     pick: turn.pick,
-    backups: info.backups,
+    backups: info.backups.filter(
+      (entry) => set !== undefined || followed === null || entry.dbId !== info.currentId || isOnPath(entry, followed),
+    ),
     currentId: info.currentId,
     newestWal: newest,
     walSegmentSizeBytes,
@@ -84,7 +96,23 @@ export async function choose(
     throw fail("runtime", `${cost}, allowed are ${formatSize(maxBytes)}`, {
       hint: "Allow more with --max-bytes, or choose a smaller backup with --set.",
     });
-  return { repo, info, picked, walSegmentSizeBytes, newestWal };
+  const along = picked.backup.dbId === info.currentId ? (followed ?? undefined) : undefined;
+  const targetTimeline = timelineOption({ type: picked.type, targetTimeline: undefined }, along);
+  return { repo, info, picked, walSegmentSizeBytes, newestWal, targetTimeline };
+}
+
+/** The newest segment of the followed timeline, or of its nearest ancestor that has one. */
+async function newestOnPath(
+  repo: Repository,
+  archiveId: string,
+  followed: TargetTimeline | null,
+): Promise<string | null> {
+  if (followed === null) return (await findNewestWal(repo, archiveId))?.name ?? null;
+  for (const timeline of [followed.timeline, ...(followed.ancestors ?? []).map((each) => each.timeline).reverse()]) {
+    const newest = await findNewestWal(repo, archiveId, timeline);
+    if (newest !== null) return newest.name;
+  }
+  return null;
 }
 
 /** The WAL of a cluster before an upgrade is in another archive. */

@@ -8,6 +8,7 @@
  */
 import { withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
+import type { ServerHistory } from "../../recoverability/followedTimeline";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
 import type { Repository } from "../../repository/repository";
@@ -38,6 +39,8 @@ export interface DrillRun {
 
 /** Where a drill restores. It keeps what it has made. */
 export interface DrillVenue {
+  /** Production's history, which the drill follows; null if it cannot be asked. */
+  history(): Promise<ServerHistory | null>;
   /** A session with production's database, the configured one by default; the caller closes it. */
   openProduction(database?: string): Promise<Session>;
   /** Absent: space is not limited. */
@@ -86,7 +89,7 @@ async function make(
   journal: DrillJournal,
   ctx: Context,
 ): Promise<void> {
-  const chosen = await choose(repos, options, journal, ctx);
+  const chosen = await choose(repos, options, await venue.history(), journal, ctx);
   await venue.requireSpace?.(chosen);
   const run = { options, chosen, journal, ctx };
   // Runs alongside the restore: a real one would not wait for it.

@@ -106,6 +106,7 @@ export function restoreScratch(
     databaseInclude: [],
     databaseExclude: [],
     checksumPageError: true,
+    server: null,
     ...options,
   };
   return restore(repos, deps, { ...maps, ...choices, spoolPath, self }, ctx);

@@ -4,6 +4,7 @@
  */
 import type { AccountIds } from "../../local/actAs";
 import type { Context } from "../../base/context";
+import type { ServerHistory } from "../../recoverability/followedTimeline";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
 import { requireSpace } from "../extract/extractSpace";
@@ -33,6 +34,7 @@ export interface HostParts {
   readonly user: string;
   readonly database: string;
   openProduction: DrillVenue["openProduction"];
+  history: DrillVenue["history"];
 }
 
 /** Space for WAL next to the files: what a small drill needs, whatever its backup's size. */
@@ -55,6 +57,10 @@ export class HostVenue implements DrillVenue {
     this.#ctx = ctx;
   }
 
+  history(): Promise<ServerHistory | null> {
+    return this.#parts.history();
+  }
+
   openProduction(database?: string): Promise<Session> {
     return this.#parts.openProduction(database);
   }
@@ -66,14 +72,14 @@ export class HostVenue implements DrillVenue {
 
   async restore(run: DrillRun, production: Promise<ProductionFacts | null>): Promise<void> {
     const { chosen, ctx, journal, options } = run;
-    const { picked, repo } = chosen;
+    const { picked, repo, targetTimeline } = chosen;
     const { account } = this.#parts.programs;
     this.#scratch = await makeScratch(this.#parts.path, options.stanza, { account, id: journal.id, port: PORT });
     journal.next("restore");
     const wanted = {
       set: picked.backup.label,
       typeIsDefault: picked.type === "default",
-      recovery: recoveryOf(picked, ""),
+      recovery: recoveryOf(picked, "", targetTimeline),
     };
     const outcome = await restoreScratch([repo], this.#scratch, this.#parts, wanted, ctx);
     journal.restoredBytes = outcome.sizeBytes;
@@ -84,7 +90,7 @@ export class HostVenue implements DrillVenue {
   }
 
   async #prepare(
-    { info, newestWal, picked, repo }: Chosen,
+    { info, newestWal, picked, repo, targetTimeline }: Chosen,
     scratch: Scratch,
     preload: string | undefined,
     ctx: Context,
@@ -93,7 +99,8 @@ export class HostVenue implements DrillVenue {
     const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";
     const programs = await this.#parts.programs.find(version, scratch.path, ctx.signal);
     this.#offer = await this.#parts.programs.offerWal(scratch, repo.key, ctx);
-    const recovery = recoveryOf(picked, boundedRestoreCommand(this.#offer.restoreCommand, newestWal));
+    const command = boundedRestoreCommand(this.#offer.restoreCommand, newestWal);
+    const recovery = recoveryOf(picked, command, targetTimeline);
     return prepareServer({ scratch, programs, user, database, recovery, preload, port: PORT }, ctx);
   }
 
@@ -156,13 +163,13 @@ export class HostVenue implements DrillVenue {
   }
 }
 
-function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
+function recoveryOf(picked: Picked, restoreCommand: string, targetTimeline: string | undefined): RecoveryRequest {
   return {
     type: picked.type,
     target: picked.target,
     targetAction: "promote",
     targetExclusive: false,
-    targetTimeline: undefined,
+    targetTimeline,
     archiveMode: "off",
     restoreCommand,
     options: {},

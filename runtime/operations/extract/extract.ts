@@ -17,8 +17,8 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import type { DrillPrograms } from "../drill/drillPrograms";
 import type { HostParts } from "../drill/hostVenue";
-import { openSources } from "../restore/openSources";
-import type { RecoveryRequest } from "../restore/recovery";
+import { type ChooseOptions, openSources } from "../restore/openSources";
+import { timelineOption } from "../restore/timelines";
 import type { Manifest } from "../../format/repository/manifest";
 import { compareWithPresent, type Difference, differences, sumsOf } from "./compareRows";
 import { giveSchema, missingRoles, removeFromPolicies, requireOwners, rolesOf } from "./absentRoles";
@@ -45,7 +45,7 @@ import { restoredSide, type SideServerAccess } from "./restoredSide";
 import { lostLinks, swapSql } from "./swap";
 import { waitForWal } from "../shared/waitWal";
 
-export interface ExtractOptions {
+export interface ExtractOptions extends ChooseOptions {
   readonly stanza: string;
   /** ID of this run: its last eight characters are in the directory's name. */
   readonly id: string;
@@ -62,8 +62,6 @@ export interface ExtractOptions {
   /** Writes a dump to this file instead. */
   readonly toFile: string | undefined;
   readonly dryRun: boolean;
-  readonly set: string | undefined;
-  readonly recovery: RecoveryRequest;
   /** User of the side server. */
   readonly user: string;
   /** Directories of extensions' libraries outside of PostgreSQL's own, as `dynamic_library_path` has them. */
@@ -96,8 +94,11 @@ const NO_SUCH_DATABASE = "3D000";
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
 
 /** False when the swap was not confirmed. */
-export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: Context): Promise<boolean> {
-  const { manifest, repo } = await openSources(deps.repos, options, ctx);
+export async function extract(deps: ExtractDeps, asked: ExtractOptions, ctx: Context): Promise<boolean> {
+  const { followed, sources } = await openSources(deps.repos, asked, ctx);
+  const { manifest, repo } = sources;
+  const targetTimeline = timelineOption(asked.recovery, followed);
+  const options = { ...asked, recovery: { ...asked.recovery, targetTimeline } };
   if (deps.openSide === undefined) requireSize(manifest, options);
   const production = options.toFile === undefined ? await openProduction(deps, options) : null;
   try {

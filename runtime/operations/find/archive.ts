@@ -5,20 +5,21 @@
 import { readdir, readFile } from "../../local/nodeFiles";
 import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { LIMITS } from "../../base/limits";
+import { LIMITS, WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { mapParallel, perRepo } from "../../base/parallel";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
-import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
+import { type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
 import { lsnOfSegment, parseWalName, segmentOfLsn, historyName, timelineOf } from "../../format/wal/walSegment";
 import { isMissing, namesIfThere } from "../../local/systemError";
-import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, openWal, type StoredWal } from "../../repository/walStore";
-import { readHistory } from "../restore/timelines";
+import { follow, type ServerHistory } from "../../recoverability/followedTimeline";
+import { RepoFacts } from "../../recoverability/facts";
+import { loadHistory, readAncestors, type RepoArchive } from "../../recoverability/loadHistory";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { hasOwnHeader } from "../shared/localWal";
 import { segmentDirectories, segmentsIn } from "../shared/archivedSegments";
@@ -45,8 +46,10 @@ export type SegmentRead =
   | { readonly bytes: null; readonly problem: string };
 
 export interface ArchiveOptions {
-  /** Undefined follows the latest one. */
+  /** Undefined follows the one that a restore follows. */
   readonly timeline: number | undefined;
+  /** This cluster's server on this machine; null where there is none. */
+  readonly server: ServerHistory | null;
   /** pg_wal of the running cluster; null when it is not on this machine. */
   readonly walDirectory: string | null;
   /** Undefined is the present one. Previous ones are from before a `stanza-upgrade`. */
@@ -97,8 +100,8 @@ export class WalArchive {
       }
     }
     if (holders.length === 0) throw fail("repoInvalid", ["unable to find a valid repository", ...problems].join("\n"));
-    const path = await findTimelinePath(holders, options.timeline, ctx);
-    const header = await findHeader(holders, path);
+    const path = await findTimelinePath(holders, options, ctx);
+    const header = await findHeader(holders, [path.timeline, ...path.ancestors.map((ancestor) => ancestor.timeline)]);
     return new WalArchive(header, path, holders, options.walDirectory);
   }
 
@@ -281,40 +284,40 @@ async function openHolder(repo: Repository, cluster: ClusterIdentity | undefined
   return { repo, archiveId, pass: info.cipherPass ?? null, directories };
 }
 
-/** The latest timeline is the highest with a history file or a segment. */
+/** @throws dbMismatch (58) when several timelines could be followed */
 async function findTimelinePath(
   holders: readonly Holder[],
-  wanted: number | undefined,
+  { server, timeline: wanted }: ArchiveOptions,
   ctx: Context,
 ): Promise<TimelinePath> {
-  let highest = 1;
-  for (const { archiveId, directories, repo } of holders) {
-    const { histories } = await listArchive(repo, archiveId);
-    for (const name of [...directories, ...histories]) highest = Math.max(highest, timelineOf(name));
-  }
-  const timeline = wanted ?? highest;
-  if (timeline === 1) return { timeline, ancestors: [] };
-  const name = historyName(timeline);
-  for (const { archiveId, pass, repo } of holders) {
-    try {
-      const text = await readHistory(repo, archiveId, name, async () => pass);
-      if (text !== null) return { timeline, ancestors: parseHistory(text) };
-    } catch (error) {
-      ctx.log.warn(`${repo.name}: unable to read ${name}: ${toBackupError(error).message}`);
-    }
-  }
-  ctx.log.warn(`${name} does not exist: WAL before timeline ${timeline} is not read`);
+  const timeline = wanted ?? (await followedBy(holders, server, ctx));
+  const ancestors = timeline === 1 ? [] : await readAncestors(archivesOf(holders), timeline, ctx);
+  if (ancestors !== null) return { timeline, ancestors };
+  ctx.log.warn(`${historyName(timeline)} does not exist: WAL before timeline ${timeline} is not read`);
   return { timeline, ancestors: [] };
 }
 
+function archivesOf(holders: readonly Holder[]): RepoArchive[] {
+  return holders.map(({ archiveId, repo }) => ({ facts: new RepoFacts(repo), archiveId }));
+}
+
+/** One with nothing archived yet may have WAL in pg_wal. */
+async function followedBy(holders: readonly Holder[], server: ServerHistory | null, ctx: Context): Promise<number> {
+  const timelines = [...new Set(holders.flatMap(({ directories }) => [...directories].map(timelineOf)))];
+  // A single timeline has no fork to measure.
+  const header = timelines.length < 2 ? null : await findHeader(holders, timelines);
+  const history = await loadHistory(archivesOf(holders), header?.segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES, ctx);
+  const isOwn = header === null || server?.systemId === header.systemId;
+  return follow(history, { server: isOwn ? server : null, option: "timeline" })?.timeline ?? 1;
+}
+
 /** Header of the newest readable segment. @throws fileMissing if no segment is readable */
-async function findHeader(holders: readonly Holder[], { ancestors, timeline }: TimelinePath): Promise<WalHeader> {
-  const own = new Set([timeline, ...ancestors.map((ancestor) => ancestor.timeline)]);
+async function findHeader(holders: readonly Holder[], timelines: readonly number[]): Promise<WalHeader> {
   let problem = "";
   for (const holder of holders) {
     const { archiveId, directories, pass, repo } = holder;
     const names = [...directories]
-      .filter((name) => own.has(timelineOf(name)))
+      .filter((name) => timelines.includes(timelineOf(name)))
       .sort()
       .reverse();
     for (const directory of names) {
@@ -328,7 +331,7 @@ async function findHeader(holders: readonly Holder[], { ancestors, timeline }: T
       }
     }
   }
-  throw fail("fileMissing", `no repository has readable WAL of timeline ${timeline}${problem}`);
+  throw fail("fileMissing", `no repository has readable WAL of timeline ${timelines[0]}${problem}`);
 }
 
 async function headerOf({ archiveId, pass, repo }: Holder, stored: StoredWal): Promise<WalHeader> {

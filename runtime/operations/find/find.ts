@@ -56,7 +56,7 @@ interface OpenedArchive {
 /** The archive of the newest cluster that has WAL from before the end of the time range. */
 async function openArchive(
   repos: readonly Repository[],
-  { fromUs, timeline, toUs, walDirectory }: FindOptions,
+  { fromUs, server, timeline, toUs, walDirectory }: FindOptions,
   ctx: Context,
 ): Promise<OpenedArchive> {
   const begin = (firstUs: bigint | null): Omit<OpenedArchive, "archive"> => ({
@@ -65,7 +65,7 @@ async function openArchive(
   });
   const [present, ...former] = await listClusters(repos);
   if (present === undefined || former.length === 0) {
-    const archive = await WalArchive.open(repos, { timeline, walDirectory }, ctx);
+    const archive = await WalArchive.open(repos, { timeline, walDirectory, server }, ctx);
     return { archive, ...begin(await findFirstTime(archive, ctx)) };
   }
   const clusters = [present, ...former];
@@ -74,7 +74,7 @@ async function openArchive(
   for (const [index, cluster] of clusters.entries()) {
     const opened: WalArchive | BackupError = await WalArchive.open(
       repos,
-      { timeline, walDirectory, cluster },
+      { timeline, walDirectory, server, cluster },
       ctx,
     ).catch((error: unknown) => toBackupError(error));
     newest ??= opened;

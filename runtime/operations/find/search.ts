@@ -3,6 +3,7 @@ import type { Context } from "../../base/context";
 import { isError } from "../../base/errors";
 import { WalReader } from "../../format/wal/walReader";
 import { formatLsn } from "../../format/wal/walSegment";
+import type { ServerHistory } from "../../recoverability/followedTimeline";
 import type { Activity, ActivityTracker, Ended } from "./activity";
 import type { Segment, WalArchive } from "./archive";
 import { type Marker, type MarkerKind, markersOf, weightOf } from "./markers";
@@ -29,6 +30,8 @@ export interface FindOptions {
   /** Maximum number of transactions to report, the most destructive ones. */
   readonly limit: number;
   readonly timeline: number | undefined;
+  /** This cluster's server on this machine; null where there is none. */
+  readonly server: ServerHistory | null;
   /** Named by the user. */
   readonly repoIndex: number | undefined;
   readonly walDirectory: string | null;

@@ -136,6 +136,6 @@ export function destinationsJson(stanza: string, results: readonly RepoResult<De
 }
 
 /** {@link RepoFacts.newestWal} for a command that asks for nothing else. */
-export function findNewestWal(repo: Repository, ofArchive?: string): Promise<NewestWal | null> {
-  return new RepoFacts(repo).newestWal(ofArchive);
+export function findNewestWal(repo: Repository, ofArchive?: string, timeline?: number): Promise<NewestWal | null> {
+  return new RepoFacts(repo).newestWal(ofArchive, timeline);
 }

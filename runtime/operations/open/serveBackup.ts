@@ -19,7 +19,9 @@ import type { Repository } from "../../repository/repository";
 import { SharedPages } from "../clone/sharedPages";
 import { moveOldWal, saveOldWal } from "../recover/oldWal";
 import { withSettings } from "../recover/productionSettings";
+import type { ServerHistory } from "../../recoverability/followedTimeline";
 import { openSources } from "../restore/openSources";
+import { recoveryAlong } from "../restore/timelines";
 import { AUTO_CONF } from "../restore/recoverySettings";
 import { checkPages, clearSpool, restorable } from "../restore/restore";
 import type { Sources } from "../restore/sources";
@@ -66,6 +68,8 @@ export interface ServeOptions {
   readonly start: boolean;
   /** Directory of fetched pages that clones share; undefined shares none. */
   readonly share: string | undefined;
+  /** This cluster's server on this machine; null where there is none. */
+  readonly server: ServerHistory | null;
   readonly self: ProcessId;
   /** The right to serve the files. */
   readonly lock: LockFile;
@@ -217,9 +221,14 @@ async function servedFrom(
   options: ServeOptions,
   ctx: Context,
 ): Promise<Served> {
-  const { cacheBytesMax, location, lock, node, restoreCommand, set, share, start } = options;
-  const recovery = { ...state.recovery, restoreCommand };
-  const sources = await openSources(repos, { set: state.backup?.label ?? set, recovery }, ctx);
+  const { cacheBytesMax, location, lock, node, restoreCommand, server, set, share, start } = options;
+  const asked = { ...state.recovery, restoreCommand };
+  const { backup } = state;
+  const choice = { set: backup?.label ?? set, recovery: asked, server };
+  // The timeline of a backup that is open was chosen with it.
+  const kept = { ...choice, recovery: { ...asked, targetTimeline: "current" } };
+  const { followed, sources } = await openSources(repos, backup === undefined ? choice : kept, ctx);
+  const recovery = recoveryAlong(asked, followed);
   const manifest = restorable(sources.manifest, false, ctx);
   sources.requireReadable(manifest.files);
   checkPages(manifest, { isZeroed: () => false }, false, ctx);

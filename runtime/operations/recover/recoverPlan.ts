@@ -119,7 +119,7 @@ function restoreArgs({ facts, request, source }: PlanInput): string[] {
     // Resumes a directory that was begun.
     "--delta",
     `--set=${source.label}`,
-    ...targetArgs(request),
+    ...targetArgs({ ...request, targetTimeline: source.targetTimeline }),
     ...(facts.walLink === null ? [] : [`--link-map=pg_wal=${facts.walLink}`]),
   ];
 }

@@ -13,8 +13,9 @@ import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { findNewestWal } from "../info/destinations";
 import { type ChooseOptions, openSources } from "../restore/openSources";
-import { loadTimelines } from "../restore/timelines";
-import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repository/infoStore";
+import type { TargetTimeline } from "../restore/select";
+import { timelineOption } from "../restore/timelines";
+import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
 import type { Doubt } from "../archiveGet/archiveGet";
 import { type ReplayPath, replayPath } from "./replayPath";
 import { archivedSegmentSize } from "../verify/archivedSize";
@@ -36,6 +37,8 @@ export interface RecoverSource {
   /** The last segment that makes the backup consistent; null for a backup of a stopped server, which needs none. */
   readonly walStop: string | null;
   readonly wal: ReplayPath | null;
+  /** The value of `--target-timeline` for the steps; undefined leaves it to the backup's own. */
+  readonly targetTimeline: string | undefined;
   /** Keys of repositories whose WAL could not be listed. */
   readonly unlisted: readonly number[];
   /** When a repository received its newest WAL; null without WAL. */
@@ -54,11 +57,11 @@ export async function findRecoverSource(
   options: ChooseOptions,
   ctx: Context,
 ): Promise<RecoverSource> {
-  const sources = await openSources(repos, options, ctx);
+  const { followed, sources } = await openSources(repos, options, ctx);
   const { manifest, repo } = sources;
   const newest = await perRepo(repos, findNewestWal);
   const storedAtS = Math.max(0, ...newest.map((result) => (result.ok ? (result.value?.storedAtS ?? 0) : 0)));
-  const replay = manifest.archiveStart === undefined ? null : await findReplayPath(repos, manifest, options, ctx);
+  const replay = manifest.archiveStart === undefined ? null : await findReplayPath(repos, manifest, followed, ctx);
   return {
     repoIndex: repo.key,
     location: repo.storage.name,
@@ -73,6 +76,7 @@ export async function findRecoverSource(
     fileCount: manifest.files.length,
     walStop: manifest.archiveStop ?? null,
     wal: replay?.path ?? null,
+    targetTimeline: timelineOption(options.recovery, followed),
     unlisted: replay?.unlisted.map(({ repoIndex }) => repoIndex) ?? [],
     newestWalStoredAtS: storedAtS === 0 ? null : storedAtS,
   };
@@ -101,7 +105,7 @@ export interface ListedPath {
 export async function findReplayPath(
   repos: readonly Repository[],
   manifest: Manifest,
-  options: ChooseOptions,
+  along: TargetTimeline | undefined,
   ctx: Context,
 ): Promise<ListedPath> {
   const { id, systemId, version: pgVersion } = manifest.pg;
@@ -124,11 +128,7 @@ export async function findReplayPath(
   });
   const unlisted = listings.flatMap((result) => (result.ok ? [] : [result]));
   for (const { error, repoIndex } of unlisted) ctx.log.warn(`repo${repoIndex}: unable to list WAL: ${error.message}`);
-  const infos = await perRepo(repos, async (repo) => ({ repo, info: await loadBackupInfo(repo) }));
-  const readable = infos.flatMap((result) => (result.ok ? [result.value] : []));
-  const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
-  const ancestors = timeline?.ancestors ?? null;
-  const followed = timeline === undefined || ancestors === null ? null : { timeline: timeline.timeline, ancestors };
+  const followed = along === undefined || along.ancestors === null ? null : { ...along, ancestors: along.ancestors };
   const storedSizes = listings.flatMap((result) => (result.ok && result.value !== null ? [result.value] : []));
   const segmentSizeBytes = shownSize ?? storedSizes[0] ?? WAL_SEGMENT_SIZE_BYTES;
   const path = replayPath(first, stored, followed, segmentSizeBytes);

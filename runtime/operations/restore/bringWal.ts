@@ -23,9 +23,13 @@ import { type Guarantee, mayEnd, remedyOf } from "../archiveGet/endOfRecovery";
 import { findReplayPath, type ListedPath } from "../recover/recoverSource";
 import { replayNames } from "../recover/replayPath";
 import { findLongerParent, getLast, type PartialOptions } from "../stream/partial";
-import type { ChooseOptions } from "./openSources";
+import type { RecoveryRequest } from "./recovery";
+import type { TargetTimeline } from "./select";
 
-export interface BringOptions extends ChooseOptions, Guarantee {
+export interface BringOptions extends Guarantee {
+  readonly recovery: Pick<RecoveryRequest, "target" | "type">;
+  /** The timeline that recovery follows; undefined stays on the backup's. */
+  readonly followed: TargetTimeline | undefined;
   readonly dataDirectory: string;
   /** On this machine. */
   readonly walDirectory: string;
@@ -132,11 +136,11 @@ async function decided<T>(work: () => Promise<T>, without: () => Promise<T>, gua
 async function listWalOf(
   repos: readonly Repository[],
   manifest: Manifest,
-  { mayLack, ...options }: ChooseOptions & { readonly mayLack?: boolean },
+  { followed, mayLack }: Pick<BringOptions, "followed"> & { readonly mayLack?: boolean },
   ctx: Context,
 ): Promise<Omit<ListedPath, "unlisted"> & { readonly histories: readonly string[] }> {
   const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
-  const { unlisted, ...listed } = await findReplayPath(repos, manifest, options, ctx);
+  const { unlisted, ...listed } = await findReplayPath(repos, manifest, followed, ctx);
   const results = await perRepo(repos, async (repo) => (await listArchive(repo, archiveId)).histories);
   const doubts = [...unlisted, ...results.flatMap((result) => (result.ok ? [] : [result]))];
   const histories = [...new Set(results.flatMap((result) => (result.ok ? result.value : [])))].sort();
@@ -198,7 +202,7 @@ async function finish(walDirectory: string, names: readonly string[], owner: Acc
 
 /** The position in segment names after which nothing is needed; null for targets whose position only WAL shows. */
 function lastPosition(
-  { target, type }: ChooseOptions["recovery"],
+  { target, type }: BringOptions["recovery"],
   archiveStop: string | undefined,
   segmentSizeBytes: number,
 ): string | null {

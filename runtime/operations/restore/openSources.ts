@@ -6,6 +6,7 @@ import { perRepo } from "../../base/parallel";
 import { parseLsn } from "../../format/wal/walSegment";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
+import type { ServerHistory } from "../../recoverability/followedTimeline";
 import type { RecoveryRequest } from "./recovery";
 import {
   parseTargetTime,
@@ -14,6 +15,7 @@ import {
   type Selected,
   selectBackup,
   type SelectRequest,
+  type TargetTimeline,
 } from "./select";
 import { type OpenRepo, Sources } from "./sources";
 import { loadTimelines } from "./timelines";
@@ -22,17 +24,25 @@ export interface ChooseOptions {
   /** `--set`; undefined or `latest` chooses. */
   readonly set: string | undefined;
   readonly recovery: RecoveryRequest;
+  /** This cluster's server on this machine, whose history is followed; null where there is none. */
+  readonly server: ServerHistory | null;
+}
+
+export interface OpenedSources {
+  readonly sources: Sources;
+  /** The timeline that recovery follows; undefined when it stays on the backup's own, or is unknown. */
+  readonly followed: TargetTimeline | undefined;
 }
 
 /**
- * Chooses the backup and reports why better candidates were refused. If no repository can give its manifest, it chooses
- * again among the other repositories.
+ * Chooses the timeline and the backup, and reports why better candidates were refused. If no repository can give its
+ * manifest, it chooses again among the other repositories.
  */
 export async function openSources(
   repos: readonly Repository[],
   options: ChooseOptions,
   ctx: Context,
-): Promise<Sources> {
+): Promise<OpenedSources> {
   const infos = await perRepo(repos, loadBackupInfo);
   for (const info of infos)
     if (!info.ok) ctx.log.warn(`repo${info.repoIndex}: [${info.error.name}] ${info.error.message}`);
@@ -59,7 +69,7 @@ export async function openSources(
         ? `, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}`
         : "";
       ctx.log.info(`${repo.name}: restore backup set ${manifest.label}${start}`);
-      return sources;
+      return { sources, followed: selected.timeline };
     } catch (error) {
       if (ctx.signal.aborted) throw error;
       first ??= toBackupError(error);
@@ -83,7 +93,7 @@ async function selectRequest(
     type,
     target,
     targetTimeS: type === "time" && target !== undefined && !isChosen ? parseTargetTime(target) : null,
-    timelines: await loadTimelines(readable, options.recovery, ctx),
+    timelines: await loadTimelines(readable, { ...options.recovery, set: options.set, server: options.server }, ctx),
   };
 }
 

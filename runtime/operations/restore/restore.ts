@@ -43,6 +43,7 @@ import { CONTROL_FILE, planLayout, type RemapOptions, type RestoreLayout, restor
 import type { RecoveryRequest } from "./recovery";
 import type { RestoreFileJob, RestoreFileResult, RestoreSource } from "./restoreFile";
 import { writeSettings } from "./recoverySettings";
+import { recoveryAlong } from "./timelines";
 import type { FileRequest, Sources } from "./sources";
 import { isUnchanged, zeroFile } from "./untransferred";
 
@@ -106,13 +107,13 @@ export async function restore(
   const beganAtMs = ctx.clock.monotonicMs();
   const isStopped = (): Promise<void> => requireStopped(options.dataDirectory, deps);
   await isStopped();
-  const sources = await openSources(repos, options, ctx);
+  const { followed, sources } = await openSources(repos, options, ctx);
   const plan = await planRestore(sources, deps, options, ctx);
   const { manifest, layout } = plan;
   const recovery: RecoveryRequest =
     options.typeIsDefault === true && !manifest.options.online
       ? { ...options.recovery, type: "none" }
-      : options.recovery;
+      : recoveryAlong(options.recovery, followed);
 
   const preserved = recovery.type === "preserve" ? PRESERVED : [];
   const keep = new Set([MARKER, `${MARKER}${TEMP_SUFFIX}`, OLD_WAL, ...preserved]);
@@ -150,7 +151,7 @@ export async function restore(
   if (options.bringWal !== undefined && !WITHOUT_WAL.includes(recovery.type)) {
     const target = { dataDirectory: layout.dataDirectory, walDirectory: layout.locate("pg_data/pg_wal") };
     const owner = base === undefined ? null : plan.owners.of(base);
-    const asked = { ...options.bringWal, set: options.set, recovery };
+    const asked = { ...options.bringWal, followed, recovery };
     await bringWal(repos, manifest, { ...asked, ...target, owner }, ctx);
   }
   await syncDirectories(manifest, layout);

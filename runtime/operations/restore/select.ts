@@ -4,12 +4,11 @@
  * Stock's rules ("pgbackrest-format" 17, steps 2 and 3): repositories are tried in key order. `--set` names the label.
  * A time target takes the newest backup that stopped before it, an LSN target the newest whose stop is not after it.
  * Any other type takes the newest backup of the first readable repository. A backup must lie on the path to the
- * timeline that recovery follows. If the user named that timeline by number, a backup off the path is skipped, like one
- * that stopped too late. If it is only the latest one, choosing an older backup could silently discard later
- * transactions, so the restore ends, as in stock.
+ * timeline that recovery follows. A backup off the path is skipped, like one that stopped too late: it is of another
+ * server, or of a past that was undone. With `--target-timeline=latest` the restore ends instead, as in stock.
  */
 import { findTimeMs, isCalendarDate } from "../../base/clock";
-import { type BackupError, fail } from "../../base/errors";
+import { BackupError, fail } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { TimelineAncestor } from "../../format/wal/timeline";
@@ -23,18 +22,20 @@ export interface SelectRequest {
   /** Seconds since 1970 of a time target; null for other types. */
   readonly targetTimeS: number | null;
   /**
-   * Timelines by archive id (`15-1`): the timeline that recovery will follow; absent when it stays on the backup's own,
-   * or is unknown.
+   * Timelines by archive id (`15-1`): the timeline that recovery will follow, or why none can be followed; absent when
+   * it stays on the backup's own, or is unknown.
    */
-  readonly timelines: ReadonlyMap<string, TargetTimeline>;
+  readonly timelines: ReadonlyMap<string, TargetTimeline | BackupError>;
 }
 
 export interface TargetTimeline {
   readonly timeline: number;
-  /** True when the user gave its number. */
+  /** False for stock's rule, the latest one. */
   readonly isNamed: boolean;
   /** Its ancestors, oldest first; null when no repository has its history file. */
   readonly ancestors: readonly TimelineAncestor[] | null;
+  /** The value of `--target-timeline` that PostgreSQL needs to follow it. */
+  readonly option: string;
 }
 
 export interface RepoBackups {
@@ -48,6 +49,7 @@ export interface Selected {
   readonly repoIndex: number;
   readonly entry: BackupInfoEntry;
   readonly systemId: bigint | undefined;
+  readonly timeline: TargetTimeline | undefined;
   /** Every refused candidate, one line with the reason for each. */
   readonly refused: readonly string[];
 }
@@ -65,15 +67,14 @@ export function selectBackup(repos: readonly RepoBackups[], request: SelectReque
     }
     if (info.backups.length === 0) refused.push(`repo${repoIndex}: holds no backup`);
     for (const entry of [...info.backups].reverse()) {
-      const timeline = request.timelines.get(archiveIdOfBackup(info, entry));
       let reason = refusal(entry, info, request);
-      if (reason === null && timeline !== undefined) {
-        const offPath = timelineRefusal(entry, timeline);
-        if (offPath !== null && (!timeline.isNamed || isNamed(request.set)))
-          throw timelineError(repoIndex, entry, offPath);
-        reason = offPath;
+      if (reason === null) {
+        const timeline = request.timelines.get(archiveIdOfBackup(info, entry));
+        if (timeline instanceof BackupError) throw timeline;
+        reason = timeline === undefined ? null : timelineRefusal(entry, timeline);
+        if (reason === null) return { repoIndex, entry, systemId: systemIdOf(info, entry), timeline, refused };
+        if (timeline?.isNamed === false || isNamed(request.set)) throw timelineError(repoIndex, entry, reason);
       }
-      if (reason === null) return { repoIndex, entry, systemId: systemIdOf(info, entry), refused };
       refused.push(`repo${repoIndex}: ${entry.label}: ${reason}`);
     }
   }
@@ -117,6 +118,11 @@ function refusal(entry: BackupInfoEntry, info: BackupInfo, request: SelectReques
     : `belongs to history id ${entry.dbId}, the current one is ${info.currentId}`;
 }
 
+/** True if recovery to this timeline can begin with the backup. */
+export function isOnPath(entry: BackupInfoEntry, target: TargetTimeline): boolean {
+  return timelineRefusal(entry, target) === null;
+}
+
 /** Recovery must pass the end of the backup before it leaves the backup's timeline, or it never becomes consistent. */
 function timelineRefusal(entry: BackupInfoEntry, target: TargetTimeline): string | null {
   if (entry.archiveStart === null) return null;
@@ -137,7 +143,7 @@ function timelineError(repoIndex: number, entry: BackupInfoEntry, reason: string
       "was the target timeline created by accidentally promoting a standby?",
       "was the target timeline created by testing a restore without --archive-mode=off?",
       "was the backup made after the target timeline was created?",
-      "Choose a timeline with --target-timeline (current: that of the backup), or another backup with --set.",
+      `--target-timeline=${timelineOf(entry.archiveStart ?? "")} follows this backup's own timeline; without --set an older backup is taken.`,
     ],
     repoIndex,
   });

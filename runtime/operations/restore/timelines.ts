@@ -1,101 +1,130 @@
 /**
- * Loads the timeline that recovery will follow and its ancestors, so that the selection can check that a backup lies on
- * the path to it ("pgbackrest-format" 17, step 3; pgBackRest 2.55 and newer, "command/restore/timeline").
+ * Which timeline a recovery follows, so that the selection can check that a backup lies on the way to it
+ * ("pgbackrest-format" 17, step 3; pgBackRest 2.55 and newer, "command/restore/timeline"). A named one is stock's rule;
+ * without a name, ../../recoverability/followedTimeline.ts decides.
  */
-import { collect, textOf } from "../../base/bytes";
+import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import type { Context } from "../../base/context";
-import { LIMITS } from "../../base/limits";
-import { toBackupError } from "../../base/errors";
-import { perRepo } from "../../base/parallel";
-import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
-import { listArchive } from "../../repository/expireStore";
-import { loadArchiveInfo } from "../../repository/infoStore";
+import { BackupError } from "../../base/errors";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import { parseLsn, segmentSizeOf, timelineOf } from "../../format/wal/walSegment";
+import type { History, HistoryPoint } from "../../recoverability/branches";
+import { branchText, follow, type ServerHistory } from "../../recoverability/followedTimeline";
+import { factsOf } from "../../recoverability/facts";
+import { loadHistory, readAncestors } from "../../recoverability/loadHistory";
 import type { Repository } from "../../repository/repository";
-import { findWal, openWal } from "../../repository/walStore";
-import { historyName } from "../../format/wal/walSegment";
-import { type RestoreType, TIMELINE_TYPES } from "./recovery";
-import { archiveIdOfBackup, parseTimeline, type TargetTimeline } from "./select";
+import { type RecoveryRequest, type RestoreType, TIMELINE_TYPES } from "./recovery";
+import { archiveIdOfBackup, parseTimeline, systemIdOf, type TargetTimeline } from "./select";
 import type { OpenRepo } from "./sources";
 
+export interface TimelineRequest {
+  readonly type: RestoreType;
+  readonly targetTimeline: string | undefined;
+  /** `--set`; only branches that pass a named backup count. */
+  readonly set: string | undefined;
+  /** This cluster's server on this machine; null where there is none. */
+  readonly server: ServerHistory | null;
+}
+
 /**
- * Timelines by archive id. Empty when recovery stays on the backup's timeline, or when the timeline cannot be
- * determined (reported as a warning). PostgreSQL 12 and newer follow the latest timeline by default.
+ * Timelines by archive id, or the question that only the user can answer. Absent when recovery stays on the backup's
+ * timeline, or when the timeline cannot be determined (reported as a warning).
  * @throws dbMismatch (58) for an invalid timeline
  */
 export async function loadTimelines(
   repos: readonly OpenRepo[],
-  request: { readonly type: RestoreType; readonly targetTimeline: string | undefined },
+  request: TimelineRequest,
   ctx: Context,
-): Promise<ReadonlyMap<string, TargetTimeline>> {
-  const timelines = new Map<string, TargetTimeline>();
-  const wanted = parseTimeline(request.targetTimeline ?? "latest");
-  if (wanted === null || !TIMELINE_TYPES.includes(request.type)) return timelines;
-  const archiveIds = new Set(repos.flatMap(({ info }) => info.backups.map((entry) => archiveIdOfBackup(info, entry))));
-  for (const archiveId of archiveIds) {
-    const timeline = wanted === "latest" ? await findLatest(repos, archiveId, ctx) : wanted;
-    // The first timeline has no history file; without any history file it is the only one.
-    if (timeline === null || timeline === 1) {
-      if (wanted === 1) timelines.set(archiveId, { timeline: 1, isNamed: true, ancestors: [] });
-      continue;
+): Promise<ReadonlyMap<string, TargetTimeline | BackupError>> {
+  const archives = new Map<string, { readonly info: BackupInfo; readonly entry: BackupInfoEntry }>();
+  for (const { info } of repos)
+    for (const entry of info.backups) archives.set(archiveIdOfBackup(info, entry), { info, entry });
+  const timelines = new Map<string, TargetTimeline | BackupError>();
+  for (const [archiveId, { entry, info }] of archives) {
+    const isOwn = request.server?.systemId === systemIdOf(info, entry);
+    try {
+      const followed = await followedTimeline(
+        repos.map(({ repo }) => repo),
+        { id: archiveId, entries: entriesOf(repos, archiveId) },
+        { ...request, server: isOwn ? request.server : null },
+        ctx,
+      );
+      if (followed !== null) timelines.set(archiveId, followed);
+    } catch (error) {
+      // Backups of another archive may be chosen.
+      if (!(error instanceof BackupError) || ctx.signal.aborted || archives.size === 1) throw error;
+      timelines.set(archiveId, error);
     }
-    timelines.set(archiveId, {
-      timeline,
-      isNamed: wanted !== "latest",
-      ancestors: await loadAncestors(repos, archiveId, timeline, ctx),
-    });
   }
   return timelines;
 }
 
-/** The highest timeline with a history file in any repository; null if absent. */
-async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Context): Promise<number | null> {
-  const results = await perRepo(
-    repos.map(({ repo }) => repo),
-    async (repo) =>
-      Math.max(0, ...(await listArchive(repo, archiveId)).histories.map((name) => Number.parseInt(name, 16))),
-  );
-  for (const result of results)
-    if (!result.ok)
-      ctx.log.warn(
-        `repo${result.repoIndex}: unable to check timelines: [${result.error.name}] ${result.error.message}`,
-      );
-  const highest = Math.max(0, ...results.map((result) => (result.ok ? result.value : 0)));
-  return highest === 0 ? null : highest;
-}
-
-/** From the first repository that can read the history file; null if absent. */
-async function loadAncestors(
-  repos: readonly OpenRepo[],
-  archiveId: string,
-  timeline: number,
-  ctx: Context,
-): Promise<readonly TimelineAncestor[] | null> {
-  const name = historyName(timeline);
-  for (const { repo } of repos) {
-    try {
-      const text = await readHistory(repo, archiveId, name, async () =>
-        repo.cipherPass === null ? null : ((await loadArchiveInfo(repo)).cipherPass ?? null),
-      );
-      if (text !== null) return parseHistory(text);
-    } catch (error) {
-      const { name: kind, message } = toBackupError(error);
-      ctx.log.warn(`${repo.name}: unable to read ${name}: [${kind}] ${message}`);
-    }
-  }
-  return null;
-}
-
 /**
- * The text of a stored history file; null when the repository has none. `findPass` returns the archive's sub-passphrase
- * if there is one.
+ * The timeline of one archive; null as in {@link loadTimelines}.
+ * @throws dbMismatch (58), also when several could be followed
  */
-export async function readHistory(
-  repo: Repository,
-  archiveId: string,
-  name: string,
-  findPass: () => Promise<string | null>,
-): Promise<string | null> {
-  const [stored] = await findWal(repo, archiveId, name);
-  if (stored === undefined) return null;
-  return textOf(await collect(await openWal(repo, archiveId, stored, await findPass()), LIMITS.walTextSizeBytesMax));
+export async function followedTimeline(
+  repos: readonly Repository[],
+  { entries, id }: { readonly id: string; readonly entries: readonly BackupInfoEntry[] },
+  request: TimelineRequest,
+  ctx: Context,
+): Promise<TargetTimeline | null> {
+  const archives = factsOf(repos).map((facts) => ({ facts, archiveId: id }));
+  const wanted = parseTimeline(request.targetTimeline ?? "latest");
+  const staysOnOwn = request.set !== undefined && request.set !== "latest" && !TIMELINE_TYPES.includes(request.type);
+  if (wanted === null || staysOnOwn) return null;
+  if (wanted !== "latest") {
+    const ancestors = wanted === 1 ? [] : await readAncestors(archives, wanted, ctx);
+    return { timeline: wanted, isNamed: true, ancestors, option: String(wanted) };
+  }
+  const history = await loadHistory(archives, segmentSizeOf(entries) ?? WAL_SEGMENT_SIZE_BYTES, ctx);
+  const latest = Math.max(0, ...history.stored.map((each) => (each.historyAtMs.size === 0 ? 0 : each.timeline)));
+  if (request.targetTimeline !== undefined) return latest === 0 ? null : along(history, latest, latest, false);
+  const server = request.type === "standby" ? null : request.server;
+  const asked = { server, point: pointOf(entries, request.set), option: "target-timeline" };
+  const followed = follow(history, asked);
+  if (followed === null) return null;
+  const { others, timeline, why } = followed;
+  if (history.stored.length > 1) ctx.log.info(`follow timeline ${timeline}: ${why}`);
+  for (const branch of others) ctx.log.warn(`not followed, and living: ${branchText(branch)}`);
+  return along(history, timeline, Math.max(latest, 1), true);
+}
+
+function entriesOf(repos: readonly OpenRepo[], archiveId: string): BackupInfoEntry[] {
+  return repos.flatMap(({ info }) => info.backups.filter((entry) => archiveIdOfBackup(info, entry) === archiveId));
+}
+
+function along({ stored }: History, timeline: number, latest: number, isNamed: boolean): TargetTimeline {
+  const ancestors = stored.find((each) => each.timeline === timeline)?.ancestors ?? null;
+  // PostgreSQL finds the latest one itself, and knows no other one without a history.
+  const isLatest = timeline === latest || ancestors === null;
+  return { timeline, isNamed, ancestors, option: isLatest ? "latest" : String(timeline) };
+}
+
+/** The end of a named backup. */
+function pointOf(entries: readonly BackupInfoEntry[], set: string | undefined): HistoryPoint | null {
+  const entry = entries.find(({ label }) => label === set);
+  if (entry === undefined || entry.archiveStart === null) return null;
+  const end = entry.lsnStop ?? entry.lsnStart;
+  return end === undefined ? null : { timeline: timelineOf(entry.archiveStart), lsn: parseLsn(end) };
+}
+
+/** The value of `--target-timeline` with which another process follows the same timeline; undefined leaves it to it. */
+export function timelineOption(
+  { targetTimeline, type }: Pick<TimelineRequest, "targetTimeline" | "type">,
+  followed: TargetTimeline | undefined,
+): string | undefined {
+  if (targetTimeline !== undefined || followed === undefined) return targetTimeline;
+  return TIMELINE_TYPES.includes(type) ? followed.option : "current";
+}
+
+/** The recovery along the followed timeline: PostgreSQL is told if it would follow another one. */
+export function recoveryAlong<T extends Omit<RecoveryRequest, "restoreCommand">>(
+  recovery: T,
+  followed: TargetTimeline | undefined,
+): T {
+  const option = timelineOption(recovery, followed);
+  return recovery.targetTimeline === undefined && (option === "latest" || option === "current")
+    ? recovery
+    : { ...recovery, targetTimeline: option };
 }

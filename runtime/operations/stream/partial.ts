@@ -29,7 +29,7 @@ import { listChunks } from "../../repository/streamStore";
 import { findWal } from "../../repository/walStore";
 import { provenWithout } from "../archiveGet/absence";
 import { type Doubt, inDoubt, inTime } from "../archiveGet/archiveGet";
-import { readHistory } from "../restore/timelines";
+import { readHistory } from "../../repository/historyFile";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { repoErrorLine } from "../shared/results";
 import { archivesAlways } from "./archiveMode";

@@ -13,6 +13,7 @@ const REQUEST: ThrowAwayRequest = {
   picked: { backup, type: "default" },
   newestWal: "0000000100000000000000A1",
   major: 18,
+  targetTimeline: "3",
   resources: {},
 };
 const PARAMETERS = {
@@ -41,7 +42,9 @@ const specOf = (of: JsonObject, request: Partial<ThrowAwayRequest> = {}): JsonOb
 describe("the throw-away Cluster of a drill", () => {
   test("is recovered from one backup of one repository, and knows no newer WAL", () => {
     const spec = specOf(production());
-    expect(spec["bootstrap"]).toEqual({ recovery: { source: "source", recoveryTarget: { backupID: backup.label } } });
+    expect(spec["bootstrap"]).toEqual({
+      recovery: { source: "source", recoveryTarget: { backupID: backup.label, targetTLI: "3" } },
+    });
     expect(spec["externalClusters"]).toEqual([
       {
         name: "source",
@@ -53,6 +56,7 @@ describe("the throw-away Cluster of a drill", () => {
     expect(target({ backup, type: "immediate" })).toEqual({ backupID: backup.label, targetImmediate: true });
     expect(target({ backup, type: "lsn", target: "0/3000060" })).toEqual({
       backupID: backup.label,
+      targetTLI: "3",
       targetLSN: "0/3000060",
     });
   });

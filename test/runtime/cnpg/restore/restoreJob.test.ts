@@ -38,7 +38,7 @@ describe("the selected backup", () => {
     [{ targetName: "before", backupID: "L" }, ["restore", "--delta", "--set=L"]],
     [
       { targetImmediate: true, backupID: "L" },
-      ["restore", "--type=immediate", "--target-action=promote", "--delta", "--set=L"],
+      ["restore", "--type=immediate", "--target-action=promote", "--target-timeline=current", "--delta", "--set=L"],
     ],
   ])("for %j", (target, args) => {
     expect(restoreArgs(withTarget(target))).toEqual(args);
@@ -66,6 +66,7 @@ describe("a restore for a job", () => {
         "work_mem = '8MB'",
         "restore_command = 'other %f %p'",
         "recovery_target_time = '2026-11-20'",
+        "recovery_target_timeline = '2'",
         "primary_conninfo = 'host=old'",
         "pgbackstop.block = 'settings of this recovery, begin'",
         "max_connections = '300'",
@@ -93,8 +94,13 @@ describe("a restore for a job", () => {
       restore_config:
         "recovery_min_apply_delay = '0'\narchive_cleanup_command = ''\nrecovery_end_command = ''\n" +
         "recovery_target_action = 'promote'\n" +
-        `restore_command = '${guardedByMark("/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p")}'\n`,
+        `restore_command = '${guardedByMark("/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p")}'\n` +
+        // Chosen by the restore, because PostgreSQL would follow another one.
+        "recovery_target_timeline = '2'\n",
       envs: [],
+    });
+    expect(await restore(withTarget({ targetTLI: "3" }))).toMatchObject({
+      restore_config: expect.not.stringContaining("recovery_target_timeline"),
     });
     expect(readFileSync(join(dataDirectory, "postgresql.auto.conf"), "utf8")).toBe("work_mem = '8MB'\n");
     expect(

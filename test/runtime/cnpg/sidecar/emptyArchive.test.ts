@@ -8,7 +8,7 @@ import {
   requireOwnTimeline,
   Timelines,
 } from "../../../../runtime/cnpg/sidecar/emptyArchive";
-import { readHistory } from "../../../../runtime/operations/restore/timelines";
+import { readHistory } from "../../../../runtime/repository/historyFile";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";

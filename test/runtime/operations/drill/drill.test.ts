@@ -37,6 +37,7 @@ function run(venue: Partial<DrillVenue> = {}, more: Partial<DrillOptions> = {}):
     ...more,
   };
   const standIn: DrillVenue = {
+    history: async () => null,
     openProduction: () => Promise.reject(fail("dbConnect", "no server")),
     restore: async ({ journal }) => journal.next("restore"),
     check: async ({ chosen }, production) =>

@@ -162,6 +162,7 @@ const OPTIONS: Omit<FindOptions, "walDirectory"> = {
   kind: undefined,
   limit: 20,
   timeline: undefined,
+  server: null,
   repoIndex: undefined,
 };
 
@@ -379,7 +380,7 @@ describe("WAL after the archive's end", () => {
 
   it("WAL that was archived meanwhile is looked up again", async () => {
     const story = await lostHost();
-    const wal = await WalArchive.open(repos, { timeline: undefined, walDirectory: null }, ctx);
+    const wal = await WalArchive.open(repos, { timeline: undefined, walDirectory: null, server: null }, ctx);
     const next = { name: walName(4), lsn: BigInt(4 * WAL_SIZE_BYTES), copies: [] };
     expect(await wal.look(next)).toBeNull();
     await archive(story, [4], 1, [repos[1]]);

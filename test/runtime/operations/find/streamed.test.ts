@@ -119,7 +119,7 @@ it("reads exactly the bytes that a recovery gets", async () => {
       for (const repo of repos) await store(repo, 5);
       for (const piece of all) await put(repos[piece.repoIndex - 1] as Repository, piece, others);
 
-      const archive = await WalArchive.open(repos, { timeline: undefined, walDirectory: null }, ctx);
+      const archive = await WalArchive.open(repos, { timeline: undefined, walDirectory: null, server: null }, ctx);
       const segment = { name: NAME, lsn: lsnOfSegment(NAME, WAL_SIZE_BYTES), copies: [] };
       const read = await (await StreamedWal.open(archive, ctx)).read(segment);
       const destination = join(folder, `RECOVERYXLOG-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`);

@@ -62,6 +62,7 @@ const INPUT: PlanInput = {
       sizeRepoBytes: 1000,
       missing: null,
     },
+    targetTimeline: "latest",
     unlisted: [],
     newestWalStoredAtS: 900,
   },
@@ -151,6 +152,7 @@ describe("the plan of recover", () => {
       "--delta",
       "--set=20261120-020015F",
       "--type=default",
+      "--target-timeline=latest",
       "--link-map=pg_wal=/wal/17",
     ]);
     expect(planText(plan, INPUT)).toContain(

@@ -52,8 +52,8 @@ beforeEach(async () => {
   data = makeDataDirectory(folder, { "large.bin": sampleBytes(1_200_000), ...MANY });
   target = join(folder, "restored");
   ctx = testContext();
-  first = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
-  second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
+  first = new FaultyStorage(new MemoryStorage({ name: "memory1", nowMs: () => ctx.clock.nowMs() }));
+  second = new FaultyStorage(new MemoryStorage({ name: "memory2", nowMs: () => ctx.clock.nowMs() }));
   repos = [
     repository(1, { storage: first, compress: { type: "zst", level: 3 } }),
     repository(2, { storage: second, compress: { type: "gz", level: 1 }, pass: "second" }),
@@ -142,7 +142,7 @@ describe("several repositories are one source", () => {
   it("that asks a repository again whose manifest could not be loaded, but not for each file", async () => {
     await runBackup(repos, data, ctx);
     const { recovery } = restoreOptions(folder, target);
-    const sources = await openSources(repos, { set: undefined, recovery }, ctx);
+    const { sources } = await openSources(repos, { set: undefined, recovery, server: null }, ctx);
     const file = sources.manifest.files.find(({ name }) => name === "pg_data/large.bin");
     if (file === undefined) throw new Error("no such file");
     const away = fail("hostConnect", "unreachable");
@@ -234,19 +234,23 @@ describe("the timelines of the archive", () => {
   it("must lead on from the backup, unless recovery stays on its own", async () => {
     await runBackup(repos, data, ctx);
     await history(2, "1\t0/300000\tbefore the backup\n");
-    await expect(restoreTo(target)).rejects.toMatchObject({
-      kind: "dbMismatch",
-      exitCode: 58,
-      message: expect.stringContaining("forked from"),
-    });
+    const message = expect.stringContaining("forked from");
+    await expect(restoreTo(target)).rejects.toMatchObject({ exitCode: 75, message });
+    // Another backup is not of the followed timeline either, wherever its recovery ends.
+    await expect(restoreTo(target, repos, { recovery: { type: "immediate" } })).rejects.toMatchObject({ exitCode: 75 });
+    const latest = { recovery: { targetTimeline: "latest" } };
+    await expect(restoreTo(target, repos, latest)).rejects.toMatchObject({ exitCode: 58, message });
+    const [set = ""] = await labels(repos[0]);
+    await expect(restoreTo(target, repos, { set })).rejects.toMatchObject({ exitCode: 58, message });
     expect(existsSync(target)).toBe(false);
-    for (const recovery of [
-      { targetTimeline: "current" },
-      { targetTimeline: "1" },
-      { type: "immediate" as const },
-      { type: "none" as const },
+    for (const more of [
+      { recovery: { targetTimeline: "current" } },
+      { recovery: { targetTimeline: "1" } },
+      { recovery: { type: "immediate" as const }, set },
+      { recovery: { type: "none" as const }, set },
     ])
-      await restoreTo(join(folder, JSON.stringify(recovery).replaceAll(/\W/g, "")), repos, { recovery });
+      await restoreTo(join(folder, JSON.stringify(more).replaceAll(/\W/g, "")), repos, more);
+    ctx.clock.advance(1000);
     await history(3, "1\t0/500000\tafter it\n");
     await restoreTo(target);
   });

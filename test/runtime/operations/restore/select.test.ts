@@ -162,7 +162,9 @@ describe("the timeline that recovery follows", () => {
     isNamed: boolean,
     ancestors: TargetTimeline["ancestors"],
   ): Partial<SelectRequest> => ({
-    timelines: new Map([[`${INFO.history[0]?.pgVersion}-${FULL.dbId}`, { timeline, isNamed, ancestors }]]),
+    timelines: new Map([
+      [`${INFO.history[0]?.pgVersion}-${FULL.dbId}`, { timeline, isNamed, ancestors, option: "latest" }],
+    ]),
   });
   const TWO = [{ timeline: 1, lsn: at(100), reason: "" }];
   const BACKUPS = [on(1, 50), on(1, 100), on(1, 150), on(2, 180), on(2, 250)];

@@ -10,6 +10,7 @@ export function restoreOptions(folder: string, dataDirectory: string): RestoreOp
     linkMap: {},
     linkAll: false,
     set: undefined,
+    server: null,
     delta: false,
     force: false,
     databaseInclude: [],

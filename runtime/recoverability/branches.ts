@@ -1,0 +1,117 @@
+/**
+ * The history of one cluster, as its archive shows it: a tree of timelines. A branch is a timeline with WAL that no
+ * other timeline continues. A recovery into the past, a failover that lost WAL, and a second server that archives under
+ * this name (a copy that somebody has promoted and not isolated) each leave more than one. Pure.
+ */
+import type { TimelineAncestor } from "../format/wal/timeline";
+import { lsnOfSegment } from "../format/wal/walSegment";
+
+/** A timeline as the repositories together show it. */
+export interface StoredTimeline {
+  readonly timeline: number;
+  /** Its ancestors, oldest first; null when no repository can give its history file. */
+  readonly ancestors: readonly TimelineAncestor[] | null;
+  /** Its newest segment in any repository; null if absent. */
+  readonly newest: string | null;
+  /** When each repository stored that segment, by key. */
+  readonly newestAtMs: ReadonlyMap<number, number>;
+  /** When each repository stored its history file, by key. */
+  readonly historyAtMs: ReadonlyMap<number, number>;
+}
+
+export interface Branch extends StoredTimeline {
+  /** False for one that another branch has replaced. */
+  readonly isLiving: boolean;
+}
+
+/** A position in a cluster's history. */
+export interface HistoryPoint {
+  readonly timeline: number;
+  readonly lsn: bigint;
+}
+
+/**
+ * A branch without WAL for so long, beside another one with WAL, has ended. No server that takes backups is silent for
+ * a month: each backup writes WAL.
+ */
+export const SILENT_MS = 31 * 86_400_000;
+
+/** Everything that the repositories show of one cluster's timelines. */
+export interface History {
+  readonly stored: readonly StoredTimeline[];
+  /** The ends of the tree, in the order of their timelines. At least one of them is living. */
+  readonly branches: readonly Branch[];
+  readonly segmentSizeBytes: number;
+}
+
+export function historyOf(stored: readonly StoredTimeline[], segmentSizeBytes: number): History {
+  const ends = stored
+    .filter((own) => hasBeyond(own, lastFork(own.timeline, stored), segmentSizeBytes))
+    .sort((left, right) => left.timeline - right.timeline);
+  const living = ends.filter((end) => !ends.some((other) => other !== end && hasReplaced(other, end, stored)));
+  // Storages that date files by whole seconds may date two ends alike.
+  const isLiving = (end: StoredTimeline): boolean => living.length === 0 || living.includes(end);
+  const branches = ends.map((end): Branch => ({ ...end, isLiving: isLiving(end) }));
+  return { stored, branches, segmentSizeBytes };
+}
+
+/** Where other timelines begin on this one; the highest position, or null if none does. */
+function lastFork(timeline: number, stored: readonly StoredTimeline[]): bigint | null {
+  const forks = stored.flatMap(({ ancestors }) => ancestors?.find((each) => each.timeline === timeline)?.lsn ?? []);
+  return forks.reduce<bigint | null>((last, lsn) => (last === null || lsn > last ? lsn : last), null);
+}
+
+/** True if the timeline has WAL after this position, where another one began; null: none did. */
+export function hasBeyond({ newest }: StoredTimeline, fork: bigint | null, segmentSizeBytes: number): boolean {
+  if (fork === null) return true;
+  return newest !== null && lsnOfSegment(newest, segmentSizeBytes) + BigInt(segmentSizeBytes) > fork;
+}
+
+/**
+ * True if `other` began when all WAL of `end` was stored, or went on for a month without it. The first copy of a file
+ * counts, because `heal` makes others later. Clocks of storages may differ, so one of them must have seen both.
+ */
+function hasReplaced(other: StoredTimeline, end: StoredTimeline, stored: readonly StoredTimeline[]): boolean {
+  const [endedAtMs, lastAtMs] = [firstStoredAtMs(end), firstStoredAtMs(other)];
+  if (endedAtMs === null) return false;
+  if (lastAtMs !== null && lastAtMs - endedAtMs > SILENT_MS) return true;
+  const first = firstBeside(other, end);
+  const began = stored.find(({ timeline }) => timeline === first)?.historyAtMs ?? new Map<number, number>();
+  return (
+    endedAtMs <= Math.min(...began.values()) &&
+    [...lastTimes(end)].some(([key, atMs]) => atMs <= (began.get(key) ?? Number.NEGATIVE_INFINITY))
+  );
+}
+
+/** The first timeline of the path to `other` that is not on the path to `end`; null if there is none. */
+function firstBeside(other: StoredTimeline, end: StoredTimeline): number | null {
+  const own = pathOf(end);
+  return pathOf(other).find((timeline) => !own.includes(timeline)) ?? null;
+}
+
+function pathOf({ ancestors, timeline }: StoredTimeline): number[] {
+  return [...(ancestors ?? []).map((ancestor) => ancestor.timeline), timeline];
+}
+
+/** When each repository got the newest file of a timeline. */
+function lastTimes({ historyAtMs, newest, newestAtMs }: StoredTimeline): ReadonlyMap<number, number> {
+  return newest === null ? historyAtMs : newestAtMs;
+}
+
+/** When the first of the repositories got the newest file of a branch; null if none says when. */
+export function firstStoredAtMs(branch: StoredTimeline): number | null {
+  const times = [...lastTimes(branch).values()];
+  return times.length === 0 ? null : Math.min(...times);
+}
+
+/** True if recovery along a branch passes this point. */
+export function passes({ ancestors, timeline }: StoredTimeline, point: HistoryPoint): boolean {
+  if (timeline === point.timeline) return true;
+  const ancestor = ancestors?.find((each) => each.timeline === point.timeline);
+  return ancestor !== undefined && point.lsn <= ancestor.lsn;
+}
+
+/** Where a branch left the other ones: `0/5000000 of timeline 1`; null for the first timeline. */
+export function forkOf({ ancestors }: StoredTimeline): TimelineAncestor | null {
+  return ancestors?.at(-1) ?? null;
+}
