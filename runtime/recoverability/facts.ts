@@ -83,8 +83,8 @@ export class RepoFacts {
   }
 
   /**
-   * The complete segments of the newest directory that has some, ascending; in the current archive id or `ofArchive`, of
-   * any timeline or `timeline`. Empty without the stanza.
+   * The complete segments of the newest directory that has some, ascending; in the current archive id or `ofArchive`,
+   * of any timeline or `timeline`. Empty without the stanza.
    */
   async newestSegments(ofArchive?: string, timeline?: number): Promise<readonly StoredWal[]> {
     const info = ofArchive === undefined ? await nullOn(this.archiveInfo(), "fileMissing") : null;

@@ -16,6 +16,7 @@ import {
   passes,
   type StoredTimeline,
 } from "./branches";
+import { type Trouble, trouble } from "./troubles";
 
 /** A server's own history, from its data directory. */
 export interface ServerHistory extends HistoryPoint {
@@ -62,7 +63,11 @@ function onlyOne(candidates: readonly Branch[], { branches }: History, { option 
   return { timeline: only.timeline, why: branches.length === 1 ? "the only one" : "the only living one" };
 }
 
-/** Null if the archive has nothing of this server's timeline nor of its parent. @throws dbMismatch (58) */
+/**
+ * Null if the archive has nothing of this server's timeline nor of its parent. A stopped server without archived WAL of
+ * its own may be a copy that shall be restored once more, so it decides nothing.
+ * @throws dbMismatch (58)
+ */
 function ownTimeline(
   history: History,
   living: readonly Branch[],
@@ -70,13 +75,17 @@ function ownTimeline(
   { option }: FollowRequest,
 ): Choice | null {
   const own = { timeline: server.timeline, why: "this server's" };
-  if (!history.stored.some(({ timeline }) => timeline === server.timeline)) return parentOf(history, server, option);
+  if (!isArchived(history, server)) return server.isRunning ? parentOf(history, server, option) : null;
   if (server.isRunning) return own;
   const heirs = living.filter((branch) => passes(branch, server));
   if (heirs.length > 1) throw question(heirs, option);
   const [heir] = heirs;
   if (heir === undefined || heir.timeline === server.timeline) return own;
   return { timeline: heir.timeline, why: `it continues all data of this server, which ended on ${server.timeline}` };
+}
+
+export function isArchived({ stored }: History, server: ServerHistory): boolean {
+  return stored.some(({ timeline }) => timeline === server.timeline);
 }
 
 /**
@@ -122,4 +131,34 @@ export function branchText(branch: StoredTimeline): string {
   const atMs = firstStoredAtMs(branch);
   const when = atMs === null ? "" : ` of ${timeText(Math.floor(atMs / 1000))}`;
   return `timeline ${branch.timeline}${from}: newest WAL ${branch.newest ?? "none"}${when}`;
+}
+
+/** Another server is at work if it has archived within this time. */
+const AT_WORK_MS = 86_400_000;
+
+/**
+ * What `status` says about histories beside this server's: one that grows is another server's. Without a server, those
+ * that a restore would ask about.
+ */
+export function branchTroubles(
+  { branches, stored }: History,
+  server: Pick<ServerHistory, "timeline"> | null,
+  nowMs: number,
+): Trouble[] {
+  const living = branches.filter(({ isLiving }) => isLiving);
+  const own = stored.find(({ timeline }) => timeline === server?.timeline);
+  if (own === undefined) {
+    if (living.length < 2) return [];
+    const hint = living.map((branch) => optionText(branch, "target-timeline"));
+    return [trouble("branches", `the archive has ${living.length} living histories: no restore chooses one`, { hint })];
+  }
+  return living.flatMap((branch) => {
+    if (branch.timeline === own.timeline || nowMs - (firstStoredAtMs(branch) ?? 0) > AT_WORK_MS) return [];
+    const fact = `another server archives here: ${branchText(branch)}; this one is on timeline ${own.timeline}`;
+    const hint = [
+      "Give it a stanza of its own, or archive_mode=off.",
+      `Restores on this host follow timeline ${own.timeline}; elsewhere they ask: --target-timeline=${own.timeline}`,
+    ];
+    return [trouble("branches", fact, { hint })];
+  });
 }

@@ -3,7 +3,6 @@
  * repository that lacks a file is behind: only all of them together show where a branch ends.
  */
 import { collect, textOf } from "../base/bytes";
-import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { mapParallel, perRepo } from "../base/parallel";
@@ -30,22 +29,22 @@ export interface RepoArchive {
   readonly archiveId: string;
 }
 
-/** A repository that cannot be listed is a warning: the others may show more. */
+/** `warn` gets what could not be read: other repositories may show it. */
+type Warn = (text: string) => void;
+
 export async function loadHistory(
   archives: readonly RepoArchive[],
   segmentSizeBytes: number,
-  ctx: Context,
+  warn: Warn,
 ): Promise<History> {
   const keyed = archives.map((archive) => ({ ...archive, key: archive.facts.key }));
   const results = await perRepo(keyed, heldTimelines);
   for (const result of results)
     if (!result.ok)
-      ctx.log.warn(
-        `repo${result.repoIndex}: unable to check timelines: [${result.error.name}] ${result.error.message}`,
-      );
+      warn(`repo${result.repoIndex}: unable to check timelines: [${result.error.name}] ${result.error.message}`);
   const all = results.flatMap((result) => (result.ok ? result.value : []));
   const timelines = [...new Set(all.map(({ timeline }) => timeline))];
-  const ancestors = await loadAncestors(archives, timelines, ctx);
+  const ancestors = await loadAncestors(archives, timelines, warn);
   const stored = timelines.map((timeline) =>
     joined(
       timeline,
@@ -76,12 +75,12 @@ async function heldTimelines({ archiveId, facts }: RepoArchive): Promise<Held[]>
 async function loadAncestors(
   archives: readonly RepoArchive[],
   timelines: readonly number[],
-  ctx: Context,
+  warn: Warn,
 ): Promise<ReadonlyMap<number, readonly TimelineAncestor[]>> {
   const known = new Map<number, readonly TimelineAncestor[]>([[1, []]]);
   for (const timeline of timelines.toSorted((left, right) => right - left)) {
     if (known.has(timeline)) continue;
-    const ancestors = await readAncestors(archives, timeline, ctx);
+    const ancestors = await readAncestors(archives, timeline, warn);
     if (ancestors === null) continue;
     known.set(timeline, ancestors);
     for (const [index, ancestor] of ancestors.entries()) known.set(ancestor.timeline, ancestors.slice(0, index));
@@ -93,7 +92,7 @@ async function loadAncestors(
 export async function readAncestors(
   archives: readonly RepoArchive[],
   timeline: number,
-  ctx: Context,
+  warn: Warn,
 ): Promise<readonly TimelineAncestor[] | null> {
   const name = historyName(timeline);
   for (const { archiveId, facts } of archives) {
@@ -102,10 +101,12 @@ export async function readAncestors(
       const stored = (await facts.archive(archiveId)).files.find((file) => file.name === name);
       if (stored === undefined) continue;
       const pass = repo.cipherPass === null ? null : ((await facts.archiveInfo()).cipherPass ?? null);
-      return parseHistory(textOf(await collect(await openWal(repo, archiveId, stored, pass), LIMITS.walTextSizeBytesMax)));
+      return parseHistory(
+        textOf(await collect(await openWal(facts.remembered, archiveId, stored, pass), LIMITS.walTextSizeBytesMax)),
+      );
     } catch (error) {
       const { name: kind, message } = toBackupError(error);
-      ctx.log.warn(`${repo.name}: unable to read ${name}: [${kind}] ${message}`);
+      warn(`${repo.name}: unable to read ${name}: [${kind}] ${message}`);
     }
   }
   return null;

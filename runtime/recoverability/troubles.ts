@@ -15,6 +15,7 @@ const TROUBLES = {
   production: { kind: "fileMissing", title: "production lacks files" },
   stopped: { kind: "stop", title: "archiving and backups are stopped" },
   foreign: { kind: "dbMismatch", title: "the data directory holds another cluster" },
+  branches: { kind: "dbMismatch", title: "the archive has several living histories" },
   slot: { kind: "archiveDisabled", title: "nobody reads the replication slot" },
   waiting: { kind: "archiveTimeout", title: "WAL waits for too long" },
   unreadable: { kind: "repoInvalid" },

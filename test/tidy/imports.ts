@@ -130,12 +130,6 @@ export const ROOMS: readonly Room[] = [
     packages: ["pg"],
   },
   {
-    prefix: "runtime/recoverability",
-    about: "what can be recovered from the repositories of a stanza, and along which timeline",
-    mayImport: ["runtime/base", "runtime/format", "runtime/repository"],
-    bannedBuiltins: OUTSIDE_WORLD,
-  },
-  {
     prefix: "runtime/operations",
     about: "what the verbs do, one folder each: backup, restore, archive-push, expire, verify, …",
     mayImport: [

@@ -14,7 +14,7 @@ import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 import { drillPathOf, programsOf, sideUser } from "./besideProduction";
 import { openedDrill } from "./openedDrill";
-import { ownHistory } from "./ownHistory";
+import { ownHistory } from "../ownHistory";
 
 const EXIT_CODE_MAX = 125;
 

@@ -16,7 +16,7 @@ import { parseTableName } from "../../operations/extract/tableObjects";
 import { agreed } from "./agree";
 import { drillPathOf, programsOf, sideUser } from "./besideProduction";
 import { serviceOf, withService } from "./throughService";
-import { ownHistory } from "./ownHistory";
+import { ownHistory } from "../ownHistory";
 import { OWN_PORT, OwnOpened } from "./ownOpened";
 import { findDatabase } from "./find";
 import { asAccountArgs } from "./recoverTools";

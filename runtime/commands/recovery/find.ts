@@ -7,7 +7,7 @@ import { parseTimeOrAge } from "../../operations/find/timeOrAge";
 import { findJson, findText } from "../../operations/find/findReport";
 import type { Config } from "../../config/types";
 import type { Command, CommandProcess } from "../../process/commandProcess";
-import { ownHistory } from "./ownHistory";
+import { ownHistory } from "../ownHistory";
 
 const HOUR_US = 3_600_000_000n;
 

@@ -22,7 +22,7 @@ import { findPrograms } from "../../postgres/programs";
 import { untilDecided } from "../opened";
 import { requireOutsideData, restoreCommandLine } from "./besideProduction";
 import { offerWal } from "./openedWal";
-import { ownHistory } from "./ownHistory";
+import { ownHistory } from "../ownHistory";
 import { hasLentKeys } from "./recoverTools";
 
 /** Descriptors of the serving process: /dev/fuse, and the right to serve. */

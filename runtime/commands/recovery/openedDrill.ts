@@ -21,7 +21,7 @@ import { loadControlFile } from "../../postgres/controlFile";
 import { findPrograms, type Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import type { CommandProcess } from "../../process/commandProcess";
-import { ownHistory } from "./ownHistory";
+import { ownHistory } from "../ownHistory";
 import { OWN_PORT, OwnOpened } from "./ownOpened";
 import { asAccountArgs } from "./recoverTools";
 

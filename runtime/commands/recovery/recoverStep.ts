@@ -10,7 +10,7 @@ import { findLiveServer, finishWal, type Opened, type TooLow, waitUntilOpen } fr
 import { loadRecoveryLimits } from "../../postgres/controlFile";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
-import { ownHistory } from "./ownHistory";
+import { ownHistory } from "../ownHistory";
 
 export const recoverStepCommand: Command = async (proc) => {
   const { config, ctx } = proc;

@@ -6,7 +6,7 @@ import { guaranteeOf } from "../../operations/archiveGet/endOfRecovery";
 import { shellQuote } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
 import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../../process/commandProcess";
-import { ownHistory } from "./ownHistory";
+import { ownHistory } from "../ownHistory";
 
 export const restoreCommand: Command = async (proc) => {
   const { config, ctx } = proc;

@@ -25,6 +25,7 @@ import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
 import { factsOf, type RepoFacts } from "../../recoverability/facts";
 import { reportedOpened } from "../opened";
+import { ownHistory } from "../ownHistory";
 import type {
   ClusterAccess,
   Command,
@@ -69,6 +70,7 @@ export async function loadStatus(
     waiting: dataDirectory === null ? null : await waitingFor(config, dataDirectory, slot, nowS),
     slot,
     server,
+    history: await ownHistory(proc),
     seen: (repoIndex) => seen.get(repoIndex) ?? new Map(),
     stop: findStop(proc),
     verified: (repoIndex) => runs.find(({ command }) => command === "verify")?.repos?.[repoIndex] ?? null,

@@ -291,7 +291,8 @@ async function findTimelinePath(
   ctx: Context,
 ): Promise<TimelinePath> {
   const timeline = wanted ?? (await followedBy(holders, server, ctx));
-  const ancestors = timeline === 1 ? [] : await readAncestors(archivesOf(holders), timeline, ctx);
+  const ancestors =
+    timeline === 1 ? [] : await readAncestors(archivesOf(holders), timeline, (text) => ctx.log.warn(text));
   if (ancestors !== null) return { timeline, ancestors };
   ctx.log.warn(`${historyName(timeline)} does not exist: WAL before timeline ${timeline} is not read`);
   return { timeline, ancestors: [] };
@@ -306,7 +307,9 @@ async function followedBy(holders: readonly Holder[], server: ServerHistory | nu
   const timelines = [...new Set(holders.flatMap(({ directories }) => [...directories].map(timelineOf)))];
   // A single timeline has no fork to measure.
   const header = timelines.length < 2 ? null : await findHeader(holders, timelines);
-  const history = await loadHistory(archivesOf(holders), header?.segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES, ctx);
+  const history = await loadHistory(archivesOf(holders), header?.segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES, (text) =>
+    ctx.log.warn(text),
+  );
   const isOwn = header === null || server?.systemId === header.systemId;
   return follow(history, { server: isOwn ? server : null, option: "timeline" })?.timeline ?? 1;
 }

@@ -72,8 +72,8 @@ export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: Ju
 }
 
 /**
- * The last segment of the archive id that this host has seen stored; empty without one. Not the greatest: a stanza that
- * was deleted and created again has the same archive id.
+ * The last segment of the archive id that this host has seen stored; empty if there is none. Not the greatest: a stanza
+ * that was deleted and created again has the same archive id.
  */
 function lastSeen(seen: SeenWal, archiveId: string): string {
   const names = [...seen.keys()].filter((key) => key.startsWith(`${archiveId}/`)).map((key) => key.split("/")[1] ?? "");

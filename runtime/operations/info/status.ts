@@ -4,10 +4,11 @@
  */
 import { timeText } from "../../base/clock";
 import { type BackupError, nullOn } from "../../base/errors";
+import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
 import { printableValue } from "../../base/printable";
 import { durationText, formatSize } from "../../base/units";
-import { currentHistory } from "../../format/repository/archiveInfo";
+import { type ArchiveHistoryEntry, archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import type { MissingWalStore } from "../../local/missingWal";
@@ -17,7 +18,10 @@ import type { SlotReport } from "../../local/slotState";
 import { isRead } from "../slot/slotReport";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
 import type { NextRun } from "../../local/timers";
+import { segmentSizeOf } from "../../format/wal/walSegment";
 import type { NewestWal, RepoFacts } from "../../recoverability/facts";
+import { branchTroubles, type ServerHistory } from "../../recoverability/followedTimeline";
+import { loadHistory } from "../../recoverability/loadHistory";
 import { asTrouble, titlesOf, type Trouble, trouble } from "../../recoverability/troubles";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
@@ -62,6 +66,8 @@ export interface StatusInput {
   readonly stop: BackupError | null;
   /** The last verdict of `verify` on this host about a repository. */
   verified(repoIndex: number): RepoVerdict | null;
+  /** The history of the server here; null where none is. */
+  readonly history: ServerHistory | null;
   /** True on a standby: files that wait there are left over, and its primary archives. */
   readonly isStandby: boolean;
   /** How far this host's agent has streamed; null when it does not stream. */
@@ -206,6 +212,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     troubles: [
       ...(input.stop === null ? [] : [asTrouble("stopped", input.stop)]),
       ...foreignTroubles(input.server, infos),
+      ...(await historyTroubles(input, infos)),
       ...productionTroubles(opened),
       ...slotTroubles(input),
       ...waitTroubles(input),
@@ -239,6 +246,21 @@ async function gather(facts: RepoFacts, input: StatusInput) {
     attack: await loadNewestAttack(facts.remembered),
     dumps: await surveyDumps(repo),
   };
+}
+
+/** Repositories that cannot be read have their own troubles. */
+async function historyTroubles(
+  { history: server, nowS, repos }: StatusInput,
+  infos: readonly { readonly key: number; readonly info: BackupInfo }[],
+): Promise<Trouble[]> {
+  const archives = infos.flatMap(({ info, key }) => {
+    const facts = repos.find((each) => each.key === key);
+    return facts === undefined ? [] : [{ facts, archiveId: archiveIdOf(currentHistory<ArchiveHistoryEntry>(info)) }];
+  });
+  const sizeBytes = segmentSizeOf(infos.flatMap(({ info }) => currentBackupsOf(info))) ?? WAL_SEGMENT_SIZE_BYTES;
+  const isOwn = infos.some(({ info }) => currentHistory(info).systemId === server?.systemId);
+  const history = await loadHistory(archives, sizeBytes, () => {});
+  return branchTroubles(history, isOwn ? server : null, nowS * 1000);
 }
 
 /** True when nothing needs attention. */

@@ -9,7 +9,7 @@ import { BackupError } from "../../base/errors";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { parseLsn, segmentSizeOf, timelineOf } from "../../format/wal/walSegment";
 import type { History, HistoryPoint } from "../../recoverability/branches";
-import { branchText, follow, type ServerHistory } from "../../recoverability/followedTimeline";
+import { branchText, follow, isArchived, type ServerHistory } from "../../recoverability/followedTimeline";
 import { factsOf } from "../../recoverability/facts";
 import { loadHistory, readAncestors } from "../../recoverability/loadHistory";
 import type { Repository } from "../../repository/repository";
@@ -69,15 +69,16 @@ export async function followedTimeline(
   request: TimelineRequest,
   ctx: Context,
 ): Promise<TargetTimeline | null> {
+  const warn = (text: string): void => ctx.log.warn(text);
   const archives = factsOf(repos).map((facts) => ({ facts, archiveId: id }));
   const wanted = parseTimeline(request.targetTimeline ?? "latest");
   const staysOnOwn = request.set !== undefined && request.set !== "latest" && !TIMELINE_TYPES.includes(request.type);
   if (wanted === null || staysOnOwn) return null;
   if (wanted !== "latest") {
-    const ancestors = wanted === 1 ? [] : await readAncestors(archives, wanted, ctx);
+    const ancestors = wanted === 1 ? [] : await readAncestors(archives, wanted, warn);
     return { timeline: wanted, isNamed: true, ancestors, option: String(wanted) };
   }
-  const history = await loadHistory(archives, segmentSizeOf(entries) ?? WAL_SEGMENT_SIZE_BYTES, ctx);
+  const history = await loadHistory(archives, segmentSizeOf(entries) ?? WAL_SEGMENT_SIZE_BYTES, warn);
   const latest = Math.max(0, ...history.stored.map((each) => (each.historyAtMs.size === 0 ? 0 : each.timeline)));
   if (request.targetTimeline !== undefined) return latest === 0 ? null : along(history, latest, latest, false);
   const server = request.type === "standby" ? null : request.server;
@@ -85,8 +86,10 @@ export async function followedTimeline(
   const followed = follow(history, asked);
   if (followed === null) return null;
   const { others, timeline, why } = followed;
+  if (server !== null && !isArchived(history, server))
+    warn(`the server here was on timeline ${server.timeline}, of which no repository has anything`);
   if (history.stored.length > 1) ctx.log.info(`follow timeline ${timeline}: ${why}`);
-  for (const branch of others) ctx.log.warn(`not followed, and living: ${branchText(branch)}`);
+  for (const branch of others) warn(`not followed, and living: ${branchText(branch)}`);
   return along(history, timeline, Math.max(latest, 1), true);
 }
 

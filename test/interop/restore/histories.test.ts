@@ -104,6 +104,9 @@ describe.each(atNight(17, 18, 15))("histories in one archive, PostgreSQL %i", as
     await bed.oursOk(["backup", "--type=full"], { config });
     const { stdout } = await bed.oursOk(["recover", "--dry-run"]);
     expect(stdout).toMatch(/not followed[^]*timeline 2/);
+    const status = await bed.ours(["status"]);
+    expect(status.exitCode).toBe(104);
+    expect(status.stdout).toMatch(/another server archives here: timeline 2, from .* of timeline 1/);
     await copy.stop();
     expect(await recovered()).toBe("200+0 on 3");
     await bed.archiveAll();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseLsn, segmentOfLsn } from "../../../runtime/format/wal/walSegment";
 import { historyOf, SILENT_MS, type StoredTimeline } from "../../../runtime/recoverability/branches";
-import { follow, type ServerHistory } from "../../../runtime/recoverability/followedTimeline";
+import { branchTroubles, follow, type ServerHistory } from "../../../runtime/recoverability/followedTimeline";
 import * as fc from "../../harness/properties";
 
 const SIZE = 16 * 1024 * 1024;
@@ -144,6 +144,29 @@ describe("a server", () => {
     expect(followed(one, fresh("0/6000000"))).toBe(1);
     expect(followed(one, fresh("0/4000000"))).toBe("1");
     expect(followed(one, server(2))).toBe(1);
+    // A stopped copy that archived nothing is restored once more.
+    expect(followed(one, { ...fresh("0/4000000"), isRunning: false })).toBe(1);
+  });
+});
+
+describe("status", () => {
+  const troubles = (lines: Readonly<Record<number, Line>>, own: number | null, nowMs = 30): string[] =>
+    branchTroubles(historyOf(stored(lines), SIZE), own === null ? null : server(own), nowMs).map(
+      ({ hints, message }) => `${message}; ${hints.length}`,
+    );
+
+  it("names another server that archives beside this one, for a day after its last WAL", () => {
+    expect(troubles(CLONE, 1)).toEqual([
+      "another server archives here: timeline 2, from 0/5000000 of timeline 1: newest WAL 000000020000000000000006 of 1970-01-01T00:00:00Z; this one is on timeline 1; 2",
+    ]);
+    expect(troubles(CLONE, 1, 16 + DAY)).toEqual([]);
+    expect(troubles(CLONE, 2)).toHaveLength(1);
+  });
+
+  it("without a server, names what a restore would ask about", () => {
+    expect(troubles(CLONE, null)).toEqual(["the archive has 2 living histories: no restore chooses one; 2"]);
+    for (const lines of [PAST, UNDONE, FAILOVER]) expect(troubles(lines, null)).toEqual([]);
+    expect([troubles(PAST, 2), troubles(UNDONE, 3), troubles(FAILOVER, 2)]).toEqual([[], [], []]);
   });
 });
 

@@ -1,10 +1,10 @@
 /** The history of this host's server, which decides which of several timelines is the wanted one. */
-import { realpath } from "../../local/nodeFiles";
-import { findDataDirectory } from "../../operations/info/knownDirectory";
-import { findInContainer, findServer } from "../../operations/recover/hostFacts";
-import { loadServerHistory } from "../../operations/restore/serverHistory";
-import type { ClusterAccess, Invocation } from "../../process/commandProcess";
-import type { ServerHistory } from "../../recoverability/followedTimeline";
+import { realpath } from "../local/nodeFiles";
+import { findDataDirectory } from "../operations/info/knownDirectory";
+import { findInContainer, findServer } from "../operations/recover/hostFacts";
+import { loadServerHistory } from "../operations/restore/serverHistory";
+import type { ClusterAccess, Invocation } from "../process/commandProcess";
+import type { ServerHistory } from "../recoverability/followedTimeline";
 
 /** Null without a data directory here. */
 export async function ownHistory(proc: Invocation & ClusterAccess): Promise<ServerHistory | null> {
