@@ -16,7 +16,7 @@ import {
   passes,
   type StoredTimeline,
 } from "./branches";
-import { type Trouble, trouble } from "./troubles";
+import { type Trouble, troubleOf } from "./troubles";
 
 /** A server's own history, from its data directory. */
 export interface ServerHistory extends HistoryPoint {
@@ -150,7 +150,7 @@ export function branchTroubles(
   if (own === undefined) {
     if (living.length < 2) return [];
     const hint = living.map((branch) => optionText(branch, "target-timeline"));
-    return [trouble("branches", `the archive has ${living.length} living histories: no restore chooses one`, { hint })];
+    return [troubleOf("branches", `the archive has ${living.length} living histories: no restore chooses one`, { hint })];
   }
   return living.flatMap((branch) => {
     if (branch.timeline === own.timeline || nowMs - (firstStoredAtMs(branch) ?? 0) > AT_WORK_MS) return [];
@@ -159,6 +159,6 @@ export function branchTroubles(
       "Give it a stanza of its own, or archive_mode=off.",
       `Restores on this host follow timeline ${own.timeline}; elsewhere they ask: --target-timeline=${own.timeline}`,
     ];
-    return [trouble("branches", fact, { hint })];
+    return [troubleOf("branches", fact, { hint })];
   });
 }

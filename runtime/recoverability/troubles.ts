@@ -42,7 +42,7 @@ type TroubleCode = keyof typeof TROUBLES;
 /** An error that needs attention, with the name of its row. */
 export type Trouble = BackupError & { readonly code: TroubleCode };
 
-export function trouble(code: TroubleCode, fact: string, details: ErrorDetails): Trouble {
+export function troubleOf(code: TroubleCode, fact: string, details: ErrorDetails): Trouble {
   return asTrouble(code, fail(TROUBLES[code].kind, fact, details));
 }
 

@@ -16,7 +16,7 @@ import {
 } from "../../format/wal/walSegment";
 import type { SeenWal } from "../../local/seenWal";
 import type { RepoFacts } from "../../recoverability/facts";
-import { type Trouble, trouble } from "../../recoverability/troubles";
+import { type Trouble, troubleOf } from "../../recoverability/troubles";
 import { findGaps, runsOf } from "../verify/gaps";
 import { currentBackupsOf } from "./destinations";
 
@@ -72,8 +72,8 @@ export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: Ju
 }
 
 /**
- * The last segment of the archive id that this host has seen stored; empty if there is none. Not the greatest: a stanza
- * that was deleted and created again has the same archive id.
+ * The last segment of the archive id that this host has seen stored, or an empty text. Not the greatest: a stanza that
+ * was deleted and created again has the same archive id.
  */
 function lastSeen(seen: SeenWal, archiveId: string): string {
   const names = [...seen.keys()].filter((key) => key.startsWith(`${archiveId}/`)).map((key) => key.split("/")[1] ?? "");
@@ -87,7 +87,7 @@ export function infoTrouble({ key, repo: { stanza } }: RepoFacts, lacking: "arch
     ? [archiveInfoPath(stanza), "backup.info", "no WAL is archived, and no recovery gets any"]
     : [backupInfoPath(stanza), "archive.info", "no backup can be restored"];
   const restore = `Restore '${path}' from an earlier version in the bucket, a snapshot or another copy of this repository.`;
-  return trouble("infoFile", `${lacking}.info and its copy are missing, ${other} is there: ${loss}`, {
+  return troubleOf("infoFile", `${lacking}.info and its copy are missing, ${other} is there: ${loss}`, {
     repoIndex: key,
     hint: [
       restore,
@@ -138,8 +138,8 @@ function gapTroubles(
     const details = { repoIndex: key, hint: [heal, full] };
     return [
       last.archiveStop !== null && from <= last.archiveStop
-        ? trouble("backupWal", `WAL of the newest backup ${last.label}: ${which}: it cannot be restored`, details)
-        : trouble("gap", `WAL after the newest backup ${last.label}: ${which}: no recovery passes it`, details),
+        ? troubleOf("backupWal", `WAL of the newest backup ${last.label}: ${which}: it cannot be restored`, details)
+        : troubleOf("gap", `WAL after the newest backup ${last.label}: ${which}: no recovery passes it`, details),
     ];
   });
 }
@@ -147,7 +147,7 @@ function gapTroubles(
 function olderTrouble(key: number, newest: string, archived: string): Trouble {
   const here = newest === "" ? "there is no WAL here" : `the newest WAL here is ${newest}`;
   const fact = `this host has archived WAL up to ${archived}, and ${here}: the repository is an older copy, or archive_command sends WAL elsewhere`;
-  return trouble("older", fact, {
+  return troubleOf("older", fact, {
     repoIndex: key,
     hint: [
       "pgbackstop check tests whether WAL arrives.",

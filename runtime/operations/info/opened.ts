@@ -1,7 +1,7 @@
 /** Opened backups in the output of `info` and `status`. */
 import { formatSize } from "../../base/units";
 import type { JsonValue } from "../../format/repository/json";
-import { type Trouble, trouble } from "../../recoverability/troubles";
+import { type Trouble, troubleOf } from "../../recoverability/troubles";
 import type { OpenedBackup, OpenProgress } from "../open/openLocation";
 
 export function openedText({ at, doubt, isProduction, isServed, label, progress, repo }: OpenedBackup): string {
@@ -26,13 +26,13 @@ export function productionTroubles(opened: readonly OpenedBackup[]): Trouble[] {
     if (!isProduction) return [];
     if (!isServed) {
       const hint = "pgbackstop recover mounts them again, and starts the server. No acknowledged commit is lost.";
-      return [trouble("unserved", `nobody serves the files of production in '${at}'`, { hint })];
+      return [troubleOf("unserved", `nobody serves the files of production in '${at}'`, { hint })];
     }
     const reason = progress?.isWhole === false ? progress.trouble : null;
     if (reason === null) return [];
     const hint =
       "It is tried again until it succeeds. Until then reads of these files fail: bring the repository back.";
-    return [trouble("production", `files of production in '${at}' cannot be fetched: ${reason}`, { hint })];
+    return [troubleOf("production", `files of production in '${at}' cannot be fetched: ${reason}`, { hint })];
   });
 }
 

@@ -22,7 +22,7 @@ import { segmentSizeOf } from "../../format/wal/walSegment";
 import type { NewestWal, RepoFacts } from "../../recoverability/facts";
 import { branchTroubles, type ServerHistory } from "../../recoverability/followedTimeline";
 import { loadHistory } from "../../recoverability/loadHistory";
-import { asTrouble, titlesOf, type Trouble, trouble } from "../../recoverability/troubles";
+import { asTrouble, titlesOf, type Trouble, troubleOf } from "../../recoverability/troubles";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
@@ -336,26 +336,26 @@ function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newe
   if (droppedCount > 0) {
     const fact = `${droppedCount} WAL file(s) were dropped: no recovery is possible between them and the next backup`;
     const hint = `Take a new backup: pgbackstop backup --type=full --repo=${key}`;
-    troubles.push(trouble("dropped", fact, { repoIndex: key, hint }));
+    troubles.push(troubleOf("dropped", fact, { repoIndex: key, hint }));
   }
   if (missingWalCount > 0) {
     const fact = `${missingWalCount} acknowledged WAL file(s) are missing here`;
     const hint = "They are copied automatically. To copy them now: pgbackstop heal";
-    troubles.push(trouble("missing", fact, { repoIndex: key, hint }));
+    troubles.push(troubleOf("missing", fact, { repoIndex: key, hint }));
   }
   if (missingWalCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
     const fact = `behind: the newest WAL here is ${repo.newestWal?.name ?? "none"}; another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}`;
-    troubles.push(trouble("behind", fact, { repoIndex: key, hint: "Check the log of the archiver." }));
+    troubles.push(troubleOf("behind", fact, { repoIndex: key, hint: "Check the log of the archiver." }));
   }
   troubles.push(...streamTroubles(repo, input), ...dumpTroubles(repo));
   if (repo.drill?.ok === false) {
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
-    troubles.push(trouble("drill", fact, { repoIndex: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }));
+    troubles.push(troubleOf("drill", fact, { repoIndex: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }));
   }
   if (repo.attack?.ok === false) {
     const fact = `the newest attack drill (${repo.attack.id}) failed: ${repo.attack.failures[0]?.message ?? "see its record"}`;
     const hint = `pgbackstop drill --pick=attack --repo=${key} runs a new one.`;
-    troubles.push(trouble("attack", fact, { repoIndex: key, hint }));
+    troubles.push(troubleOf("attack", fact, { repoIndex: key, hint }));
   }
   return troubles;
 }
@@ -376,7 +376,7 @@ function foreignTroubles(
     `Does pg1-path=${dataDirectory} name the right directory? After pg_upgrade, run pgbackstop stanza-upgrade.`,
     "Were the data removed, and made again? Stop the server, empty the data directory, and run pgbackstop recover.",
   ];
-  return [trouble("foreign", fact, { hint })];
+  return [troubleOf("foreign", fact, { hint })];
 }
 
 /** Backups that outlived the only thing that kept an attack drill from deleting them. */
@@ -392,7 +392,7 @@ function lockTroubles(
   const fact = `files are locked for ${durationText(lockedForS)}, and ${unlocked.length} of ${backups.length} backups are older: this repository's key can delete them`;
   const hint =
     "Lock for as long as a backup is kept, or use a key that cannot delete versions (docs/drills-attack.md).";
-  return [trouble("lock", fact, { repoIndex: key, hint })];
+  return [troubleOf("lock", fact, { repoIndex: key, hint })];
 }
 
 /** Damage stays in the report until `verify` finds none. */
@@ -400,7 +400,7 @@ function damageTroubles({ key, verified }: Pick<RepoStatus, "key" | "verified">)
   if (verified === null || verified.ok) return [];
   const fact = `verify found damage or missing files on ${timeText(verified.endedAtS)}`;
   const hint = `pgbackstop verify --repo=${key} lists it again; pgbackstop heal and pgbackstop sync copy what another repository has.`;
-  return [trouble("damage", fact, { repoIndex: key, hint })];
+  return [troubleOf("damage", fact, { repoIndex: key, hint })];
 }
 
 function conflictTroubles({ conflicts, key }: Pick<RepoStatus, "conflicts" | "key">): Trouble[] {
@@ -421,7 +421,7 @@ function waitTroubles({ isStandby, nowS, rpoS, streams, waiting }: StatusInput):
   const fact = `WAL has waited in pg_wal for ${durationText(waitedS)}; ${promised} ${durationText(limitS)} at most`;
   const hint =
     "pgbackstop check reports the repository or setting. After the repair, pgbackstop heal sends the WAL immediately.";
-  return [trouble("waiting", fact, { hint })];
+  return [troubleOf("waiting", fact, { hint })];
 }
 
 function streamTroubles(
@@ -434,24 +434,24 @@ function streamTroubles(
   const waits =
     synchronous?.isWaiting === false
       ? [
-          trouble(
+          troubleOf(
             "stream",
             `commits do not wait for a repository: ${synchronous.trouble ?? "the stream is starting"}`,
             { repoIndex: key, hint },
           ),
         ]
       : [];
-  if (stream === null) return [trouble("stream", "no WAL was streamed here yet", { repoIndex: key, hint }), ...waits];
+  if (stream === null) return [troubleOf("stream", "no WAL was streamed here yet", { repoIndex: key, hint }), ...waits];
   if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return waits;
   return [
     ...waits,
-    trouble("stream", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint }),
+    troubleOf("stream", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint }),
   ];
 }
 
 function dumpTroubles({ dumps, key }: Pick<RepoStatus, "dumps" | "key">): Trouble[] {
   return (dumps?.faulty ?? []).map(({ fault, label }) =>
-    trouble("dump", `dump ${label} cannot be used: ${fault}`, {
+    troubleOf("dump", `dump ${label} cannot be used: ${fault}`, {
       repoIndex: key,
       hint: "Run pgbackstop sync if another repository has it. Otherwise remove its directory from the repository.",
     }),
@@ -494,7 +494,7 @@ function slotTroubles({ isStandby, nowS, slot }: StatusInput): Trouble[] {
   const reason = slot.trouble === null ? "" : `: ${slot.trouble.split("\n")[0] ?? ""}`;
   const hint =
     "Check the agent's unit and log. The server keeps the WAL until max_slot_wal_keep_size or its disk ends.";
-  return [trouble("slot", `nobody has read the replication slot ${slot.slot} ${since}${reason}`, { hint })];
+  return [troubleOf("slot", `nobody has read the replication slot ${slot.slot} ${since}${reason}`, { hint })];
 }
 
 function waitText({ waitingS }: SynchronousReport): string {

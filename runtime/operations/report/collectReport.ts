@@ -78,7 +78,7 @@ async function heldBy(facts: RepoFacts, nowMs: number): Promise<Held> {
   const { newestMs } = wal;
   return {
     backups: info.backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS).map(backupOf),
-    ...(await coverage(facts.repo, info, archive, wal, nowMs)),
+    ...(await coverage(facts.remembered, info, archive, wal, nowMs)),
     ...(newestMs === 0 ? {} : { newestWalS: Math.floor(newestMs / 1000) }),
     walBytes: wal.sizeBytes,
   };

@@ -441,8 +441,15 @@ describe("the screen", () => {
   test("heads a slot that nobody reads with these words, although no WAL waits", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const slot = {
-      ...{ atS: NOW_S, slot: "pgbackstop", activeAtS: NOW_S - 3600, isActive: false, walStatus: null },
-      ...{ retainedBytes: 0, safeBytes: null, lossCount: 0, trouble: null },
+      slot: "pgbackstop",
+      atS: NOW_S,
+      activeAtS: NOW_S - 3600,
+      isActive: false,
+      walStatus: null,
+      retainedBytes: 0,
+      safeBytes: null,
+      lossCount: 0,
+      trouble: null,
     };
     expect(await textOf({ slot })).toMatch(/^demo: nobody reads the replication slot; /);
   });
