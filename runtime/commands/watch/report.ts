@@ -9,7 +9,12 @@ import { findPrice, PRICES_AS_OF, storageCost } from "../../storage/prices";
 import type { RepoConfig } from "../../config/types";
 import { loadDrillHistory, loadLocalDrills } from "../../operations/drill/history";
 import { collectReport } from "../../operations/report/collectReport";
-import { judgeReport, needsAttention, type ReportDocument } from "../../operations/report/judgeReport";
+import {
+  documentTroubles,
+  judgeReport,
+  needsAttention,
+  type ReportDocument,
+} from "../../operations/report/judgeReport";
 import type { ReportedCost, ReportedDatabase, ReportFile } from "../../operations/report/reportFields";
 import { renderReportPage } from "../../operations/report/reportPage";
 import { shellQuote } from "../../operations/restore/recovery";
@@ -46,7 +51,7 @@ export async function reportDocument(proc: CommandProcess): Promise<ReportFile> 
 }
 
 function joined(documents: readonly ReportDocument[]): ReportFile {
-  const troubles = documents.flatMap(({ file }) => file.troubles ?? []);
+  const troubles = documents.flatMap(documentTroubles);
   const databases = documents.flatMap(({ file }) => file.databases);
   return { version: 1, databases, ...(troubles.length === 0 ? {} : { troubles }) };
 }

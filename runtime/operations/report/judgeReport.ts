@@ -156,7 +156,8 @@ function contentTroubles(repo: ReportedRepo, { atS, stanza }: ReportedDatabase):
   });
 }
 
-function documentTroubles({ file, path }: ReportDocument): readonly ReportedTrouble[] {
+/** Troubles of a document that its databases do not show. */
+export function documentTroubles({ file, path }: ReportDocument): readonly ReportedTrouble[] {
   const { databases, troubles = [] } = file;
   if (databases.length > 0 || troubles.length > 0) return troubles;
   const fact = path === null ? "no database was looked at" : `${path} describes no database`;

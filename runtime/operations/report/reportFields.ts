@@ -9,7 +9,7 @@ export interface ReportFile {
   readonly version: 1;
   /** One for each stanza that was looked at. */
   readonly databases: readonly ReportedDatabase[];
-  /** Documents that could not be read when several were joined. If omitted, all could. */
+  /** What is wrong with documents that were joined. If omitted, nothing is. */
   readonly troubles?: readonly ReportedTrouble[];
 }
 

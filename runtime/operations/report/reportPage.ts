@@ -162,8 +162,13 @@ function overview(linked: readonly Linked[]): string {
     return `<tr${troubles.length === 0 ? "" : ' class="weak"'}><th scope="row">${linkTo(each)}</th>${cells.map((cell) => `<td>${escapeText(cell)}</td>`).join("")}</tr>`;
   });
   const heads = [
-    ...["database", "state", "looked at", "newest full backup", "newest moment that a restore reaches"],
-    ...["proven by a restore", "stored"],
+    "database",
+    "state",
+    "looked at",
+    "newest full backup",
+    "newest moment that a restore reaches",
+    "proven by a restore",
+    "stored",
   ];
   return `<section aria-labelledby="databases"><h2 id="databases">Databases</h2>
 ${scrolled("Table of databases", table("", heads, rows))}</section>`;

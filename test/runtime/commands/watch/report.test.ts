@@ -75,12 +75,14 @@ test("a page of good documents exits with 0, and with 104 if one is too old or m
 });
 
 test("joined documents keep what could not be read, for the page that is made of them", async () => {
-  const { code, text } = await report({ "a.json": written("orders"), "b.json": "missing" }, "--format=json");
+  const nothing = JSON.stringify({ version: 1, databases: [] });
+  const files = { "a.json": written("orders"), "b.json": "missing", "c.json": nothing };
+  const { code, text } = await report(files, "--format=json");
   const file = JSON.parse(text) as ReportFile;
-  expect([code, file.databases.length, file.troubles?.[0]?.message]).toEqual([
-    ERRORS.command,
-    1,
+  expect([code, file.databases.length]).toEqual([ERRORS.command, 1]);
+  expect(file.troubles?.map(({ message }) => message)).toEqual([
     "missing document 'b.json'",
+    "c.json describes no database",
   ]);
   const page = await report({ "all.json": text });
   expect(page.text).toContain("missing document &#39;b.json&#39;");
