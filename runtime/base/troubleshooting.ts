@@ -36,6 +36,7 @@ const ENTRIES: readonly (readonly [anchor: string, pattern: RegExp])[] = [
   ["slot-not-read", /the (server has no )?replication slot \S+/],
   ["container-gone", /there is no container |container '[^']*' does not run/],
   ["container-data-shared", /^\[PgRunningError\] containers '/],
+  ["unit-not-running", /\] pgbackstop-\S+\.(service|socket|timer) (cannot be|has|is|runs|starts|was) /],
   ["archive-command-foreign", /\bArchiveCommandInvalidError\b/],
   ["archiving-off", /\bArchiveDisabledError\b/],
   ["archive-failing", /\bArchiveTimeoutError\b/],

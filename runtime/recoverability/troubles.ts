@@ -14,6 +14,7 @@ const TROUBLES = {
   unserved: { kind: "execute", title: "production lacks files" },
   production: { kind: "fileMissing", title: "production lacks files" },
   stopped: { kind: "stop", title: "archiving and backups are stopped" },
+  host: { kind: "execute", title: "this host needs attention" },
   foreign: { kind: "dbMismatch", title: "the data directory holds another cluster" },
   branches: { kind: "dbMismatch", title: "the archive has several living histories" },
   slot: { kind: "archiveDisabled", title: "nobody reads the replication slot" },

@@ -305,6 +305,44 @@ describe("files and units on a host", async () => {
     );
   });
 
+  // claim: docs/hosts/status.md: a unit that systemd does not run as the update wrote it needs attention, and the
+  //   printed command repairs it
+  test("names the socket and the timer that systemd does not run as they were written", async () => {
+    const [timer, service] = ["pgbackstop-main-full.timer", "pgbackstop-main-full.service"];
+    const [units, spare] = ["/etc/systemd/system", "/usr/local/lib/systemd/system"];
+    const dropIn = (unit: string, lines: string): string =>
+      `mkdir -p ${units}/${unit}.d; printf '${lines}' > ${units}/${unit}.d/moved.conf; systemctl daemon-reload`;
+    const cases: readonly (readonly [how: string, said: string])[] = [
+      [`systemctl stop ${AGENT}.socket`, `${AGENT}.socket is stopped: WAL of this host is not archived`],
+      [`systemctl disable --now ${AGENT}.socket`, `${AGENT}.socket is stopped and disabled: `],
+      [`systemctl disable ${timer}`, `${timer} is disabled: `],
+      [
+        // systemd masks no unit whose file is in its own folder.
+        `systemctl disable --now ${timer}; mkdir -p ${spare}; mv ${units}/${timer} ${spare}/; systemctl mask ${timer}`,
+        `${timer} is masked: `,
+      ],
+      [
+        `${dropIn(timer, "[Timer]\\nOnCalendar=\\nOnCalendar=2099-01-01 00:00:00 UTC\\n")}; systemctl restart ${timer}`,
+        `at 2099-01-01T00:00:00Z (${units}/${timer}.d/moved.conf)`,
+      ],
+      [
+        dropIn(service, "[Service]\\nExecStart=\\nExecStart=/bin/true\\n"),
+        `${service} runs /bin/true instead of its command (${units}/${service}.d/moved.conf)`,
+      ],
+    ];
+    for (const [how, said] of cases) {
+      await shell(how);
+      const { exitCode, stdout } = await host.run(["/usr/local/bin/pgbackstop", "status"]);
+      expect([exitCode, stdout]).toEqual([104, expect.stringContaining(said)]);
+      await shell(/^ +HINT: (.+)$/m.exec(stdout)?.[1] ?? expect.fail(stdout));
+      await shell(
+        `if [ -e ${spare}/${timer} ]; then mv ${spare}/${timer} ${units}/; systemctl daemon-reload; systemctl reenable ${timer}; fi`,
+      );
+      await host.runOk(["/usr/local/bin/pgbackstop", "status"]);
+    }
+    await host.runOk(["/usr/local/bin/pgbackstop", "check"]);
+  });
+
   test("a timer starts its backup", async () => {
     const before = (await shell("ls -d /srv/first/backup/main/*F | wc -l")).trim();
     await shell(

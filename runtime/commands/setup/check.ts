@@ -1,6 +1,7 @@
 /**
  * `check`: exit 0 when the repositories without errors satisfy the acknowledgement policy. A repository without a full
- * backup as young as the settings file expects always fails: WAL alone restores nothing.
+ * backup as young as the settings file expects always fails: WAL alone restores nothing. So does a host whose units
+ * systemd does not run.
  *
  * `--stale` compares the ages of every repository's newest backup, dump and WAL after that, whatever its result, and
  * sends event `stale` to the notification targets. With `--no-archive-check` it needs no server. It exits with 75 if
@@ -12,9 +13,11 @@ import type { RepoResult } from "../../base/parallel";
 import { check, type Checked } from "../../operations/check/check";
 import { findStale } from "../../operations/check/stale";
 import { fullText } from "../../operations/info/destinations";
+import { hostError } from "../../operations/info/hostTroubles";
 import { combinedError, policyError, repoErrorLine } from "../../operations/shared/results";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import { checkStreaming, requireError } from "../../operations/stream/preflight";
+import { loadHostReport } from "../watch/hostReport";
 import { notifyStale } from "../watch/notify";
 import type { ClusterAccess, Command, CommandProcess, Invocation } from "../../process/commandProcess";
 
@@ -28,9 +31,13 @@ export const checkCommand: Command = async (proc) => {
     (repoIndex) => proc.config.settings.repos[repoIndex] ?? {},
     Math.floor(proc.ctx.clock.nowMs() / 1000),
   );
-  const lines = results.flatMap((result) =>
-    result.ok ? result.value.map((error) => repoErrorLine(result.repoIndex, error)) : [],
-  );
+  const { troubles } = await loadHostReport(proc);
+  const lines = [
+    ...results.flatMap((result) =>
+      result.ok ? result.value.map((error) => repoErrorLine(result.repoIndex, error)) : [],
+    ),
+    ...troubles.map(({ message, name }) => `[${name}] ${message}`),
+  ];
   for (const line of lines) proc.ctx.log.warn(line);
   // What is known of some repositories does not end an alert about others.
   const knows = lines.length > 0 || results.every(({ ok }) => ok);
@@ -38,7 +45,8 @@ export const checkCommand: Command = async (proc) => {
   const error = serverError ?? combinedError("check", results) ?? noticeError;
   if (noticeError !== null && noticeError !== error) proc.ctx.log.warn(noticeError.message);
   if (error !== null) throw error;
-  if (lines.length > 0) throw fail("backupSetInvalid", `backups, dumps or WAL are too old:\n${lines.join("\n")}`);
+  if (lines.length > 0)
+    throw fail("backupSetInvalid", `backups, dumps or WAL are too old, or will be:\n${lines.join("\n")}`);
   proc.ctx.log.info("the newest backups, dumps and WAL are as recent as expected");
   return 0;
 };
@@ -82,10 +90,19 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
   const error =
     policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
   if (error !== null) throw error;
+  // An update checks before it starts the timers, and `--stale` sends what it finds.
+  if (requiresFull) await requireHost(proc);
   // With `--no-full-check` only archiving matters.
   if (streamError !== null && config.check.full) throw streamError;
   if (streamError !== null) ctx.log.warn([streamError.message, ...hintLines(streamError)].join("\n"));
   return 0;
+}
+
+async function requireHost(proc: CommandProcess): Promise<void> {
+  const report = await loadHostReport(proc);
+  for (const each of report.notLookedAt) proc.ctx.log.info(`not looked at: ${each}`);
+  const error = hostError(report);
+  if (error !== null) throw error;
 }
 
 function noteCalendars({ config, ctx }: Invocation): void {

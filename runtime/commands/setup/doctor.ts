@@ -1,16 +1,21 @@
 /**
- * `doctor`: tries each repository's storage and key in a directory of its own. Exit 0 when everything that backups need
- * works; dangers (a key that deletes versions, a bucket without versions) are reported and do not change the exit code.
+ * `doctor`: tries each repository's storage and key in a directory of its own, and looks at the host's units. Exit 0
+ * when everything that backups need works; dangers (a key that deletes versions, a bucket without versions) are
+ * reported and do not change the exit code.
  */
 import type { RepoResult } from "../../base/parallel";
 import { type JsonValue, renderJson } from "../../format/repository/json";
 import { type Diagnosis, diagnose } from "../../operations/check/doctor";
+import { hostError, type HostReport } from "../../operations/info/hostTroubles";
 import { combinedError } from "../../operations/shared/results";
 import type { Command, Invocation } from "../../process/commandProcess";
+import { loadHostReport } from "../watch/hostReport";
 
 /** For storages without multipart upload. */
 const LARGE_SIZE_BYTES = 1024 * 1024;
 const SECOND_PART_SIZE_BYTES = 1024;
+type Fact = Diagnosis["facts"][number];
+
 const SIGNS = { ok: "ok", warn: "WARN", fail: "FAIL", skip: "-" } as const;
 
 export const doctorCommand: Command = async (proc) => {
@@ -21,16 +26,21 @@ export const doctorCommand: Command = async (proc) => {
     const options = { scratch, largeSizeBytes: largeSizeOf(proc, repo.key) };
     const diagnosis = await diagnose(repo, options, ctx);
     diagnoses.push(diagnosis);
-    if (config.output !== "json") proc.print(diagnosisText(diagnosis));
+    if (config.output !== "json") proc.print(factsText(`repo${repo.key}: ${diagnosis.name}`, diagnosis.facts));
   }
-  if (config.output === "json") proc.print(`${renderJson({ version: 1, repos: diagnoses.map(diagnosisJson) })}\n`);
+  const host = await loadHostReport(proc);
+  if (config.output === "json")
+    proc.print(
+      `${renderJson({ version: 1, repos: diagnoses.map(diagnosisJson), host: hostFacts(host).map(factJson) })}\n`,
+    );
+  else proc.print(factsText("host", hostFacts(host)));
   const results = diagnoses.map(
     (value): RepoResult<Diagnosis> =>
       value.error === null
         ? { repoIndex: value.repoIndex, ok: true, value }
         : { repoIndex: value.repoIndex, ok: false, error: value.error },
   );
-  const error = combinedError("doctor", results);
+  const error = combinedError("doctor", results) ?? hostError(host);
   if (error !== null) throw error;
   return 0;
 };
@@ -41,17 +51,23 @@ function largeSizeOf(proc: Invocation, repoIndex: number): number {
   return partSizeBytes === undefined ? LARGE_SIZE_BYTES : partSizeBytes + SECOND_PART_SIZE_BYTES;
 }
 
-function diagnosisText({ facts, name, repoIndex }: Diagnosis): string {
-  const lines = facts.map((fact) => `  ${SIGNS[fact.verdict].padEnd(5)}${fact.name}: ${fact.text}`);
-  return [`repo${repoIndex}: ${name}`, ...lines, ""].join("\n");
+function hostFacts({ notLookedAt, troubles }: HostReport): Fact[] {
+  const facts = [
+    ...troubles.map(({ message }): Fact => ({ name: "units", verdict: "fail", text: message })),
+    ...notLookedAt.map((text): Fact => ({ name: "not looked at", verdict: "skip", text })),
+  ];
+  return facts.length > 0 ? facts : [{ name: "units", verdict: "ok", text: "systemd runs them as they were written" }];
+}
+
+function factsText(title: string, facts: readonly Fact[]): string {
+  return [title, ...facts.map((fact) => `  ${SIGNS[fact.verdict].padEnd(5)}${fact.name}: ${fact.text}`), ""].join("\n");
 }
 
 /** `{"key","name","ok","facts":[{"name","verdict","text"}]}`. */
 function diagnosisJson({ error, facts, name, repoIndex }: Diagnosis): JsonValue {
-  return {
-    key: repoIndex,
-    name,
-    ok: error === null,
-    facts: facts.map((fact) => ({ name: fact.name, verdict: fact.verdict, text: fact.text })),
-  };
+  return { key: repoIndex, name, ok: error === null, facts: facts.map(factJson) };
+}
+
+function factJson({ name, text, verdict }: Fact): JsonValue {
+  return { name, verdict, text };
 }

@@ -19,21 +19,14 @@ import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { newestDone } from "../../postgres/archiveStatus";
 import { loadRuns } from "../../local/runRecords";
 import { openSeenWal } from "../../local/seenWal";
-import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
 import { factsOf, type RepoFacts } from "../../recoverability/facts";
 import { reportedOpened } from "../opened";
 import { ownHistory } from "../ownHistory";
-import type {
-  ClusterAccess,
-  Command,
-  CommandProcess,
-  Invocation,
-  LockAccess,
-  ProgramAccess,
-} from "../../process/commandProcess";
+import type { ClusterAccess, Command, CommandProcess, Invocation, LockAccess } from "../../process/commandProcess";
+import { loadHostReport } from "./hostReport";
 
 export const statusCommand: Command = async (proc) => {
   const report = await loadStatus(proc);
@@ -77,7 +70,7 @@ export async function loadStatus(
     rpoS: config.settings.drill?.objectives.rpoSeconds,
     isStandby,
     streams: await loadStreams(config, exists),
-    next: await loadNextRuns(proc),
+    host: await loadHostReport(proc),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
     opened: await reportedOpened(proc),
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
@@ -104,14 +97,6 @@ function findStop(proc: LockAccess): StatusInput["stop"] {
   } catch (error) {
     return toBackupError(error);
   }
-}
-
-/** Null without systemd, or with a version that prints another form. */
-async function loadNextRuns(proc: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {
-  const { config, ctx } = proc;
-  const stanza = config.stanza ?? "";
-  const ended = await proc.program(["systemctl", ...timerArgs(stanza)], { signal: ctx.signal }).catch(() => null);
-  return ended?.exitCode === 0 ? parseTimers(ended.stdout, stanza) : null;
 }
 
 function runningOf(what: "backup" | "restore", lock: LockState): StatusInput["running"] {

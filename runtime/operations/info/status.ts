@@ -17,8 +17,8 @@ import type { SeenWal } from "../../local/seenWal";
 import type { SlotReport } from "../../local/slotState";
 import { isRead } from "../slot/slotReport";
 import type { StreamState, SynchronousReport } from "../../local/streamState";
-import type { NextRun } from "../../local/timers";
 import { segmentSizeOf } from "../../format/wal/walSegment";
+import type { NextRun } from "../../local/stanzaUnits";
 import type { NewestWal, RepoFacts } from "../../recoverability/facts";
 import { branchTroubles, type ServerHistory } from "../../recoverability/followedTimeline";
 import { loadHistory } from "../../recoverability/loadHistory";
@@ -30,6 +30,7 @@ import { databasesText, type DumpSurvey, dumpsField, surveyDumps } from "../dump
 import { trimmedLabels } from "../expire/archivePlan";
 import { type Hold, holdOf, holdText } from "../expire/hold";
 import { type OpenedBackup, openedOf } from "../open/openLocation";
+import type { HostReport } from "./hostTroubles";
 import { openedJson, openedText, productionTroubles } from "./opened";
 import { infoTrouble, judgeArchive, type LocalServer } from "./judgeArchive";
 import { loadSpaceLeft, spaceErrors } from "./spaceLeft";
@@ -72,8 +73,8 @@ export interface StatusInput {
   readonly isStandby: boolean;
   /** How far this host's agent has streamed; null when it does not stream. */
   readonly streams: ReportedStreams | null;
-  /** systemd's next runs on this host; null without systemd. */
-  readonly next: readonly NextRun[] | null;
+  /** The host itself, with systemd's next runs; these are null without systemd. */
+  readonly host: HostReport & { readonly next: readonly NextRun[] | null };
   /** This host's drills, oldest first; repositories add those of other hosts. */
   readonly drills: readonly DrillRecord[];
   readonly running: readonly { readonly what: "backup" | "restore"; readonly percent: number | null }[];
@@ -83,7 +84,7 @@ export interface StatusInput {
 }
 
 export interface StatusReport
-  extends Pick<StatusInput, "stanza" | "waiting" | "slot" | "running" | "opened" | "next" | "nowS"> {
+  extends Pick<StatusInput, "stanza" | "waiting" | "slot" | "running" | "opened" | "host" | "nowS"> {
   readonly repos: readonly RepoStatus[];
   /** What needs attention on this host, in no single repository. */
   readonly troubles: readonly Trouble[];
@@ -200,7 +201,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     const ofLock = lockTroubles(status, info, input.nowS);
     return { ...status, troubles: [...archive.troubles, ...damageTroubles(common), ...ofWal, ...ofLock, ...space] };
   });
-  const { next, nowS, running, slot, stanza, waiting } = input;
+  const { host, nowS, running, slot, stanza, waiting } = input;
   const infos = results.flatMap((each) => (each.ok ? [{ key: each.repoIndex, info: each.value.info }] : []));
   const opened = openedOf(
     infos.flatMap(({ info }) => info.history),
@@ -211,6 +212,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     repos,
     troubles: [
       ...(input.stop === null ? [] : [asTrouble("stopped", input.stop)]),
+      ...host.troubles.map((error) => asTrouble("host", error)),
       ...foreignTroubles(input.server, infos),
       ...(await historyTroubles(input, infos)),
       ...productionTroubles(opened),
@@ -222,7 +224,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     slot,
     running,
     opened,
-    next,
+    host,
     nowS,
     synchronous: input.streams?.synchronous ?? null,
   };
@@ -464,7 +466,8 @@ function isBehind(own: NewestWal | null, newest: NewestWal): boolean {
 }
 
 export function statusText(report: StatusReport): string {
-  const { next, nowS, repos, running, stanza, troubles, waiting } = report;
+  const { nowS, repos, running, stanza, troubles, waiting } = report;
+  const { next, notLookedAt } = report.host;
   const lines = [`${stanza}: ${titleOf(report)}`, ...repos.flatMap((repo) => repoLines(repo, nowS))];
   const age = (atS: number | null): string =>
     atS === null ? "" : `, the oldest for ${durationText(Math.max(0, nowS - atS))}`;
@@ -477,6 +480,7 @@ export function statusText(report: StatusReport): string {
   lines.push(...troubles.flatMap((trouble) => troubleLines(trouble, "  ")));
   if (next !== null && next.length > 0)
     lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
+  for (const each of notLookedAt) lines.push(row("not looked at", each, ""));
   for (const { percent, what } of running)
     lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
   for (const opened of report.opened) lines.push(row("open", openedText(opened), ""));
@@ -611,13 +615,14 @@ function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
  * are seconds since 1970.
  */
 export function statusJson(report: StatusReport): JsonValue {
-  const { next, proof, repos, running, slot, stanza, synchronous, waiting } = report;
+  const { host, proof, repos, running, slot, stanza, synchronous, waiting } = report;
   const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
   return {
     next:
-      next === null
+      host.next === null
         ? null
-        : next.map(({ lastAtS, name, nextAtS }): JsonValue => ({ last: lastAtS, name, next: nextAtS })),
+        : host.next.map(({ lastAtS, name, nextAtS }): JsonValue => ({ last: lastAtS, name, next: nextAtS })),
+    notLookedAt: [...host.notLookedAt],
     ok: isWell(report),
     repos: repos.map((repo): JsonValue => {
       return {

@@ -467,10 +467,14 @@ describe("the screen", () => {
       failures: ok ? [] : [{ where: "checks", error: "DbQueryError", code: 57, message: "the table orders is empty" }],
     });
     const more: Partial<StatusInput> = {
-      next: [
-        { name: "verify", nextAtS: NOW_S + 7200, lastAtS: null },
-        { name: "heal", nextAtS: null, lastAtS: null },
-      ],
+      host: {
+        troubles: [],
+        notLookedAt: [],
+        next: [
+          { name: "verify", nextAtS: NOW_S + 7200, lastAtS: null },
+          { name: "heal", nextAtS: null, lastAtS: null },
+        ],
+      },
       drills: [drill(1, false, 9000), drill(1, true, 7200), drill(2, false, 600)],
     };
     const text = await textOf(more);
@@ -486,6 +490,27 @@ describe("the screen", () => {
         { last: null, name: "heal", next: null },
       ],
       repos: [{ drill: { ended: NOW_S - 7200, ok: true, rtoMs: 34_500 } }, { drill: { ok: false, rtoMs: null } }],
+    });
+  });
+
+  // claim: docs/hosts/status.md: a unit that systemd does not run needs attention, and `status` says what it did not
+  //   look at
+  test("of a host that does not back up, and of what was not looked at", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const trouble = fail("execute", "pgbackstop-demo-full.timer is stopped", { hint: "systemctl enable --now it" });
+    const host = { troubles: [trouble], notLookedAt: ["units: why"], next: null };
+    const report = await collectStatus(inputOf({ host }));
+    expect(isWell(report)).toBe(false);
+    const lines = statusText(report).split("\n");
+    expect(lines[0]).toBe("demo: this host needs attention");
+    expect(lines).toContain("  ! [ExecuteError] pgbackstop-demo-full.timer is stopped");
+    expect(lines).toContain("    HINT: systemctl enable --now it");
+    expect(lines).toContain("  not looked at  units: why");
+    expect(statusJson(report)).toMatchObject({
+      next: null,
+      notLookedAt: ["units: why"],
+      ok: false,
+      troubles: [{ error: "ExecuteError", message: "pgbackstop-demo-full.timer is stopped" }],
     });
   });
 

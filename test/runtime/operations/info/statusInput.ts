@@ -21,7 +21,7 @@ export function statusInput(repos: readonly RepoFacts[], nowS: number, more: Par
     isStandby: false,
     running: [],
     opened: [],
-    next: null,
+    host: { troubles: [], notLookedAt: [], next: [] },
     streams: null,
     drills: [],
     nowS,
