@@ -182,8 +182,7 @@ export function parseUnits(text: string): ShownUnit[] {
         restartCount: Number(valueOf("NRestarts")),
         // A line for each command: `{ path=… ; argv[]=… ; ignore_errors=no ; …}`
         commands: pairs.flatMap(([name, value]) => {
-          const argv =
-            name === "ExecStart" ? / argv\[\]=(.*?) ; (?:ignore_errors|flags)=/.exec(value)?.[1] : undefined;
+          const argv = name === "ExecStart" ? / argv\[\]=(.*?) ; (?:ignore_errors|flags)=/.exec(value)?.[1] : undefined;
           return argv === undefined ? [] : [argv];
         }),
         starts: valueOf("Unit"),

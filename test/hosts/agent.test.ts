@@ -307,6 +307,7 @@ describe("files and units on a host", async () => {
 
   // claim: docs/hosts/status.md: a unit that systemd does not run as the update wrote it needs attention, and the
   //   printed command repairs it
+  // claim: docs/hosts/status.md: a server that is down or archives elsewhere needs attention
   test("names the socket and the timer that systemd does not run as they were written", async () => {
     const [timer, service] = ["pgbackstop-main-full.timer", "pgbackstop-main-full.service"];
     const [units, spare] = ["/etc/systemd/system", "/usr/local/lib/systemd/system"];
@@ -329,6 +330,7 @@ describe("files and units on a host", async () => {
         dropIn(service, "[Service]\\nExecStart=\\nExecStart=/bin/true\\n"),
         `${service} runs /bin/true instead of its command (${units}/${service}.d/moved.conf)`,
       ],
+      [`systemctl stop ${CLUSTER_UNIT}`, `the server of '${DATA}' is down: not seen since `],
     ];
     for (const [how, said] of cases) {
       await shell(how);
@@ -341,6 +343,18 @@ describe("files and units on a host", async () => {
       await host.runOk(["/usr/local/bin/pgbackstop", "status"]);
     }
     await host.runOk(["/usr/local/bin/pgbackstop", "check"]);
+    const own = await sql("SHOW archive_command");
+    // PostgreSQL keeps what this refuses.
+    const archiveBy = (command: string): Promise<string> =>
+      sql(`ALTER SYSTEM SET archive_command = '${command}'; SELECT pg_reload_conf(), pg_sleep(1)`);
+    await archiveBy("/bin/false");
+    const { exitCode, stdout } = await host.run(["/usr/local/bin/pgbackstop", "status"]);
+    expect([exitCode, stdout]).toEqual([
+      104,
+      expect.stringContaining("archive_command '/bin/false' must contain pgbackrest"),
+    ]);
+    await archiveBy(own);
+    await host.runOk(["/usr/local/bin/pgbackstop", "status"]);
   });
 
   test("a timer starts its backup", async () => {

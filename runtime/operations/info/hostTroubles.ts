@@ -1,12 +1,13 @@
 /**
  * What keeps a host from backing up although its repositories look well: units that systemd does not run, or does not
- * run as the update wrote them. Pure.
+ * run as the update wrote them, and a server that is down or archives elsewhere. Pure.
  */
 import { timeText } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
 import { printableValue } from "../../base/printable";
 import { durationText } from "../../base/units";
 import { baseOf, type StanzaUnit } from "../../local/stanzaUnits";
+import type { ServerState } from "./serverState";
 
 const DAY_S = 86_400;
 /** A moved timer may be later by this; no declared schedule of backups has a longer interval. */
@@ -25,6 +26,8 @@ export interface HostState {
   readonly units: readonly StanzaUnit[] | null;
   /** Expected ages of the newest full backups, one for each repository that has one. */
   readonly fullWithinS: readonly number[];
+  /** Null if no cluster is here, or nobody asks; a text says why nobody could look. */
+  readonly server: ServerState | string | null;
   readonly nowS: number;
 }
 
@@ -35,14 +38,37 @@ export interface HostReport {
 }
 
 export function hostReport(state: HostState): HostReport {
-  const { units } = state;
+  const { nowS, server, units } = state;
+  const isKnown = server !== null && typeof server !== "string";
+  const silence = isKnown ? server.silence : server;
   return {
-    troubles: units === null ? [] : unitTroubles(units, state),
+    troubles: [...(isKnown ? serverTroubles(server, nowS) : []), ...(units === null ? [] : unitTroubles(units, state))],
     notLookedAt: [
+      ...(silence === null ? [] : [`server: ${printableValue(silence)}`]),
       ...(units === null ? ["units: no systemd (248 or newer) answers for this stanza"] : []),
       ...(units?.length === 0 ? ["units: systemd has none of this stanza"] : []),
     ],
   };
+}
+
+function serverTroubles(server: ServerState, nowS: number): BackupError[] {
+  const { archiving, dataDirectory, isUp, recovery, seenAtS, unit } = server;
+  if (isUp) return archiving === null ? [] : [archiving];
+  const since =
+    seenAtS === null ? "" : `: not seen since ${timeText(seenAtS)} (${durationText(Math.max(0, nowS - seenAtS))} ago)`;
+  const after = recovery === "unfinished" ? " after an unfinished recovery" : "";
+  const again = "pgbackstop recover continues it, and pgbackstop recover --undo puts the old data back.";
+  const hints = {
+    unfinished: [again],
+    foreign: [`Root or another account has recovered here. If that has not ended, as that account: ${again}`],
+    none: [],
+  }[recovery ?? "none"];
+  const start = unit === null ? "Start it, and read its log if it does not stay." : `systemctl start ${unit}`;
+  return [
+    fail("dbConnect", `the server of '${dataDirectory}' is down${after}${since}`, {
+      hint: recovery === "unfinished" ? hints : [...hints, start],
+    }),
+  ];
 }
 
 /** One error for a verb that fails; null if nothing keeps the host from backing up. */

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { ServerState } from "../../../../runtime/operations/info/serverState";
 import type { StanzaUnit } from "../../../../runtime/local/stanzaUnits";
+import { fail } from "../../../../runtime/base/errors";
 import { hostReport } from "../../../../runtime/operations/info/hostTroubles";
 
 const NOW_S = Date.UTC(2026, 10, 20, 6, 40, 59) / 1000;
@@ -55,24 +57,27 @@ const WELL = [
 /** The units with a changed or a missing one. */
 function troublesWith(changed: StanzaUnit | null, fullWithinS: readonly number[] = [8 * DAY_S], without = "") {
   const units = WELL.flatMap((unit) => (unit.name === without ? [] : [unit.name === changed?.name ? changed : unit]));
-  return hostReport({ units, fullWithinS, nowS: NOW_S }).troubles;
+  return hostReport({ units, fullWithinS, server: null, nowS: NOW_S }).troubles;
 }
 const textsWith = (...args: Parameters<typeof troublesWith>): string[] =>
   troublesWith(...args).map(({ hints, message, name }) => [`[${name}] ${message}`, ...hints].join("\n"));
 
 test("a host whose units systemd runs as they were written has no trouble", () => {
   expect(textsWith(null)).toEqual([]);
-  expect(hostReport({ units: WELL, fullWithinS: [], nowS: NOW_S })).toEqual({ troubles: [], notLookedAt: [] });
+  expect(hostReport({ units: WELL, fullWithinS: [], server: null, nowS: NOW_S })).toEqual({
+    troubles: [],
+    notLookedAt: [],
+  });
   // A running backup: its timer has no next run.
   expect(textsWith(timer("full", { nextAtS: null, subState: "running" }))).toEqual([]);
 });
 
 test("without systemd nothing is claimed", () => {
-  expect(hostReport({ units: null, fullWithinS: [DAY_S], nowS: NOW_S })).toEqual({
+  expect(hostReport({ units: null, fullWithinS: [DAY_S], server: null, nowS: NOW_S })).toEqual({
     troubles: [],
     notLookedAt: ["units: no systemd (248 or newer) answers for this stanza"],
   });
-  expect(hostReport({ units: [], fullWithinS: [DAY_S], nowS: NOW_S })).toEqual({
+  expect(hostReport({ units: [], fullWithinS: [DAY_S], server: null, nowS: NOW_S })).toEqual({
     troubles: [],
     notLookedAt: ["units: systemd has none of this stanza"],
   });
@@ -206,5 +211,57 @@ rm ${path} && systemctl daemon-reload`,
     ]);
     const unread = { ...file, text: null };
     expect(textsWith(service("full", "", { file: unread, commands: ["/bin/true"] }))).toEqual([]);
+  });
+});
+
+describe("the server", () => {
+  const UP: ServerState = {
+    dataDirectory: "/data",
+    isUp: true,
+    archiving: null,
+    silence: null,
+    seenAtS: null,
+    unit: null,
+    recovery: null,
+  };
+  const DOWN: ServerState = { ...UP, isUp: false, seenAtS: NOW_S - 30, unit: "postgresql@17-main.service" };
+  const judged = (server: ServerState | string | null) => {
+    const { notLookedAt, troubles } = hostReport({ units: WELL, fullWithinS: [], server, nowS: NOW_S });
+    return { notLookedAt, troubles: troubles.map(({ hints, message }) => [message, ...hints]) };
+  };
+
+  test("that runs and archives has no trouble", () => {
+    for (const server of [UP, null]) expect(judged(server)).toEqual({ notLookedAt: [], troubles: [] });
+  });
+
+  test("that archives elsewhere is named with its setting", () => {
+    const archiving = fail("archiveDisabled", "archive_mode must be enabled", { hint: "set archive_mode = on" });
+    expect(judged({ ...UP, archiving }).troubles).toEqual([["archive_mode must be enabled", "set archive_mode = on"]]);
+  });
+
+  test("that does not answer, or cannot be looked at, is claimed neither up nor down", () => {
+    for (const server of [{ ...UP, silence: "starting\nup" }, "starting\nup"])
+      expect(judged(server)).toEqual({ notLookedAt: ["server: starting\\nup"], troubles: [] });
+  });
+
+  test("that is down is said in its first minute, with what starts it", () => {
+    const down = "the server of '/data' is down: not seen since 2026-11-20T06:40:29Z (30 seconds ago)";
+    expect(judged(DOWN).troubles).toEqual([[down, "systemctl start postgresql@17-main.service"]]);
+    expect(judged({ ...DOWN, seenAtS: null, unit: null }).troubles).toEqual([
+      ["the server of '/data' is down", "Start it, and read its log if it does not stay."],
+    ]);
+  });
+
+  test("that is down after a recovery is told how to go on, or back", () => {
+    expect(judged({ ...DOWN, recovery: "unfinished" }).troubles).toEqual([
+      [
+        "the server of '/data' is down after an unfinished recovery: not seen since 2026-11-20T06:40:29Z (30 seconds ago)",
+        "pgbackstop recover continues it, and pgbackstop recover --undo puts the old data back.",
+      ],
+    ]);
+    expect(judged({ ...DOWN, recovery: "foreign" }).troubles[0]?.slice(1)).toEqual([
+      expect.stringMatching(/^Root or another account .*: pgbackstop recover continues it, .* --undo /),
+      "systemctl start postgresql@17-main.service",
+    ]);
   });
 });
