@@ -26,7 +26,7 @@ export interface HostState {
   readonly units: readonly StanzaUnit[] | null;
   /** Expected ages of the newest full backups, one for each repository that has one. */
   readonly fullWithinS: readonly number[];
-  /** Null if no cluster is here, or nobody asks; a text says why nobody could look. */
+  /** Null if the host has none, or nobody asks; a text says why nobody could look. */
   readonly server: ServerState | string | null;
   readonly nowS: number;
 }
@@ -38,11 +38,14 @@ export interface HostReport {
 }
 
 export function hostReport(state: HostState): HostReport {
-  const { nowS, server, units } = state;
+  const { server, units } = state;
   const isKnown = server !== null && typeof server !== "string";
   const silence = isKnown ? server.silence : server;
   return {
-    troubles: [...(isKnown ? serverTroubles(server, nowS) : []), ...(units === null ? [] : unitTroubles(units, state))],
+    troubles: [
+      ...(isKnown ? serverTroubles(server, state) : []),
+      ...(units === null ? [] : unitTroubles(units, state)),
+    ],
     notLookedAt: [
       ...(silence === null ? [] : [`server: ${printableValue(silence)}`]),
       ...(units === null ? ["units: no systemd (248 or newer) answers for this stanza"] : []),
@@ -51,9 +54,15 @@ export function hostReport(state: HostState): HostReport {
   };
 }
 
-function serverTroubles(server: ServerState, nowS: number): BackupError[] {
-  const { archiving, dataDirectory, isUp, recovery, seenAtS, unit } = server;
+function serverTroubles(server: ServerState, { nowS, units }: HostState): BackupError[] {
+  const { archiving, dataDirectory, hasCluster, isUp, recovery, seenAtS, unit } = server;
   if (isUp) return archiving === null ? [] : [archiving];
+  if (!hasCluster && recovery === null) {
+    // A host that only restores or drills has none yet.
+    const isBackedUp = units?.some(({ commands }) => commands.some((command) => / backup( |$)/.test(command))) ?? false;
+    const hint = "pgbackstop recover restores it. Is its file system mounted?";
+    return isBackedUp ? [fail("pathMissing", `there is no cluster in '${dataDirectory}'`, { hint })] : [];
+  }
   const since =
     seenAtS === null ? "" : `: not seen since ${timeText(seenAtS)} (${durationText(Math.max(0, nowS - seenAtS))} ago)`;
   const after = recovery === "unfinished" ? " after an unfinished recovery" : "";
@@ -190,6 +199,8 @@ function programTrouble(unit: StanzaUnit): BackupError | null {
   const { commands, dropIns, file, loadState, name } = unit;
   if (!name.endsWith(".service") || loadState !== "loaded" || file?.text == null) return null;
   const written = [...file.text.matchAll(/^ExecStart=(.+)$/gm)].map(([, line = ""]) => argumentsOf(line));
+  // Some distributions keep the command in a drop-in of their own.
+  if (written.length === 0) return null;
   const running = commands.map(argumentsOf);
   const isOurs = running.some((args) => args.some((argument) => /pgbackrest|pgbackstop|\/degrade-/.test(argument)));
   if (isOurs && written.some((args) => running.some((other) => isSameCommand(args, other)))) return null;

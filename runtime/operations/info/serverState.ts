@@ -15,6 +15,7 @@ const ANSWER_MS = 5000;
 
 export interface ServerState {
   readonly dataDirectory: string;
+  readonly hasCluster: boolean;
   readonly isUp: boolean;
   /** Why it archives nothing; null if it does, or a slot does, or nobody knows. */
   readonly archiving: BackupError | null;
@@ -36,17 +37,27 @@ export interface ServerTools {
   readonly archiveCommandContains: string | null;
 }
 
-const UP = { isUp: true, archiving: null, silence: null, seenAtS: null, unit: null, recovery: null } as const;
+const UP = {
+  hasCluster: true,
+  isUp: true,
+  archiving: null,
+  silence: null,
+  seenAtS: null,
+  unit: null,
+  recovery: null,
+} as const;
 
-/** Null without a cluster in the directory. @throws what keeps it from looking */
+/** @throws what keeps it from looking */
 export async function loadServerState(
   directory: string,
   tools: ServerTools,
   journalOf = recoverJournal,
-): Promise<ServerState | null> {
+): Promise<ServerState> {
   const dataDirectory = await realpath(directory).catch(() => directory);
   const recovery = recoveryOf(journalOf(dataDirectory));
-  if (recovery === null && (await textIfThere(`${dataDirectory}/PG_VERSION`)) === null) return null;
+  const hasCluster = (await textIfThere(`${dataDirectory}/PG_VERSION`)) !== null;
+  const down = { ...UP, dataDirectory, hasCluster, isUp: false, recovery };
+  if (!hasCluster && recovery === null) return down;
   const { container, ctx } = tools;
   const facts = await loadFacts(tools);
   if (!isError(facts) && isSameDirectory(facts.dataDirectory, dataDirectory))
@@ -61,8 +72,7 @@ export async function loadServerState(
   if (server !== null || isUnsure) return { ...UP, dataDirectory, silence };
   const { debianCluster, units, walWrittenAtS } = await loadHostFacts(directory, ctx, container);
   const unit = debianCluster === null ? units[0] : `postgresql@${debianCluster.major}-${debianCluster.name}.service`;
-  const down = { isUp: false, archiving: null, silence: null };
-  return { ...down, dataDirectory, seenAtS: walWrittenAtS, unit: unit ?? null, recovery };
+  return { ...down, seenAtS: walWrittenAtS, unit: unit ?? null };
 }
 
 async function loadFacts({ ctx, newSession }: ServerTools): Promise<ServerFacts | BackupError> {

@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
 import { checkCommand } from "../../../../runtime/commands/setup/check";
 import { doctorCommand } from "../../../../runtime/commands/setup/doctor";
 import { statusCommand } from "../../../../runtime/commands/watch/status";
@@ -81,6 +82,17 @@ test("without an answer of systemd they claim nothing, and say so", async () => 
   expect(JSON.parse(doctor.printed.join(""))).toMatchObject({
     host: [{ name: "not looked at", verdict: "skip", text: notLookedAt }],
   });
+});
+
+test("status says that a server whose container is gone was not looked at", async () => {
+  const status = Object.defineProperty(made(["status", "--output=json"], 1), "dataDirectory", {
+    get: () => {
+      throw fail("dbConnect", "there is no container 'db'");
+    },
+  });
+  await statusCommand(status);
+  const { notLookedAt } = JSON.parse(status.printed.join("")) as { notLookedAt: string[] };
+  expect(notLookedAt[0]).toBe("server: its container is gone, or hides its data");
 });
 
 test("an update checks before it starts the timers, and the stale check names them", async () => {

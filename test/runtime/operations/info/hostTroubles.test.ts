@@ -211,12 +211,15 @@ rm ${path} && systemctl daemon-reload`,
     ]);
     const unread = { ...file, text: null };
     expect(textsWith(service("full", "", { file: unread, commands: ["/bin/true"] }))).toEqual([]);
+    const commandless = { ...file, text: "[Service]\nUser=postgres\n" };
+    expect(textsWith(service("full", "", { file: commandless, commands: ["/bin/true"] }))).toEqual([]);
   });
 });
 
 describe("the server", () => {
   const UP: ServerState = {
     dataDirectory: "/data",
+    hasCluster: true,
     isUp: true,
     archiving: null,
     silence: null,
@@ -250,6 +253,15 @@ describe("the server", () => {
     expect(judged({ ...DOWN, seenAtS: null, unit: null }).troubles).toEqual([
       ["the server of '/data' is down", "Start it, and read its log if it does not stay."],
     ]);
+  });
+
+  test("whose directory is lost is named on a host that backs it up", () => {
+    const lost = { ...DOWN, hasCluster: false };
+    expect(judged(lost).troubles).toEqual([
+      ["there is no cluster in '/data'", "pgbackstop recover restores it. Is its file system mounted?"],
+    ]);
+    for (const units of [null, WELL.slice(4)])
+      expect(hostReport({ units, fullWithinS: [], server: lost, nowS: NOW_S }).troubles).toEqual([]);
   });
 
   test("that is down after a recovery is told how to go on, or back", () => {

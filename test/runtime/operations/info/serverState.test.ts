@@ -76,7 +76,7 @@ test("a server that refuses us, or that another machine's process number stands 
 
 test("a directory without a cluster is no server", async () => {
   rmSync(join(data, "PG_VERSION"));
-  expect(await load(REFUSED)).toBeNull();
+  expect(await load(REFUSED)).toMatchObject({ hasCluster: false, isUp: false, recovery: null });
 });
 
 test("an unfinished recovery is seen, also where the directory was moved away", async () => {
@@ -95,7 +95,7 @@ test("an unfinished recovery is seen, also where the directory was moved away", 
     seenAtS: null,
   });
   write("done");
-  expect(await load(REFUSED, "pgbackrest", account)).toBeNull();
+  expect(await load(REFUSED, "pgbackrest", account)).toMatchObject({ hasCluster: false, recovery: null });
   // Of root's journal only the existence shows.
   const roots = join(folder, "roots");
   mkdirSync(roots);
