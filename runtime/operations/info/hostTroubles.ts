@@ -117,7 +117,7 @@ function stateTrouble(unit: StanzaUnit): BackupError | null {
   const isExpected = /\.(timer|socket)$/.test(name) || (PERMANENT.test(name) && /^(en|dis)abled$/.test(fileState));
   if (loadState === "masked")
     return trouble(name, `is masked: ${effectOf(name)}`, [
-      `systemctl unmask ${name} && systemctl enable --now ${name}`,
+      `systemctl unmask ${name} && ${startLine(name)}`,
       "If systemd does not know it then, the next update of the host (pulumi up) writes its file.",
     ]);
   if (loadState !== "loaded")
@@ -145,10 +145,12 @@ function stateTrouble(unit: StanzaUnit): BackupError | null {
   return null;
 }
 
-/** systemd starts no socket while its service runs. */
+/** systemd starts no socket while its service runs, and an agent that streams must not wait for a request. */
 function startLine(name: string): string {
   const start = `systemctl enable --now ${name}`;
-  return name.endsWith(".socket") ? `systemctl stop ${baseOf(name)}.service ${name}; ${start}` : start;
+  const service = `${baseOf(name)}.service`;
+  if (!name.endsWith(".socket")) return start;
+  return `systemctl stop ${service} ${name}; ${start} && systemctl start ${service}`;
 }
 
 function effectOf(name: string): string {

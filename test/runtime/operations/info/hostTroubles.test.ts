@@ -89,7 +89,7 @@ describe("a unit that systemd does not run", () => {
   test("because it is stopped or disabled", () => {
     expect(textsWith(made("agent.socket", { ...DOWN, fileState: "disabled" }))).toEqual([
       `[ArchiveDisabledError] pgbackstop-main-agent.socket is stopped and disabled: WAL of this host is not archived
-systemctl stop pgbackstop-main-agent.service pgbackstop-main-agent.socket; systemctl enable --now pgbackstop-main-agent.socket`,
+systemctl stop pgbackstop-main-agent.service pgbackstop-main-agent.socket; systemctl enable --now pgbackstop-main-agent.socket && systemctl start pgbackstop-main-agent.service`,
     ]);
     expect(textsWith(timer("full", { ...DOWN, nextAtS: null }))).toEqual([
       `[ExecuteError] pgbackstop-main-full.timer is stopped: systemd does not start its service
@@ -124,7 +124,7 @@ If systemd does not know it then, the next update of the host (pulumi up) writes
   test("because it has failed, or does not stay", () => {
     expect(textsWith(made("agent.socket", { activeState: "failed", result: "resources" }))).toEqual([
       `[ArchiveDisabledError] pgbackstop-main-agent.socket has failed (resources): WAL of this host is not archived
-journalctl -u pgbackstop-main-agent.socket says why. After the repair: systemctl reset-failed pgbackstop-main-agent.socket && systemctl stop pgbackstop-main-agent.service pgbackstop-main-agent.socket; systemctl enable --now pgbackstop-main-agent.socket`,
+journalctl -u pgbackstop-main-agent.socket says why. After the repair: systemctl reset-failed pgbackstop-main-agent.socket && systemctl stop pgbackstop-main-agent.service pgbackstop-main-agent.socket; systemctl enable --now pgbackstop-main-agent.socket && systemctl start pgbackstop-main-agent.service`,
     ]);
     const restarting = { activeState: "activating", subState: "auto-restart", result: "exit-code" };
     expect(textsWith(service("agent", "agent", { ...restarting, restartCount: 7 }))).toEqual([
