@@ -6,14 +6,8 @@ import { ERRORS, toBackupError } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import type { LockState } from "../../local/lockState";
 import { progressOf } from "../../operations/info/info";
-import {
-  collectStatus,
-  isWell,
-  statusJson,
-  type StatusInput,
-  type StatusReport,
-  statusText,
-} from "../../operations/info/status";
+import { collectStatus, isWell, type StatusInput, type StatusReport } from "../../operations/info/status";
+import { statusJson, statusText } from "../../operations/info/statusText";
 import { readyDirectoryOf } from "../../operations/slot/readyDirectory";
 import { loadSlot, waitingFor } from "../../operations/slot/slotReport";
 import { newestDone } from "../../postgres/archiveStatus";

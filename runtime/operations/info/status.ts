@@ -1,16 +1,14 @@
 /**
- * `status`: a database's backups on one screen. For each repository: its newest backups, the span that it can recover,
+ * What `status` shows of a database's backups. For each repository: its newest backups, the span that it can recover,
  * and its missing WAL. Also the files that wait in `pg_wal`, running work, and what needs attention.
  */
 import { timeText } from "../../base/clock";
 import { type BackupError, nullOn } from "../../base/errors";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
-import { printableValue } from "../../base/printable";
-import { durationText, formatSize } from "../../base/units";
+import { durationText } from "../../base/units";
 import { type ArchiveHistoryEntry, archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
-import type { JsonValue } from "../../format/repository/json";
 import type { MissingWalStore } from "../../local/missingWal";
 import type { RepoVerdict } from "../../local/runRecords";
 import type { SeenWal } from "../../local/seenWal";
@@ -22,16 +20,16 @@ import type { NextRun } from "../../local/stanzaUnits";
 import type { NewestWal, RepoFacts } from "../../recoverability/facts";
 import { branchTroubles, type ServerHistory } from "../../recoverability/followedTimeline";
 import { loadHistory } from "../../recoverability/loadHistory";
-import { asTrouble, titlesOf, type Trouble, troubleOf } from "../../recoverability/troubles";
+import { asTrouble, type Trouble, troubleOf } from "../../recoverability/troubles";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
-import { databasesText, type DumpSurvey, dumpsField, surveyDumps } from "../dump/surveyDumps";
+import { type DumpSurvey, surveyDumps } from "../dump/surveyDumps";
 import { trimmedLabels } from "../expire/archivePlan";
-import { type Hold, holdOf, holdText } from "../expire/hold";
+import { type Hold, holdOf } from "../expire/hold";
 import { type OpenedBackup, openedOf } from "../open/openLocation";
 import type { HostReport } from "./hostTroubles";
-import { openedJson, openedText, productionTroubles } from "./opened";
+import { productionTroubles } from "./opened";
 import { infoTrouble, judgeArchive, type LocalServer } from "./judgeArchive";
 import { loadSpaceLeft, spaceErrors } from "./spaceLeft";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
@@ -40,8 +38,6 @@ import type { DrillRecord } from "../drill/record";
 import { currentBackupsOf, type FullExpectation, fullError, newestFullOf, type StoredFull } from "./destinations";
 
 export const BEHIND_S = 300;
-/** A shorter wait of commits is an upload. */
-const WAIT_S_MIN = 5;
 
 export interface StatusInput {
   readonly stanza: string;
@@ -210,15 +206,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   return {
     stanza,
     repos,
-    troubles: [
-      ...(input.stop === null ? [] : [asTrouble("stopped", input.stop)]),
-      ...host.troubles.map((error) => asTrouble("host", error)),
-      ...foreignTroubles(input.server, infos),
-      ...(await historyTroubles(input, infos)),
-      ...productionTroubles(opened),
-      ...slotTroubles(input),
-      ...waitTroubles(input),
-    ],
+    troubles: await commonTroubles(input, infos, opened),
     proof: drills.findLast(({ ok, repo }) => ok && repos.some(({ key }) => key === repo)) ?? null,
     waiting,
     slot,
@@ -228,6 +216,28 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     nowS,
     synchronous: input.streams?.synchronous ?? null,
   };
+}
+
+/** What needs attention in no single repository. */
+async function commonTroubles(
+  input: StatusInput,
+  infos: readonly ReadInfo[],
+  opened: readonly OpenedBackup[],
+): Promise<Trouble[]> {
+  return [
+    ...(input.stop === null ? [] : [asTrouble("stopped", input.stop)]),
+    ...input.host.troubles.map((error) => asTrouble("host", error)),
+    ...foreignTroubles(input.server, infos),
+    ...(await historyTroubles(input, infos)),
+    ...productionTroubles(opened),
+    ...slotTroubles(input),
+    ...waitTroubles(input),
+  ];
+}
+
+interface ReadInfo {
+  readonly key: number;
+  readonly info: BackupInfo;
 }
 
 /** What the report needs of one repository. @throws what makes it unreadable */
@@ -253,7 +263,7 @@ async function gather(facts: RepoFacts, input: StatusInput) {
 /** Repositories that cannot be read have their own troubles. */
 async function historyTroubles(
   { history: server, nowS, repos }: StatusInput,
-  infos: readonly { readonly key: number; readonly info: BackupInfo }[],
+  infos: readonly ReadInfo[],
 ): Promise<Trouble[]> {
   const archives = infos.flatMap(({ info, key }) => {
     const facts = repos.find((each) => each.key === key);
@@ -363,10 +373,7 @@ function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newe
 }
 
 /** A cluster in the data directory that these repositories do not back up. */
-function foreignTroubles(
-  server: LocalServer | null,
-  infos: readonly { readonly key: number; readonly info: BackupInfo }[],
-): Trouble[] {
+function foreignTroubles(server: LocalServer | null, infos: readonly ReadInfo[]): Trouble[] {
   if (server === null) return [];
   const { dataDirectory, systemId } = server;
   const others = infos.filter(({ info }) => currentHistory(info).systemId !== systemId);
@@ -465,33 +472,6 @@ function isBehind(own: NewestWal | null, newest: NewestWal): boolean {
   return own === null || (own.name < newest.name && own.storedAtS < newest.storedAtS - BEHIND_S);
 }
 
-export function statusText(report: StatusReport): string {
-  const { nowS, repos, running, stanza, troubles, waiting } = report;
-  const { next, notLookedAt } = report.host;
-  const lines = [`${stanza}: ${titleOf(report)}`, ...repos.flatMap((repo) => repoLines(repo, nowS))];
-  const age = (atS: number | null): string =>
-    atS === null ? "" : `, the oldest for ${durationText(Math.max(0, nowS - atS))}`;
-  if (waiting !== null)
-    lines.push(
-      row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""),
-    );
-  if (report.slot !== null) lines.push(row("slot", slotText(report.slot), ""));
-  if (report.synchronous?.isWaiting === true) lines.push(row("commits", waitText(report.synchronous), ""));
-  lines.push(...troubles.flatMap((trouble) => troubleLines(trouble, "  ")));
-  if (next !== null && next.length > 0)
-    lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
-  for (const each of notLookedAt) lines.push(row("not looked at", each, ""));
-  for (const { percent, what } of running)
-    lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
-  for (const opened of report.opened) lines.push(row("open", openedText(opened), ""));
-  return `${lines.join("\n")}\n`;
-}
-
-function slotText({ retainedBytes, safeBytes, slot }: SlotReport): string {
-  const left = safeBytes === null ? "no limit" : `${formatSize(Math.max(0, safeBytes))} until WAL is lost`;
-  return `${slot} keeps ${formatSize(retainedBytes)} of WAL, ${left}`;
-}
-
 function slotTroubles({ isStandby, nowS, slot }: StatusInput): Trouble[] {
   if (slot === null || isStandby || isRead(slot, nowS)) return [];
   const since = slot.activeAtS === null ? "yet" : `for ${durationText(nowS - slot.activeAtS)}`;
@@ -499,190 +479,4 @@ function slotTroubles({ isStandby, nowS, slot }: StatusInput): Trouble[] {
   const hint =
     "Check the agent's unit and log. The server keeps the WAL until max_slot_wal_keep_size or its disk ends.";
   return [troubleOf("slot", `nobody has read the replication slot ${slot.slot} ${since}${reason}`, { hint })];
-}
-
-function waitText({ waitingS }: SynchronousReport): string {
-  const now = waitingS < WAIT_S_MIN ? "" : `, now for ${durationText(waitingS)}`;
-  return `wait for repositories (synchronous)${now}`;
-}
-
-function titleOf(report: StatusReport): string {
-  const { nowS, proof, repos, troubles } = report;
-  const proven =
-    proof === null
-      ? "no drill has restored these backups"
-      : `last proven by a drill that ${proof.opened === undefined ? "restored" : "opened"} repo${proof.repo} ${durationText(Math.max(0, nowS - proof.endedAtS))} ago`;
-  if (isWell(report)) return `all is well, ${proof === null ? "but " : ""}${proven}`;
-  const troubled = repos.filter((repo) => repo.troubles.length > 0).length;
-  const verb = troubled === 1 ? "needs" : "need";
-  const counted = troubled === 0 ? [] : [`${troubled} of ${repos.length} repositories ${verb} attention`];
-  return `${[...counted, ...titlesOf(troubles)].join(", ")}; ${proven}`;
-}
-
-function troubleLines({ hints, message, name }: BackupError, indent: string): string[] {
-  return [
-    `${indent}! [${name}] ${message.replaceAll("\n", `\n${indent}  `)}`,
-    ...hints.map((hint) => `${indent}  HINT: ${hint}`),
-  ];
-}
-
-/** `full in 3 hours` */
-function nextText({ name, nextAtS }: NextRun, nowS: number): string {
-  if (nextAtS === null) return `${name} not planned`;
-  return nextAtS <= nowS ? `${name} now` : `${name} in ${durationText(nextAtS - nowS)}`;
-}
-
-function drillText({ endedAtS, ok, opened, rtoMs }: DrillRecord, nowS: number): string {
-  const restored = rtoMs === null ? "" : `, open after ${durationText(Math.ceil(rtoMs / 1000))}`;
-  const open = opened === undefined ? restored : ", opened instead of restored";
-  return `${ok ? "passed" : "failed"} ${durationText(Math.max(0, nowS - endedAtS))} ago${open}`;
-}
-
-/** What the last tried recovery did not restore, and how that is known. */
-function rpoText({ endedAtS, rpo }: DrillRecord, nowS: number): string {
-  return rpo === null
-    ? ""
-    : `${durationText(Math.ceil(rpo.seconds))} (${rpo.method}), ${durationText(Math.max(0, nowS - endedAtS))} ago`;
-}
-
-function repoLines(repo: RepoStatus, nowS: number): string[] {
-  const ago = (atS: number): string => `${durationText(Math.max(0, nowS - atS))} ago`;
-  const { currentCount, newest, newestFull, newestWal, missingWalCount, recoverableFromS, verified } = repo;
-  const lines = [`  repo${repo.key}  ${repo.location}`];
-  if (newest !== null) lines.push(row("newest backup", `${newest.label} (${newest.type}), ${ago(newest.stoppedAtS)}`));
-  if (newestFull !== null && newestFull.label !== newest?.label)
-    lines.push(row("newest full", `${newestFull.label}, ${ago(newestFull.stoppedAtS)}`));
-  if (recoverableFromS !== null) {
-    const isBroken = repo.troubles.some(({ code }) => code === "gap" || code === "backupWal");
-    const end = isBroken
-      ? "to the missing WAL below"
-      : newestWal === null
-        ? "no WAL after them"
-        : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
-    lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${currentCount} backup(s)`));
-  }
-  for (const { backupCount, fromS, toS, version } of repo.earlier) {
-    const text = `from ${timeText(fromS)} to ${timeText(toS)} or later, ${backupCount} backup(s)`;
-    lines.push(row(`before, in ${version}`, text));
-  }
-  if (repo.lookedFrom !== null) {
-    const last = verified === null ? "never verified on this host" : `verified ${ago(verified.endedAtS)}`;
-    lines.push(row("WAL looked at", `from ${repo.lookedFrom} on; ${last}`));
-  }
-  for (const { hold, label } of repo.held) lines.push(row("kept", printableValue(`${label}, ${holdText(hold)}`)));
-  if (repo.stream !== null) {
-    const behind =
-      repo.streamBehindBytes === 0 ? "" : `, ${formatSize(repo.streamBehindBytes)} behind another repository`;
-    lines.push(
-      row("streamed", `to ${repo.stream.lsn}, everything written ${ago(repo.stream.atS)} or earlier${behind}`),
-    );
-  }
-  if (repo.dumps?.newest != null) lines.push(row("newest dump", dumpText(repo.dumps.newest, repo.dumps, ago)));
-  if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
-  if (repo.attack !== null) lines.push(row("last attack", drillText(repo.attack, nowS)));
-  if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
-  if (missingWalCount > 0) lines.push(row("missing WAL", `${missingWalCount} file(s)`));
-  lines.push(...repo.troubles.flatMap((trouble) => troubleLines(trouble, "    ")));
-  return lines;
-}
-
-function dumpText(
-  newest: NonNullable<DumpSurvey["newest"]>,
-  { completeCount }: DumpSurvey,
-  ago: (atS: number) => string,
-): string {
-  const count = completeCount === 1 ? "" : `, ${completeCount} dumps`;
-  return printableValue(`${newest.label}, ${ago(newest.stoppedAtS)}: ${databasesText(newest)}${count}`);
-}
-
-function row(name: string, text: string, indent = "  "): string {
-  return `${indent}  ${name.padEnd(15)}${text}`;
-}
-
-/** The newest drill, and the newest measured loss, which may come from an older drill. */
-function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
-  if (drill === null) return null;
-  const { backup, endedAtS, id, level, ok, opened, pick, rtoMs } = drill;
-  const rpo = rpoDrill?.rpo ?? null;
-  const lost: JsonValue =
-    rpo === null ? null : { ended: rpoDrill?.endedAtS ?? endedAtS, method: rpo.method, seconds: rpo.seconds };
-  const how = opened === undefined ? {} : { opened: true };
-  return { ended: endedAtS, id, label: backup?.label ?? null, level, ok, ...how, pick, rpo: lost, rtoMs };
-}
-
-/**
- * `{"version":1,"stanza","ok","repos":[…],"troubles","waiting","running","next"}`, and `slot` where one archives; times
- * are seconds since 1970.
- */
-export function statusJson(report: StatusReport): JsonValue {
-  const { host, proof, repos, running, slot, stanza, synchronous, waiting } = report;
-  const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
-  return {
-    next:
-      host.next === null
-        ? null
-        : host.next.map(({ lastAtS, name, nextAtS }): JsonValue => ({ last: lastAtS, name, next: nextAtS })),
-    notLookedAt: [...host.notLookedAt],
-    ok: isWell(report),
-    repos: repos.map((repo): JsonValue => {
-      return {
-        backups: repo.backupCount,
-        conflicts: [...repo.conflicts],
-        drill: drillJson(repo),
-        dropped: repo.droppedCount,
-        ...dumpsField(repo.dumps),
-        ...(repo.earlier.length === 0
-          ? {}
-          : {
-              earlier: repo.earlier.map(
-                ({ backupCount, fromS, toS, version }): JsonValue => ({
-                  backups: backupCount,
-                  from: fromS,
-                  to: toS,
-                  version,
-                }),
-              ),
-            }),
-        full: stored(repo.newestFull),
-        ...(repo.held.length === 0
-          ? {}
-          : {
-              held: repo.held.map(({ hold, label }): JsonValue => ({ label, reason: hold.reason, until: hold.untilS })),
-            }),
-        key: repo.key,
-        newest:
-          repo.newest === null
-            ? null
-            : { label: repo.newest.label, stop: repo.newest.stoppedAtS, type: repo.newest.type },
-        lookedFrom: repo.lookedFrom,
-        missingWal: repo.missingWalCount,
-        location: repo.location,
-        recoverableFrom: repo.recoverableFromS,
-        stream:
-          repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
-        troubles: troublesJson(repo.troubles),
-        verified: repo.verified === null ? null : { ended: repo.verified.endedAtS, ok: repo.verified.ok },
-        wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
-      };
-    }),
-    opened: report.opened.map(openedJson),
-    proof: proof === null ? null : { ended: proof.endedAtS, id: proof.id, repo: proof.repo },
-    running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
-    ...(slot === null ? {} : { slot: slotJson(slot, report.nowS) }),
-    stanza,
-    ...(synchronous === null ? {} : { synchronous: { trouble: synchronous.trouble, waiting: synchronous.isWaiting } }),
-    troubles: troublesJson(report.troubles),
-    version: 1,
-    waiting: waiting === null ? null : { files: waiting.count, oldest: waiting.oldestAtS },
-  };
-}
-
-function slotJson(slot: SlotReport, nowS: number): JsonValue {
-  return { active: isRead(slot, nowS), name: slot.slot, retained: slot.retainedBytes, safe: slot.safeBytes };
-}
-
-function troublesJson(troubles: readonly Trouble[]): JsonValue {
-  return troubles.map(
-    ({ code, hints, message, name }): JsonValue => ({ code, error: name, hints: [...hints], message }),
-  );
 }

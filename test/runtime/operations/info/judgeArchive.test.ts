@@ -1,12 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { judgeArchive } from "../../../../runtime/operations/info/judgeArchive";
-import {
-  collectStatus,
-  isWell,
-  statusJson,
-  type StatusInput,
-  statusText,
-} from "../../../../runtime/operations/info/status";
+import { collectStatus, isWell, type StatusInput } from "../../../../runtime/operations/info/status";
+import { statusJson, statusText } from "../../../../runtime/operations/info/statusText";
 import { factsOf } from "../../../../runtime/recoverability/facts";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { MemoryStorage } from "../../../harness/doubles/storages";

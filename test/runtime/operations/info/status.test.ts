@@ -1,13 +1,8 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { OpenedBackup, OpenProgress } from "../../../../runtime/operations/open/openLocation";
-import {
-  collectStatus,
-  isWell,
-  statusJson,
-  type StatusInput,
-  statusText,
-} from "../../../../runtime/operations/info/status";
+import { collectStatus, isWell, type StatusInput } from "../../../../runtime/operations/info/status";
+import { statusJson, statusText } from "../../../../runtime/operations/info/statusText";
 import { factsOf } from "../../../../runtime/recoverability/facts";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { overlaid } from "../../../../runtime/storage/overlaid";
@@ -502,7 +497,7 @@ describe("the screen", () => {
     const report = await collectStatus(inputOf({ host }));
     expect(isWell(report)).toBe(false);
     const lines = statusText(report).split("\n");
-    expect(lines[0]).toBe("demo: this host needs attention");
+    expect(lines[0]).toBe("demo: this host needs attention; no drill has restored these backups");
     expect(lines).toContain("  ! [ExecuteError] pgbackstop-demo-full.timer is stopped");
     expect(lines).toContain("    HINT: systemctl enable --now it");
     expect(lines).toContain("  not looked at  units: why");
