@@ -342,6 +342,7 @@ describe("files and units on a host", async () => {
       );
       await host.runOk(["/usr/local/bin/pgbackstop", "status"]);
     }
+    await shell(`rmdir ${units}/${timer}.d ${units}/${service}.d`);
     await host.runOk(["/usr/local/bin/pgbackstop", "check"]);
     const own = await sql("SHOW archive_command");
     // PostgreSQL keeps what this refuses.
