@@ -68,25 +68,35 @@ export function hasBeyond({ newest }: StoredTimeline, fork: bigint | null, segme
 }
 
 /**
- * True if `other` began when all WAL of `end` was stored, or went on for a month without it. The first copy of a file
- * counts, because `heal` makes others later. Clocks of storages may differ, so one of them must have seen both.
+ * True if `other` went on when all WAL of `end` was stored, and no sooner: by a new timeline, as after a recovery or
+ * its undo, or for a month. Parts of `other` from before then must have ended when `end` began, or both were at work.
  */
 function hasReplaced(other: StoredTimeline, end: StoredTimeline, stored: readonly StoredTimeline[]): boolean {
   const [endedAtMs, lastAtMs] = [firstStoredAtMs(end), firstStoredAtMs(other)];
-  if (endedAtMs === null) return false;
-  if (lastAtMs !== null && lastAtMs - endedAtMs > SILENT_MS) return true;
-  const first = firstBeside(other, end);
-  const began = stored.find(({ timeline }) => timeline === first)?.historyAtMs ?? new Map<number, number>();
-  return (
-    endedAtMs <= Math.min(...began.values()) &&
-    [...lastTimes(end)].some(([key, atMs]) => atMs <= (began.get(key) ?? Number.NEGATIVE_INFINITY))
-  );
+  if (endedAtMs !== null && lastAtMs !== null && lastAtMs - endedAtMs > SILENT_MS) return true;
+  const find = (timeline: number | undefined): StoredTimeline | undefined =>
+    stored.find((each) => each.timeline === timeline);
+  const [own, others] = [pathOf(end), pathOf(other)];
+  const first = find(own.find((timeline) => !others.includes(timeline)));
+  for (const timeline of others.filter((each) => !own.includes(each))) {
+    const part = find(timeline);
+    if (part === undefined || isOver(end, part)) return part !== undefined;
+    if (first === undefined || !isOver(part, first)) return false;
+  }
+  return false;
 }
 
-/** The first timeline of the path to `other` that is not on the path to `end`; null if there is none. */
-function firstBeside(other: StoredTimeline, end: StoredTimeline): number | null {
-  const own = pathOf(end);
-  return pathOf(other).find((timeline) => !own.includes(timeline)) ?? null;
+/**
+ * True if all WAL of a timeline was stored when the next one began. The first copy of a file counts, because `heal`
+ * makes others later. Clocks of storages may differ, so one of them must have seen both.
+ */
+function isOver(timeline: StoredTimeline, next: StoredTimeline): boolean {
+  const [endedAtMs, began] = [firstStoredAtMs(timeline), next.historyAtMs];
+  return (
+    endedAtMs !== null &&
+    endedAtMs <= Math.min(...began.values()) &&
+    [...lastTimes(timeline)].some(([key, atMs]) => atMs <= (began.get(key) ?? Number.NEGATIVE_INFINITY))
+  );
 }
 
 function pathOf({ ancestors, timeline }: StoredTimeline): number[] {

@@ -150,7 +150,9 @@ export function branchTroubles(
   if (own === undefined) {
     if (living.length < 2) return [];
     const hint = living.map((branch) => optionText(branch, "target-timeline"));
-    return [troubleOf("branches", `the archive has ${living.length} living histories: no restore chooses one`, { hint })];
+    return [
+      troubleOf("branches", `the archive has ${living.length} living histories: no restore chooses one`, { hint }),
+    ];
   }
   return living.flatMap((branch) => {
     if (branch.timeline === own.timeline || nowMs - (firstStoredAtMs(branch) ?? 0) > AT_WORK_MS) return [];

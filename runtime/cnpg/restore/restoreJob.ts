@@ -117,7 +117,7 @@ export function restoreArgs(cluster: JsonObject): string[] {
     );
   }
   if (at(target, "targetImmediate") === true)
-    return ["restore", "--type=immediate", "--target-action=promote", "--target-timeline=current", ...common];
+    return ["restore", "--type=immediate", "--target-action=promote", ...common];
   return ["restore", ...along, ...common];
 }
 

@@ -55,7 +55,7 @@ export const rollbackCommand: Command = async (proc) => {
       "To undo the rollback, stop the server, then:",
       `     zfs rename ${dataset} ${dataset}.rolled-back && zfs set mountpoint=${mountPoint}.rolled-back ${dataset}.rolled-back`,
       `     zfs rename ${kept} ${dataset} && zfs set mountpoint=${mountPoint} ${dataset}`,
-      "  and start it. Until the next full backup a restore then needs --target-timeline=current",
+      "  and start it. Restores on this host follow its timeline; elsewhere they ask which one",
       ...(check.exitCode === 0 ? [] : ["! Not every repository gets WAL: see above, and run pgbackstop check"]),
       "",
     ].join("\n"),

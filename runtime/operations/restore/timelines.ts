@@ -112,13 +112,16 @@ function pointOf(entries: readonly BackupInfoEntry[], set: string | undefined): 
   return end === undefined ? null : { timeline: timelineOf(entry.archiveStart), lsn: parseLsn(end) };
 }
 
-/** The value of `--target-timeline` with which another process follows the same timeline; undefined leaves it to it. */
+/**
+ * The value of `--target-timeline` with which another process follows the same timeline. Undefined leaves it to that
+ * process, as for types that stay on the timeline of the backup: they allow no such option, and the backup is named.
+ */
 export function timelineOption(
   { targetTimeline, type }: Pick<TimelineRequest, "targetTimeline" | "type">,
   followed: TargetTimeline | undefined,
 ): string | undefined {
   if (targetTimeline !== undefined || followed === undefined) return targetTimeline;
-  return TIMELINE_TYPES.includes(type) ? followed.option : "current";
+  return TIMELINE_TYPES.includes(type) ? followed.option : undefined;
 }
 
 /** The recovery along the followed timeline: PostgreSQL is told if it would follow another one. */
@@ -127,7 +130,6 @@ export function recoveryAlong<T extends Omit<RecoveryRequest, "restoreCommand">>
   followed: TargetTimeline | undefined,
 ): T {
   const option = timelineOption(recovery, followed);
-  return recovery.targetTimeline === undefined && (option === "latest" || option === "current")
-    ? recovery
-    : { ...recovery, targetTimeline: option };
+  const isDefault = recovery.targetTimeline === undefined && option === "latest";
+  return isDefault ? recovery : { ...recovery, targetTimeline: option };
 }

@@ -69,6 +69,13 @@ const FAILOVER = {
 } as const;
 /** Recovered into the past, then undone: the old data go on. */
 const UNDONE = { ...PAST, 3: { from: [1, "0/A000000"], to: "0/B000000", at: 30, began: 20 } } as const;
+/** Timeline 2 was left for timeline 3, a recovery to before it, which was undone: timeline 4 continues timeline 2. */
+const AGAIN = {
+  1: { to: "0/4000000", at: 5 },
+  2: { from: [1, "0/5000000"], to: "0/6000000", at: 15, began: 10 },
+  3: { from: [1, "0/4800000"], to: "0/7000000", at: 30, began: 20 },
+  4: { from: [2, "0/7000000"], to: "0/8000000", at: 50, began: 40 },
+} as const;
 
 describe("without a server", () => {
   it.each([
@@ -76,6 +83,13 @@ describe("without a server", () => {
     ["a failover", FAILOVER, 2],
     ["a recovery into the past", PAST, 2],
     ["a recovery into the past that was undone", UNDONE, 3],
+    ["an undo after which the older branch goes on", AGAIN, 4],
+    ["the same while the recovered server goes on too", { ...AGAIN, 3: { ...AGAIN[3], at: 50 } }, "3 or 4"],
+    [
+      "a copy that was promoted twice",
+      { ...CLONE, 3: { from: [2, "0/6000000"], to: "0/7000000", at: 40, began: 30 } },
+      "1 or 3",
+    ],
     ["a copy beside production", CLONE, "1 or 2"],
     ["a copy that was stopped a month ago", { ...CLONE, 1: { to: "0/9000000", at: 16 + SILENT_MS } }, 1],
     ["a copy that was stopped a day ago", { ...CLONE, 1: { to: "0/9000000", at: 16 + DAY } }, "1 or 2"],

@@ -38,7 +38,7 @@ describe("the selected backup", () => {
     [{ targetName: "before", backupID: "L" }, ["restore", "--delta", "--set=L"]],
     [
       { targetImmediate: true, backupID: "L" },
-      ["restore", "--type=immediate", "--target-action=promote", "--target-timeline=current", "--delta", "--set=L"],
+      ["restore", "--type=immediate", "--target-action=promote", "--delta", "--set=L"],
     ],
   ])("for %j", (target, args) => {
     expect(restoreArgs(withTarget(target))).toEqual(args);
