@@ -78,7 +78,7 @@ export async function loadStanzaUnits(stanza: string, { readText, systemctl }: U
   const timers = await systemctl(["list-timers", "--all", "--no-pager", "--output=json", `${pattern}.timer`]);
   const runs = timers === null ? null : parseTimers(timers, stanza);
   if (runs === null) return null;
-  // Newer versions fail if there is none.
+  // Newer versions fail without any such unit.
   const files = (await systemctl(["list-unit-files", "--no-pager", "--no-legend", pattern])) ?? "";
   const names = parseUnitNames(files);
   if (names.length === 0) return { units: [], next: runs };

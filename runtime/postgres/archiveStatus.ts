@@ -24,7 +24,7 @@ export function listDone(walDirectory: string): Promise<string[]> {
   return listStatus(walDirectory, ".done");
 }
 
-/** The newest complete segment of {@link listDone}; null if there is none, or if nobody can see it. */
+/** The newest complete segment of {@link listDone}; null if the directory has none, or cannot be read. */
 export async function newestDone(walDirectory: string): Promise<string | null> {
   const names = await listDone(walDirectory).catch(() => [] as string[]);
   return (

@@ -9,9 +9,9 @@ import { lsnOfSegment } from "../format/wal/walSegment";
 /** A timeline as the repositories together show it. */
 export interface StoredTimeline {
   readonly timeline: number;
-  /** Its ancestors, oldest first; null when no repository can give its history file. */
+  /** The timelines before it, oldest first; null when no repository can give its history file. */
   readonly ancestors: readonly TimelineAncestor[] | null;
-  /** Its newest segment in any repository; null if absent. */
+  /** The newest segment of it in any repository; null without WAL. */
   readonly newest: string | null;
   /** When each repository stored that segment, by key. */
   readonly newestAtMs: ReadonlyMap<number, number>;

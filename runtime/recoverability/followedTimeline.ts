@@ -35,7 +35,7 @@ export interface Followed {
 }
 
 export interface FollowRequest {
-  /** This cluster's server on this machine; null where there is none. */
+  /** This cluster's server on this machine; null if the machine has no such server. */
   readonly server: ServerHistory | null;
   /** Only branches that pass it count, as those of a backup that the user names. */
   readonly point?: HistoryPoint | null;
@@ -102,7 +102,7 @@ function parentOf(
   if (fork === undefined || parent === undefined) return null;
   if (!hasBeyond(parent, fork.lsn, segmentSizeBytes))
     return { timeline: parent.timeline, why: `the parent of this server's timeline ${timeline}` };
-  throw fail("dbMismatch", `this server is on timeline ${timeline}, of which no repository has anything yet`, {
+  throw fail("dbMismatch", `this server is on timeline ${timeline}, and no repository has WAL of it`, {
     hint: [
       "Wait until its WAL is archived: pgbackstop check shows whether it is.",
       ...branches.map((branch) => optionText(branch, option)),

@@ -2,13 +2,11 @@
  * Reads the timelines of a cluster's archive from all repositories: one listing each, and one for each timeline. A
  * repository that lacks a file is behind: only all of them together show where a branch ends.
  */
-import { collect, textOf } from "../base/bytes";
 import { toBackupError } from "../base/errors";
-import { LIMITS } from "../base/limits";
 import { mapParallel, perRepo } from "../base/parallel";
 import { parseHistory, type TimelineAncestor } from "../format/wal/timeline";
 import { historyName, timelineOf } from "../format/wal/walSegment";
-import { openWal } from "../repository/walStore";
+import { readListedHistory } from "../repository/historyFile";
 import { type History, historyOf, type StoredTimeline } from "./branches";
 import type { RepoFacts } from "./facts";
 
@@ -101,9 +99,7 @@ export async function readAncestors(
       const stored = (await facts.archive(archiveId)).files.find((file) => file.name === name);
       if (stored === undefined) continue;
       const pass = repo.cipherPass === null ? null : ((await facts.archiveInfo()).cipherPass ?? null);
-      return parseHistory(
-        textOf(await collect(await openWal(facts.remembered, archiveId, stored, pass), LIMITS.walTextSizeBytesMax)),
-      );
+      return parseHistory(await readListedHistory(facts.remembered, archiveId, stored, pass));
     } catch (error) {
       const { name: kind, message } = toBackupError(error);
       warn(`${repo.name}: unable to read ${name}: [${kind}] ${message}`);

@@ -6,7 +6,7 @@ import { BackupError, type ErrorDetails, type ErrorKind, fail } from "../base/er
 
 interface TroubleRow {
   readonly kind: ErrorKind;
-  /** Its words in a headline. A trouble without them belongs to a repository, which the headline counts. */
+  /** Words of a headline. A trouble without them belongs to a repository, which the headline counts. */
   readonly title?: string;
 }
 

@@ -2,7 +2,7 @@
 import { collect, textOf } from "../base/bytes";
 import { LIMITS } from "../base/limits";
 import type { Repository } from "./repository";
-import { findWal, openWal } from "./walStore";
+import { findWal, openWal, type StoredWal } from "./walStore";
 
 /**
  * The text of a stored history file; null when the repository has none. `findPass` returns the archive's sub-passphrase
@@ -15,6 +15,15 @@ export async function readHistory(
   findPass: () => Promise<string | null>,
 ): Promise<string | null> {
   const [stored] = await findWal(repo, archiveId, name);
-  if (stored === undefined) return null;
-  return textOf(await collect(await openWal(repo, archiveId, stored, await findPass()), LIMITS.walTextSizeBytesMax));
+  return stored === undefined ? null : readListedHistory(repo, archiveId, stored, await findPass());
+}
+
+/** The text of a history file that a listing has shown; `pass` is the archive's sub-passphrase. */
+export async function readListedHistory(
+  repo: Repository,
+  archiveId: string,
+  stored: StoredWal,
+  pass: string | null,
+): Promise<string> {
+  return textOf(await collect(await openWal(repo, archiveId, stored, pass), LIMITS.walTextSizeBytesMax));
 }

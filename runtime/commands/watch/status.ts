@@ -57,7 +57,7 @@ export async function loadStatus(
     waiting: dataDirectory === null ? null : await waitingFor(config, dataDirectory, slot, nowS),
     slot,
     server,
-    history: await ownHistory(proc),
+    history: () => ownHistory(proc),
     seen: (repoIndex) => seen.get(repoIndex) ?? new Map(),
     stop: findStop(proc),
     verified: (repoIndex) => runs.find(({ command }) => command === "verify")?.repos?.[repoIndex] ?? null,

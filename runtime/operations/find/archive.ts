@@ -48,7 +48,7 @@ export type SegmentRead =
 export interface ArchiveOptions {
   /** Undefined follows the one that a restore follows. */
   readonly timeline: number | undefined;
-  /** This cluster's server on this machine; null where there is none. */
+  /** This cluster's server on this machine; null if the machine has no such server. */
   readonly server: ServerHistory | null;
   /** pg_wal of the running cluster; null when it is not on this machine. */
   readonly walDirectory: string | null;
@@ -302,7 +302,7 @@ function archivesOf(holders: readonly Holder[]): RepoArchive[] {
   return holders.map(({ archiveId, repo }) => ({ facts: new RepoFacts(repo), archiveId }));
 }
 
-/** One with nothing archived yet may have WAL in pg_wal. */
+/** The timeline that a restore follows. Without any archived WAL it is the first: pg_wal may have some. */
 async function followedBy(holders: readonly Holder[], server: ServerHistory | null, ctx: Context): Promise<number> {
   const timelines = [...new Set(holders.flatMap(({ directories }) => [...directories].map(timelineOf)))];
   // A single timeline has no fork to measure.

@@ -30,7 +30,7 @@ export interface FindOptions {
   /** Maximum number of transactions to report, the most destructive ones. */
   readonly limit: number;
   readonly timeline: number | undefined;
-  /** This cluster's server on this machine; null where there is none. */
+  /** This cluster's server on this machine; null if the machine has no such server. */
   readonly server: ServerHistory | null;
   /** Named by the user. */
   readonly repoIndex: number | undefined;

@@ -80,7 +80,7 @@ function serverTroubles(server: ServerState, { nowS, units }: HostState): Backup
   ];
 }
 
-/** One error for a verb that fails; null if nothing keeps the host from backing up. */
+/** The error of a verb, with all troubles in it; null if nothing keeps the host from backing up. */
 export function hostError({ troubles }: HostReport): BackupError | null {
   const [first] = troubles;
   if (first === undefined || troubles.length === 1) return first ?? null;
@@ -163,12 +163,10 @@ function timerTrouble(timer: StanzaUnit, nowS: number): BackupError | null {
   if (!name.endsWith(".timer")) return null;
   const service = `${baseOf(name)}.service`;
   const moving = pathsSetting(dropIns, /^\s*On[A-Za-z]+\s*=/m);
-  if (starts !== "" && starts !== service)
-    return trouble(
-      name,
-      `starts ${starts} instead of ${service}${because(pathsSetting(dropIns, /^\s*Unit\s*=/m))}`,
-      undoOf(timer, pathsSetting(dropIns, /^\s*Unit\s*=/m)),
-    );
+  if (starts !== "" && starts !== service) {
+    const naming = pathsSetting(dropIns, /^\s*Unit\s*=/m);
+    return trouble(name, `starts ${starts} instead of ${service}${because(naming)}`, undoOf(timer, naming));
+  }
   // A timer has no next run while its service runs.
   if (nextAtS === null)
     return subState === "elapsed" ? trouble(name, `has no next run${because(moving)}`, undoOf(timer, moving)) : null;
@@ -221,7 +219,7 @@ function argumentsOf(line: string): string[] {
     .filter((argument) => argument !== "");
 }
 
-/** The same program, with all plain arguments in their order: an administrator may add an option. */
+/** True for the written program with its plain arguments in order: an administrator may have added an option. */
 function isSameCommand(written: readonly string[], running: readonly string[]): boolean {
   if (written[0] !== running[0]) return false;
   const plain = written.filter((argument) => /^[A-Za-z0-9_@+=:,./-]+$/.test(argument));

@@ -80,7 +80,7 @@ function lastSeen(seen: SeenWal, archiveId: string): string {
   return names.findLast((name) => name.charAt(SEGMENT_LENGTH) === "-")?.slice(0, SEGMENT_LENGTH) ?? "";
 }
 
-/** One of the two info files is there, and the other one and its copy are not. */
+/** The trouble of a stanza that has lost one of its two info files, with its copy. */
 export function infoTrouble({ key, repo: { stanza } }: RepoFacts, lacking: "archive" | "backup"): Trouble {
   const isArchive = lacking === "archive";
   const [path, other, loss] = isArchive

@@ -63,8 +63,8 @@ export interface StatusInput {
   readonly stop: BackupError | null;
   /** The last verdict of `verify` on this host about a repository. */
   verified(repoIndex: number): RepoVerdict | null;
-  /** The history of the server here; null where none is. */
-  readonly history: ServerHistory | null;
+  /** The history of the server here, asked for only if the archive has several timelines; null without a server. */
+  history(): Promise<ServerHistory | null>;
   /** True on a standby: files that wait there are left over, and its primary archives. */
   readonly isStandby: boolean;
   /** How far this host's agent has streamed; null when it does not stream. */
@@ -84,7 +84,7 @@ export interface StatusReport
   readonly repos: readonly RepoStatus[];
   /** What needs attention on this host, in no single repository. */
   readonly troubles: readonly Trouble[];
-  /** The newest successful drill of these repositories; null if there is none. */
+  /** The newest successful drill of these repositories; null if no drill has passed. */
   readonly proof: DrillRecord | null;
   /** Null unless commits shall wait for repositories. */
   readonly synchronous: SynchronousReport | null;
@@ -262,7 +262,7 @@ async function gather(facts: RepoFacts, input: StatusInput) {
 
 /** Repositories that cannot be read have their own troubles. */
 async function historyTroubles(
-  { history: server, nowS, repos }: StatusInput,
+  { history: findServer, nowS, repos }: StatusInput,
   infos: readonly ReadInfo[],
 ): Promise<Trouble[]> {
   const archives = infos.flatMap(({ info, key }) => {
@@ -270,8 +270,10 @@ async function historyTroubles(
     return facts === undefined ? [] : [{ facts, archiveId: archiveIdOf(currentHistory<ArchiveHistoryEntry>(info)) }];
   });
   const sizeBytes = segmentSizeOf(infos.flatMap(({ info }) => currentBackupsOf(info))) ?? WAL_SEGMENT_SIZE_BYTES;
-  const isOwn = infos.some(({ info }) => currentHistory(info).systemId === server?.systemId);
   const history = await loadHistory(archives, sizeBytes, () => {});
+  if (history.stored.length < 2) return [];
+  const server = await findServer();
+  const isOwn = infos.some(({ info }) => currentHistory(info).systemId === server?.systemId);
   return branchTroubles(history, isOwn ? server : null, nowS * 1000);
 }
 

@@ -68,7 +68,7 @@ export interface ServeOptions {
   readonly start: boolean;
   /** Directory of fetched pages that clones share; undefined shares none. */
   readonly share: string | undefined;
-  /** This cluster's server on this machine; null where there is none. */
+  /** This cluster's server on this machine; null if the machine has no such server. */
   readonly server: ServerHistory | null;
   readonly self: ProcessId;
   /** The right to serve the files. */

@@ -24,7 +24,7 @@ export interface ChooseOptions {
   /** `--set`; undefined or `latest` chooses. */
   readonly set: string | undefined;
   readonly recovery: RecoveryRequest;
-  /** This cluster's server on this machine, whose history is followed; null where there is none. */
+  /** The server whose history is followed, on this machine; null if the machine has none of this cluster. */
   readonly server: ServerHistory | null;
 }
 

@@ -14,7 +14,7 @@ import { openLocalWal } from "../shared/localWal";
 
 export interface ServerDirectories {
   readonly dataDirectory: string;
-  /** Its `pg_wal`. */
+  /** The server's `pg_wal`. */
   readonly walDirectory: string;
 }
 

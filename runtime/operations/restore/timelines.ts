@@ -22,7 +22,7 @@ export interface TimelineRequest {
   readonly targetTimeline: string | undefined;
   /** `--set`; only branches that pass a named backup count. */
   readonly set: string | undefined;
-  /** This cluster's server on this machine; null where there is none. */
+  /** This cluster's server on this machine; null if the machine has no such server. */
   readonly server: ServerHistory | null;
 }
 
@@ -87,7 +87,7 @@ export async function followedTimeline(
   if (followed === null) return null;
   const { others, timeline, why } = followed;
   if (server !== null && !isArchived(history, server))
-    warn(`the server here was on timeline ${server.timeline}, of which no repository has anything`);
+    warn(`the server here is on timeline ${server.timeline}, and no repository has WAL of it`);
   if (history.stored.length > 1) ctx.log.info(`follow timeline ${timeline}: ${why}`);
   for (const branch of others) warn(`not followed, and living: ${branchText(branch)}`);
   return along(history, timeline, Math.max(latest, 1), true);
@@ -124,7 +124,7 @@ export function timelineOption(
   return TIMELINE_TYPES.includes(type) ? followed.option : undefined;
 }
 
-/** The recovery along the followed timeline: PostgreSQL is told if it would follow another one. */
+/** The recovery with the followed timeline in it, unless PostgreSQL follows that one by itself. */
 export function recoveryAlong<T extends Omit<RecoveryRequest, "restoreCommand">>(
   recovery: T,
   followed: TargetTimeline | undefined,

@@ -8,7 +8,6 @@
  * needed by a backup, is an error and is named ("pgbackrest-format" 19; stock reports ok with segments missing). So is
  * one that a backup needs to reach the timeline of a failover, and the history of a timeline after the oldest backup's.
  */
-import { collect, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
@@ -23,7 +22,8 @@ import { SegmentNumbers } from "../../format/wal/segmentNumbers";
 import { SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { isSegment, listWalInTurn, openWal, type StoredWal } from "../../repository/walStore";
+import { readListedHistory } from "../../repository/historyFile";
+import { isSegment, listWalInTurn, type StoredWal } from "../../repository/walStore";
 import type { JobPool } from "../shared/jobs";
 import { type NamedContents, readNamed } from "../shared/namedWal";
 import { type StreamCounts, verifyStream } from "../stream/survey";
@@ -310,7 +310,7 @@ interface ArchiveInput extends ArchivesInput {
 }
 
 /**
- * The timeline of a listed history; null if there is none, and for an unreadable file, which the check of named files
+ * The timeline of a listed history; null without a history, and for an unreadable file, which the check of named files
  * reports.
  */
 export async function findNewestTimeline(
@@ -321,8 +321,8 @@ export async function findNewestTimeline(
 ): Promise<TimelinePath | null> {
   if (history === undefined) return null;
   const load = async (): Promise<TimelinePath> => {
-    const bytes = await collect(await openWal(repo, archiveId, history, pass), LIMITS.walTextSizeBytesMax);
-    return { timeline: timelineOf(history.name), ancestors: parseHistory(textOf(bytes)) };
+    const text = await readListedHistory(repo, archiveId, history, pass);
+    return { timeline: timelineOf(history.name), ancestors: parseHistory(text) };
   };
   return nullOn(load(), "crypto", "format", "checksum", "fileInvalid", "fileMissing");
 }

@@ -131,7 +131,7 @@ journalctl -u pgbackstop-main-agent.socket says why. After the repair: systemctl
       expect.stringContaining("pgbackstop-main-agent.service was started 7 times and does not stay (exit-code)"),
     ]);
     expect(textsWith(service("agent", "agent", { ...restarting, restartCount: 1 }))).toEqual([]);
-    // Its age, or a drill's record, says more.
+    // The age of the backup, or a drill's record, says more.
     expect(textsWith(service("full", "backup --type=full", { activeState: "failed" }))).toEqual([]);
   });
 });

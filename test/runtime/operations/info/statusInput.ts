@@ -14,7 +14,7 @@ export function statusInput(repos: readonly RepoFacts[], nowS: number, more: Par
     slot: null,
     rpoS: undefined,
     server: null,
-    history: null,
+    history: async () => null,
     seen: () => new Map(),
     stop: null,
     verified: () => null,

@@ -128,7 +128,7 @@ describe("the page of a report", () => {
     );
     expect(page.indexOf("Backups in repo3 of stanza-150-")).toBeGreaterThan(0);
     expect(pageOf({ databases }).match(short)?.[0]).toContain("a page of fewer databases has it.");
-    // One alone always has room.
+    // A single database always has room.
     const large = database({ repos: [repo({ backups: backupsOf(4000) })] });
     expect(pageOf({ databases: [large] }).includes("<code>3999F</code>")).toBe(true);
   });
