@@ -17,6 +17,14 @@ export interface StoredTimeline {
   readonly newestAtMs: ReadonlyMap<number, number>;
   /** When each repository stored its history file, by key. */
   readonly historyAtMs: ReadonlyMap<number, number>;
+  /** Absent unless its WAL was read. */
+  readonly written?: WrittenTimes;
+}
+
+/** Times of a timeline's own WAL, by the clock of its server; null if its records do not say. */
+export interface WrittenTimes {
+  readonly firstMs: number | null;
+  readonly lastMs: number | null;
 }
 
 export interface Branch extends StoredTimeline {
@@ -35,6 +43,8 @@ export interface HistoryPoint {
  * a month: each backup writes WAL.
  */
 export const SILENT_MS = 31 * 86_400_000;
+/** A server that has archived within this time is at work. */
+export const AT_WORK_MS = 86_400_000;
 
 /** Everything that the repositories show of one cluster's timelines. */
 export interface History {
@@ -67,13 +77,23 @@ export function hasBeyond({ newest }: StoredTimeline, fork: bigint | null, segme
   return newest !== null && lsnOfSegment(newest, segmentSizeBytes) + BigInt(segmentSizeBytes) > fork;
 }
 
+/** True if `other` has stored WAL for longer than this after the last WAL of `end`. */
+export function outlives(other: StoredTimeline, end: StoredTimeline, timeMs: number): boolean {
+  const [endedAtMs, lastAtMs] = [firstStoredAtMs(end), firstStoredAtMs(other)];
+  return endedAtMs !== null && lastAtMs !== null && lastAtMs - endedAtMs > timeMs;
+}
+
 /**
- * True if `other` went on when all WAL of `end` was stored, and no sooner: by a new timeline, as after a recovery or
- * its undo, or for a month. Parts of `other` from before then must have ended when `end` began, or both were at work.
+ * True if `other` went on when all WAL of `end` was there, and no sooner: by a new timeline, as after a recovery or its
+ * undo, or for a month. Parts of `other` from before then must have ended when `end` began, or both were at work. WAL
+ * is there when it is stored. An old primary may archive its last WAL long after a failover: a day later, the times in
+ * the WAL itself count too.
  */
 function hasReplaced(other: StoredTimeline, end: StoredTimeline, stored: readonly StoredTimeline[]): boolean {
-  const [endedAtMs, lastAtMs] = [firstStoredAtMs(end), firstStoredAtMs(other)];
-  if (endedAtMs !== null && lastAtMs !== null && lastAtMs - endedAtMs > SILENT_MS) return true;
+  if (outlives(other, end, SILENT_MS)) return true;
+  const isSilent = outlives(other, end, AT_WORK_MS);
+  const isOver = (timeline: StoredTimeline, next: StoredTimeline): boolean =>
+    isStoredBefore(timeline, next) || (isSilent && isWrittenBefore(timeline, next));
   const find = (timeline: number | undefined): StoredTimeline | undefined =>
     stored.find((each) => each.timeline === timeline);
   const [own, others] = [pathOf(end), pathOf(other)];
@@ -90,7 +110,7 @@ function hasReplaced(other: StoredTimeline, end: StoredTimeline, stored: readonl
  * True if all WAL of a timeline was stored when the next one began. The first copy of a file counts, because `heal`
  * makes others later. Clocks of storages may differ, so one of them must have seen both.
  */
-function isOver(timeline: StoredTimeline, next: StoredTimeline): boolean {
+function isStoredBefore(timeline: StoredTimeline, next: StoredTimeline): boolean {
   const [endedAtMs, began] = [firstStoredAtMs(timeline), next.historyAtMs];
   return (
     endedAtMs !== null &&
@@ -99,7 +119,12 @@ function isOver(timeline: StoredTimeline, next: StoredTimeline): boolean {
   );
 }
 
-function pathOf({ ancestors, timeline }: StoredTimeline): number[] {
+function isWrittenBefore({ written }: StoredTimeline, next: StoredTimeline): boolean {
+  const [lastMs, firstMs] = [written?.lastMs ?? null, next.written?.firstMs ?? null];
+  return lastMs !== null && firstMs !== null && lastMs <= firstMs;
+}
+
+export function pathOf({ ancestors, timeline }: StoredTimeline): number[] {
   return [...(ancestors ?? []).map((ancestor) => ancestor.timeline), timeline];
 }
 

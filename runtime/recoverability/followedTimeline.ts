@@ -7,6 +7,7 @@ import { timeText } from "../base/clock";
 import { type BackupError, fail } from "../base/errors";
 import { formatLsn } from "../format/wal/walSegment";
 import {
+  AT_WORK_MS,
   type Branch,
   firstStoredAtMs,
   forkOf,
@@ -132,9 +133,6 @@ export function branchText(branch: StoredTimeline): string {
   const when = atMs === null ? "" : ` of ${timeText(Math.floor(atMs / 1000))}`;
   return `timeline ${branch.timeline}${from}: newest WAL ${branch.newest ?? "none"}${when}`;
 }
-
-/** Another server is at work if it has archived within this time. */
-const AT_WORK_MS = 86_400_000;
 
 /**
  * What `status` says about histories beside this server's: one that grows is another server's. Without a server, those

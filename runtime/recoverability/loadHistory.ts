@@ -28,7 +28,7 @@ export interface RepoArchive {
 }
 
 /** `warn` gets what could not be read: other repositories may show it. */
-type Warn = (text: string) => void;
+export type Warn = (text: string) => void;
 
 export async function loadHistory(
   archives: readonly RepoArchive[],

@@ -16,7 +16,7 @@ export const RESOURCE_MANAGER = {
 } as const;
 
 export const OPERATION = {
-  xlog: { shutdown: 0x00, checkpoint: 0x10, switch: 0x40, page: 0xb0 },
+  xlog: { shutdown: 0x00, checkpoint: 0x10, switch: 0x40, endOfRecovery: 0x90, page: 0xb0 },
   transaction: { commit: 0x00, prepare: 0x10, abort: 0x20, commitPrepared: 0x30, abortPrepared: 0x40 },
   /** PostgreSQL 15 split creation into two kinds. */
   database: { drop14: 0x10, drop: 0x20 },

@@ -20,6 +20,7 @@ import { findWal, openWal, type StoredWal } from "../../repository/walStore";
 import { follow, type ServerHistory } from "../../recoverability/followedTimeline";
 import { RepoFacts } from "../../recoverability/facts";
 import { loadHistory, readAncestors, type RepoArchive } from "../../recoverability/loadHistory";
+import { withWrittenTimes } from "../../recoverability/writtenTimes";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { hasOwnHeader } from "../shared/localWal";
 import { segmentDirectories, segmentsIn } from "../shared/archivedSegments";
@@ -307,9 +308,10 @@ async function followedBy(holders: readonly Holder[], server: ServerHistory | nu
   const timelines = [...new Set(holders.flatMap(({ directories }) => [...directories].map(timelineOf)))];
   // A single timeline has no fork to measure.
   const header = timelines.length < 2 ? null : await findHeader(holders, timelines);
-  const history = await loadHistory(archivesOf(holders), header?.segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES, (text) =>
-    ctx.log.warn(text),
-  );
+  const warn = (text: string): void => ctx.log.warn(text);
+  const archives = archivesOf(holders);
+  const listed = await loadHistory(archives, header?.segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES, warn);
+  const history = await withWrittenTimes(listed, archives, warn);
   const isOwn = header === null || server?.systemId === header.systemId;
   return follow(history, { server: isOwn ? server : null, option: "timeline" })?.timeline ?? 1;
 }

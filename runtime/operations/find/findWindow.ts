@@ -1,10 +1,9 @@
 /** Finds the segments with the commits between two times. It reads only a few segments, as in a binary search. */
 import type { Context } from "../../base/context";
+import { recordTimeUs } from "../../format/wal/recordTime";
 import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/wal/walCheckpoint";
 import { WalReader } from "../../format/wal/walReader";
-import { RESOURCE_MANAGER } from "../../format/wal/walOperations";
 import { parseRecord } from "../../format/wal/walRecord";
-import { parseTransactionEnd } from "../../format/wal/walTransaction";
 import type { Segment, WalArchive } from "./archive";
 
 export interface Window {
@@ -80,12 +79,9 @@ async function lastBefore(
 async function timeIn(archive: WalArchive, segment: Segment): Promise<bigint | null> {
   const { bytes } = await archive.read(segment);
   if (bytes === null) return null;
-  const major = Number(archive.version);
   for (const record of new WalReader().read(bytes)) {
-    if (record.resourceManager === RESOURCE_MANAGER.transaction) {
-      const end = parseTransactionEnd(parseRecord(record, major).main, record.info, record.xid, major);
-      if (end !== null) return end.atUs;
-    } else if (isCheckpoint(record)) return checkpointOf(parseRecord(record, major).main, major).atUs;
+    const timeUs = recordTimeUs(record, Number(archive.version));
+    if (timeUs !== null) return timeUs;
   }
   return null;
 }

@@ -21,6 +21,7 @@ import type { NewestWal, RepoFacts } from "../../recoverability/facts";
 import { branchTroubles, type ServerHistory } from "../../recoverability/followedTimeline";
 import { loadHistory } from "../../recoverability/loadHistory";
 import { asTrouble, type Trouble, troubleOf } from "../../recoverability/troubles";
+import { withWrittenTimes } from "../../recoverability/writtenTimes";
 import type { Repository } from "../../repository/repository";
 import { conflictError } from "../archivePush/conflicts";
 import { openGapIn } from "../archivePush/dropWal";
@@ -256,7 +257,7 @@ async function gather(facts: RepoFacts, input: StatusInput) {
     space: spaceErrors(repo, info, left, input.nowS).map((error) => asTrouble("space", error)),
     drills: await loadNewestDrills(facts.remembered),
     attack: await loadNewestAttack(facts.remembered),
-    dumps: await surveyDumps(repo),
+    dumps: await surveyDumps(facts.remembered),
   };
 }
 

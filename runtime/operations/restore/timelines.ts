@@ -12,6 +12,7 @@ import type { History, HistoryPoint } from "../../recoverability/branches";
 import { branchText, follow, isArchived, type ServerHistory } from "../../recoverability/followedTimeline";
 import { factsOf } from "../../recoverability/facts";
 import { loadHistory, readAncestors } from "../../recoverability/loadHistory";
+import { withWrittenTimes } from "../../recoverability/writtenTimes";
 import type { Repository } from "../../repository/repository";
 import { type RecoveryRequest, type RestoreType, TIMELINE_TYPES } from "./recovery";
 import { archiveIdOfBackup, parseTimeline, systemIdOf, type TargetTimeline } from "./select";
@@ -78,9 +79,10 @@ export async function followedTimeline(
     const ancestors = wanted === 1 ? [] : await readAncestors(archives, wanted, warn);
     return { timeline: wanted, isNamed: true, ancestors, option: String(wanted) };
   }
-  const history = await loadHistory(archives, segmentSizeOf(entries) ?? WAL_SEGMENT_SIZE_BYTES, warn);
-  const latest = Math.max(0, ...history.stored.map((each) => (each.historyAtMs.size === 0 ? 0 : each.timeline)));
-  if (request.targetTimeline !== undefined) return latest === 0 ? null : along(history, latest, latest, false);
+  const listed = await loadHistory(archives, segmentSizeOf(entries) ?? WAL_SEGMENT_SIZE_BYTES, warn);
+  const latest = Math.max(0, ...listed.stored.map((each) => (each.historyAtMs.size === 0 ? 0 : each.timeline)));
+  if (request.targetTimeline !== undefined) return latest === 0 ? null : along(listed, latest, latest, false);
+  const history = await withWrittenTimes(listed, archives, warn);
   const server = request.type === "standby" ? null : request.server;
   const asked = { server, point: pointOf(entries, request.set), option: "target-timeline" };
   const followed = follow(history, asked);

@@ -3,9 +3,10 @@
  * its undo. Each default restores the rows of this server's own history, with the newest backup on it. On a machine
  * without the server, two living histories are a question, and each answer that it prints is run.
  */
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, rmSync, utimesSync } from "node:fs";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { historyName } from "../../../runtime/format/wal/walSegment";
 import { skipped } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
@@ -55,6 +56,11 @@ describe.each(atNight(17, 18, 15))("histories in one archive, PostgreSQL %i", as
     );
   };
 
+  const archiving = (dataPath: string): Record<string, string> => {
+    const command = bed.oursCommand([`--pg1-path=${dataPath}`, "archive-push", "%p"]);
+    return { archive_mode: "on", archive_command: [bed.runtime.node, ...command, "# pgbackrest"].join(" ") };
+  };
+
   beforeAll(async () => {
     bed = await TestBed.create({
       binaries,
@@ -71,11 +77,7 @@ describe.each(atNight(17, 18, 15))("histories in one archive, PostgreSQL %i", as
     const { dataPath, result: ended } = await bed.restoreAside({ by: null });
     expect(ended.exitCode, ended.stderr).toBe(0);
     copy = TestCluster.adopt({ binaries, dataPath });
-    const command = bed.oursCommand([`--pg1-path=${dataPath}`, "archive-push", "%p"]);
-    await copy.start(
-      { archive_mode: "on", archive_command: [bed.runtime.node, ...command, "# pgbackrest"].join(" ") },
-      { timeoutMs: 180_000 },
-    );
+    await copy.start(archiving(dataPath), { timeoutMs: 180_000 });
     await copy.waitForRecovery();
     await copy.sql("INSERT INTO kept VALUES (1001, 'copy')");
     await archiveOf(copy);
@@ -136,5 +138,40 @@ describe.each(atNight(17, 18, 15))("histories in one archive, PostgreSQL %i", as
     expect(await rows()).toBe("300+0");
     expect(await restored()).toBe("300+0");
     expect(await recovered()).toMatch(/^300\+0 on /);
+  });
+
+  test("an old primary that archives its last WAL after a failover is a question for a day", async () => {
+    await bed.stopArchiving();
+    await write(301, 310);
+    await bed.cluster.switchWal();
+    const timeline = (await bed.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())")).slice(0, 8);
+    await pgCtl(bed, ["stop", "-m", "immediate"]);
+    const { dataPath } = await bed.restoreAside({ by: null });
+    const promoted = TestCluster.adopt({ binaries, dataPath });
+    try {
+      await promoted.start(archiving(dataPath), { timeoutMs: 180_000 });
+      await promoted.waitForRecovery();
+      await promoted.sql("INSERT INTO kept VALUES (1002, 'copy')");
+      await archiveOf(promoted);
+    } finally {
+      await promoted.remove();
+    }
+    const deferred = readdirSync(bed.walFile("archive_status"))
+      .flatMap((name) => (name.endsWith(".ready") ? [name.slice(0, -".ready".length)] : []))
+      .sort();
+    for (const name of deferred) await bed.oursOk(["archive-push", bed.walFile(name)]);
+    expect(await restored()).toMatch(/^58 [^]*the archive has 2 histories/);
+
+    // Two days later the new primary is still at work.
+    const next = historyName(Number.parseInt(timeline, 16) + 1);
+    for (const key of [1, 2]) {
+      const archive = join(bed.repoPath(key), "archive", bed.stanza, `${major}-1`);
+      for (const path of readdirSync(archive, { recursive: true, encoding: "utf8" })) {
+        const days = deferred.includes(basename(path).slice(0, 24)) ? 2 : path === next ? 3 : 0;
+        if (days > 0)
+          utimesSync(join(archive, path), Date.now() / 1000 - days * 86_400, Date.now() / 1000 - days * 86_400);
+      }
+    }
+    expect(await restored()).toBe("300+1");
   });
 });

@@ -15,6 +15,8 @@ interface Line {
   readonly to: string;
   readonly at: number;
   readonly began?: number;
+  /** When its first and its last record were written. */
+  readonly wrote?: readonly [first: number | null, last: number | null];
 }
 
 function stored(lines: Readonly<Record<number, Line>>): StoredTimeline[] {
@@ -23,7 +25,7 @@ function stored(lines: Readonly<Record<number, Line>>): StoredTimeline[] {
     if (from === undefined) return [];
     return [...(ancestorsOf(from[0]) ?? []), { timeline: from[0], lsn: parseLsn(from[1]), reason: "" }];
   };
-  return Object.entries(lines).map(([key, { at, began, to }]): StoredTimeline => {
+  return Object.entries(lines).map(([key, { at, began, to, wrote }]): StoredTimeline => {
     const timeline = Number(key);
     return {
       timeline,
@@ -31,6 +33,7 @@ function stored(lines: Readonly<Record<number, Line>>): StoredTimeline[] {
       newest: segmentOfLsn(timeline, parseLsn(to), SIZE),
       newestAtMs: new Map([[1, at]]),
       historyAtMs: new Map(began === undefined ? [] : [[1, began]]),
+      ...(wrote === undefined ? {} : { written: { firstMs: wrote[0], lastMs: wrote[1] } }),
     };
   });
 }
@@ -67,6 +70,11 @@ const FAILOVER = {
   1: { to: "0/4000000", at: 5 },
   2: { from: [1, "0/5000028"], to: "0/8000000", at: 15, began: 10 },
 } as const;
+/** The old primary archived its last WAL long after the failover, which it did not see. */
+const DEFERRED = {
+  1: { to: "0/9000000", at: 20, wrote: [null, 9] },
+  2: { from: [1, "0/5000000"], to: "0/6000000", at: 21 + DAY, began: 8, wrote: [9, null] },
+} as const;
 /** Recovered into the past, then undone: the old data go on. */
 const UNDONE = { ...PAST, 3: { from: [1, "0/A000000"], to: "0/B000000", at: 30, began: 20 } } as const;
 /** Timeline 2 was left for timeline 3, a recovery to before it, which was undone: timeline 4 continues timeline 2. */
@@ -93,6 +101,14 @@ describe("without a server", () => {
     ["a copy beside production", CLONE, "1 or 2"],
     ["a copy that was stopped a month ago", { ...CLONE, 1: { to: "0/9000000", at: 16 + SILENT_MS } }, 1],
     ["a copy that was stopped a day ago", { ...CLONE, 1: { to: "0/9000000", at: 16 + DAY } }, "1 or 2"],
+    ["an old primary that archived late", DEFERRED, 2],
+    ["the same on its first day", { ...DEFERRED, 2: { ...DEFERRED[2], at: 20 + DAY } }, "1 or 2"],
+    [
+      "an old primary that went on after the failover",
+      { ...DEFERRED, 1: { ...DEFERRED[1], wrote: [null, 10] } },
+      "1 or 2",
+    ],
+    ["WAL without times", { ...DEFERRED, 1: { ...DEFERRED[1], wrote: [null, null] } }, "1 or 2"],
     ["a history that no repository has", { 1: { to: "0/4000000", at: 5 }, 2: { to: "0/6000000", at: 9 } }, "1 or 2"],
     ["no WAL at all", {}, null],
   ])("%s", (_, lines, expected) => {
