@@ -12,6 +12,7 @@ import { withoutHidden } from "./alerts/hidden";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
 import { dumpRules } from "./alerts/dumps";
+import { troubleRules } from "./alerts/statusRules";
 import { slotRules, streamRules } from "./alerts/streams";
 import { type AlertGroup, type AlertOptions, type AlertRule, durationText, Writer } from "./alerts/rule";
 import { runningSchedules } from "./schedule/schedule";
@@ -31,7 +32,9 @@ export function alertGroupOf(declared: Topology, options: AlertOptions = {}): Al
   return {
     name: `pgbackstop-${database.name}`,
     rules: [
-      ...(database.kind === "host" ? hostRules(writer, topology) : clusterRules(writer, declared)),
+      ...(database.kind === "host"
+        ? [...hostRules(writer, topology), ...troubleRules(writer)]
+        : clusterRules(writer, declared)),
       ...topology.repositories.flatMap((repository) =>
         repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository),
       ),

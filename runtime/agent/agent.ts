@@ -22,6 +22,7 @@ import { slotArchivingOf } from "../operations/slot/readyDirectory";
 import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, codeOf, errorLines, serveControlSocket } from "./controlSocket";
 import type { ReportFile } from "../operations/report/reportFields";
+import type { LoadTroubles } from "../metrics/gather";
 import { serveMetrics } from "./metricsServer";
 import { ReportAnswer } from "../operations/report/reportAnswer";
 
@@ -43,9 +44,15 @@ interface Services {
   readonly ownFiles: OwnFiles;
 }
 
-/** @param report the document of the verb `report` */
+/** What the agent serves besides WAL. */
+export interface AgentViews {
+  readonly loadTroubles: LoadTroubles;
+  /** The document of the verb `report`. */
+  report(proc: CommandProcess): Promise<ReportFile>;
+}
+
 export const agentCommand =
-  (report: (proc: CommandProcess) => Promise<ReportFile>): Command =>
+  (views: AgentViews): Command =>
   async (proc) => {
     const { config, ctx } = proc;
     // Running work does not see the signal that ends the agent, so it can finish.
@@ -65,7 +72,7 @@ export const agentCommand =
       (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone),
       ctx,
     );
-    const page = await pageOf(proc, wal, () => report(proc));
+    const page = await pageOf(proc, wal, views);
     // Only after it is known that no other agent serves here.
     for (const name of services.ownFiles.removeLeft(wal.walDirectory))
       ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
@@ -91,17 +98,17 @@ export const agentCommand =
 async function pageOf(
   proc: CommandProcess,
   wal: WalService,
-  make: () => Promise<ReportFile>,
+  { loadTroubles, report: make }: AgentViews,
 ): Promise<ReturnType<typeof serveMetrics> | null> {
   const { config, ctx } = proc;
   const { listen } = config.monitoring;
   if (listen === undefined) return null;
-  const report = await reportOf(proc, make).catch((error: unknown) => {
+  const report = await reportOf(proc, () => make(proc)).catch((error: unknown) => {
     ctx.log.warn(`/report is not served: ${toBackupError(error).message}`);
     return null;
   });
   try {
-    return serveMetrics(listen, proc, () => wal.status(), ctx, report);
+    return serveMetrics(listen, proc, { loadTroubles, report, workers: () => wal.status() }, ctx);
   } catch (error) {
     ctx.log.warn(`/metrics is not served: ${toBackupError(error).message}`);
     return null;

@@ -8,7 +8,7 @@ import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 import type { CommandProcess } from "../process/commandProcess";
 import { DEFINITIONS, type Sample } from "../metrics/definitions";
-import { gatherSamples, Surveys } from "../metrics/gather";
+import { gatherSamples, type LoadTroubles, Surveys } from "../metrics/gather";
 import { type WorkerFacts, workerSamples } from "../metrics/samples";
 import { renderMetrics } from "../metrics/text";
 import { type HttpAnswer, type HttpRequest, serveHttp } from "../web/httpServer";
@@ -19,6 +19,13 @@ const REFRESH_MS = 60_000;
 const SURVEY_TURNS = 10;
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 
+export interface ServedParts {
+  readonly loadTroubles: LoadTroubles;
+  /** Null without a password. */
+  readonly report: Pick<ReportAnswer, "to"> | null;
+  readonly workers: () => readonly WorkerFacts[];
+}
+
 /**
  * `listen` is `address:port`.
  * @throws optionInvalidValue (32) for another form, optionInvalid (31) for a report on a network
@@ -26,9 +33,8 @@ const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 export function serveMetrics(
   listen: string,
   proc: CommandProcess,
-  workers: () => readonly WorkerFacts[],
+  { loadTroubles, report, workers }: ServedParts,
   ctx: Context,
-  report: Pick<ReportAnswer, "to"> | null = null,
 ): { close(): Promise<void> } {
   const endpoint = parseListen(listen);
   if (report !== null && !LOOPBACK.test(endpoint.address))
@@ -41,7 +47,7 @@ export function serveMetrics(
     );
   const ending = new AbortController();
   let samples: readonly Sample[] | null = null;
-  const refreshing = refreshForever(proc, ending.signal, ctx, (gathered) => {
+  const refreshing = refreshForever(proc, loadTroubles, ending.signal, ctx, (gathered) => {
     samples = gathered;
   });
   const text = (): string | null =>
@@ -65,6 +71,7 @@ export function serveMetrics(
 
 async function refreshForever(
   proc: CommandProcess,
+  loadTroubles: LoadTroubles,
   signal: AbortSignal,
   ctx: Context,
   onSamples: (samples: readonly Sample[]) => void,
@@ -72,7 +79,7 @@ async function refreshForever(
   const surveys = new Surveys(SURVEY_TURNS);
   while (!signal.aborted) {
     try {
-      onSamples(await gatherSamples(proc, surveys));
+      onSamples(await gatherSamples(proc, loadTroubles, surveys));
     } catch (error) {
       ctx.log.warn(`unable to gather metrics: ${toBackupError(error).message}`);
     }

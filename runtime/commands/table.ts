@@ -1,5 +1,6 @@
 /** The file that runs each command of `runtime/config/commands.ts`, loaded on demand. */
 import type { WorkingCommand } from "../config/commands";
+import type { LoadTroubles } from "../metrics/gather";
 import type { ReportFile } from "../operations/report/reportFields";
 import type { Command, CommandProcess } from "../process/commandProcess";
 
@@ -7,8 +8,10 @@ import type { Command, CommandProcess } from "../process/commandProcess";
 const makeReport = async (proc: CommandProcess): Promise<ReportFile> =>
   (await import("./watch/report.js")).reportDocument(proc);
 
+const loadTroubles: LoadTroubles = async (proc, repos) => (await import("./watch/status.js")).loadTroubles(proc, repos);
+
 const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
-  agent: async () => (await import("../agent/agent.js")).agentCommand(makeReport),
+  agent: async () => (await import("../agent/agent.js")).agentCommand({ loadTroubles, report: makeReport }),
   annotate: async () => (await import("./backups/annotate.js")).annotateCommand,
   "archive-get": async () => (await import("./wal/archiveGet.js")).archiveGetCommand,
   "archive-push": async () => (await import("./wal/archivePush.js")).archivePushCommand,

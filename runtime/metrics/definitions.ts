@@ -225,6 +225,11 @@ const HOST: readonly MetricDefinition[] = metrics(REPO, {
     "End of the last run of a command that ended with 0",
     ["stanza", "command"],
   ],
+  pgbackstop_status_ok: ["1 while the status command has nothing to report, 0 while it exits with 104", STANZA],
+  pgbackstop_troubles: [
+    "What the status command reports, counted by kind; no sample of other kinds, and no repo_key for those of the host",
+    [...REPO, "trouble"],
+  ],
   pgbackstop_collected_timestamp_seconds: ["When these metrics were gathered", STANZA],
   pgbackstop_config_info: ["A hash of the configuration without its secrets", ["stanza", "hash"]],
   pgbackstop_build_info: ["The version of this program", ["version"]],

@@ -13,20 +13,28 @@ import { ATTACK } from "../operations/drill/record";
 import { type DumpSurvey, surveyDumps } from "../operations/dump/surveyDumps";
 import { trimmedLabels } from "../operations/expire/archivePlan";
 import { currentBackupsOf } from "../operations/info/destinations";
-import { collectInfo } from "../operations/info/info";
+import { collectInfo, type InfoRepo } from "../operations/info/info";
 import { type OpenedBackup, openedOf } from "../operations/open/openLocation";
 import { listOpened } from "../operations/open/openedRecords";
 import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
 import { loadSlot, waitingFor } from "../operations/slot/slotReport";
-import { factsOf } from "../recoverability/facts";
+import { factsOf, type RepoFacts } from "../recoverability/facts";
+import type { CountedTrouble } from "../recoverability/troubles";
 import { VERSION } from "../version";
 import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";
 import { hostSamples, repositorySamples, type RepoHostFacts, type RepoState } from "./samples";
 import { findDataDirectory } from "../operations/info/knownDirectory";
 
-export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new Surveys(1)): Promise<Sample[]> {
+/** What `status` reports of these repositories, of which nothing was read before. */
+export type LoadTroubles = (proc: CommandProcess, repos: readonly RepoFacts[]) => Promise<readonly CountedTrouble[]>;
+
+export async function gatherSamples(
+  proc: CommandProcess,
+  loadTroubles: LoadTroubles,
+  surveys: Surveys = new Surveys(1),
+): Promise<Sample[]> {
   const { config, ctx } = proc;
   const { pgs, stanza = "" } = config;
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
@@ -36,38 +44,18 @@ export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
   const locks = { backup: proc.lockState("backup"), restore: proc.lockState("restore") };
   const repos = factsOf(proc.repositories());
+  // First, because it reads what was archived before it lists the repositories.
+  const troubles = await surveys.troubles.of(ALL, () =>
+    loadTroubles(proc, repos).catch((error: unknown) => {
+      ctx.log.warn(`unable to judge as status does: ${toBackupError(error).message}`);
+      return null;
+    }),
+  );
   const missingWal = proc.missingWal();
   const asked = { stanza, set: undefined, type: undefined, locks, extras: false };
   const report = await collectInfo(repos, missingWal, asked);
   const facts = await Promise.all(
-    report.repos.map(async (row, index): Promise<RepoState & RepoHostFacts> => {
-      const { backups, missingWalCount, droppedCount, error, info, key } = row;
-      const { expectDumpWithinS, expectFullWithinS: expected } = config.settings.repos[key] ?? {};
-      const known = {
-        key,
-        missingWalCount,
-        conflictCount: missingWal.listConflicts(key).length,
-        droppedCount,
-        fullExpectedS: typeof expected === "number" ? expected : null,
-        dumpExpectedS: expectDumpWithinS ?? null,
-      };
-      const own = repos[index];
-      if (error !== null || own === undefined) {
-        ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
-        return { ...known, backups: null, current: [], newestWal: null, survey: null, dumps: null };
-      }
-      const newestWal = await orNull(proc, key, "WAL", () => own.newestWal());
-      const survey = config.monitoring.walGaps
-        ? await surveys.wal.of(key, () =>
-            orNull(proc, key, "WAL", () => surveyWal(own, backups, walSegmentSizeBytes, ctx.clock.nowMs())),
-          )
-        : null;
-      const dumps = await surveys.dumps.of(key, () => orNull(proc, key, "dumps", () => surveyDumps(own.repo)));
-      const trimmed =
-        info === null ? undefined : trimmedLabels(info.backups, info.currentId, own.repo.retention, ctx.clock.nowMs());
-      const read = { backups, current: info === null ? [] : currentBackupsOf(info), newestWal, survey, dumps };
-      return { ...known, ...read, ...given({ trimmed, gapCount: survey?.gapCount }) };
-    }),
+    report.repos.map((row, index) => gatherRepository(proc, row, repos[index], surveys, walSegmentSizeBytes)),
   );
   const slot = await loadSlot(config);
   const dataDirectory = pgs[0] === undefined ? null : findDataDirectory(proc);
@@ -81,6 +69,7 @@ export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new
       slot,
       locks,
       isStopped: [stanza, undefined].some((name) => hasStopFile(config.lockPath, name, proc.lockOwners())),
+      troubles,
       runs: await loadRuns(config.spoolPath, stanza),
       streams: streams?.states ?? [],
       synchronous: streams?.synchronous ?? null,
@@ -95,6 +84,40 @@ export async function gatherSamples(proc: CommandProcess, surveys: Surveys = new
       nowS,
     }),
   ];
+}
+
+async function gatherRepository(
+  proc: CommandProcess,
+  { backups, droppedCount, error, info, key, missingWalCount }: InfoRepo,
+  own: RepoFacts | undefined,
+  surveys: Surveys,
+  walSegmentSizeBytes: number,
+): Promise<RepoState & RepoHostFacts> {
+  const { config, ctx } = proc;
+  const { expectDumpWithinS, expectFullWithinS: expected } = config.settings.repos[key] ?? {};
+  const known = {
+    key,
+    missingWalCount,
+    conflictCount: proc.missingWal().listConflicts(key).length,
+    droppedCount,
+    fullExpectedS: typeof expected === "number" ? expected : null,
+    dumpExpectedS: expectDumpWithinS ?? null,
+  };
+  if (error !== null || own === undefined) {
+    ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
+    return { ...known, backups: null, current: [], newestWal: null, survey: null, dumps: null };
+  }
+  const nowMs = ctx.clock.nowMs();
+  const newestWal = await orNull(proc, key, "WAL", () => own.newestWal());
+  const survey = config.monitoring.walGaps
+    ? await surveys.wal.of(key, () =>
+        orNull(proc, key, "WAL", () => surveyWal(own, backups, walSegmentSizeBytes, nowMs)),
+      )
+    : null;
+  const dumps = await surveys.dumps.of(key, () => orNull(proc, key, "dumps", () => surveyDumps(own.remembered)));
+  const trimmed = info === null ? undefined : trimmedLabels(info.backups, info.currentId, own.repo.retention, nowMs);
+  const read = { backups, current: info === null ? [] : currentBackupsOf(info), newestWal, survey, dumps };
+  return { ...known, ...read, ...given({ trimmed, gapCount: survey?.gapCount }) };
 }
 
 /** A spool that cannot be read hides no other metric. */
@@ -130,18 +153,23 @@ function hashOf({ pgs, repos, settings }: Config): string {
 }
 
 /**
- * A survey of a whole archive, or of all dumps, costs more than all else, and money in some stores: repeated gathering
- * does it only every few turns.
+ * A survey of a whole archive, of all dumps, or of everything that `status` looks at, costs more than all else, and
+ * money in some stores: repeated gathering does it only every few turns.
  */
 export class Surveys {
   readonly wal: Turns<WalSurvey>;
   readonly dumps: Turns<DumpSurvey>;
+  readonly troubles: Turns<readonly CountedTrouble[]>;
 
   constructor(everyTurns: number) {
     this.wal = new Turns(everyTurns);
     this.dumps = new Turns(everyTurns);
+    this.troubles = new Turns(everyTurns);
   }
 }
+
+/** A survey of all repositories together. */
+const ALL = 0;
 
 class Turns<T> {
   readonly #everyTurns: number;

@@ -6,6 +6,7 @@ import type { SlotReport } from "../local/slotState";
 import { isRead } from "../operations/slot/slotReport";
 import type { StreamState, SynchronousReport } from "../local/streamState";
 import type { NewestWal } from "../recoverability/facts";
+import type { CountedTrouble } from "../recoverability/troubles";
 import type { DrillRecord } from "../operations/drill/record";
 import { type DumpSurvey, hasDumps } from "../operations/dump/surveyDumps";
 import { holdOf } from "../operations/expire/hold";
@@ -54,6 +55,8 @@ export interface HostFacts {
   readonly slot: SlotReport | null;
   readonly locks: { readonly backup: LockState; readonly restore: LockState };
   readonly isStopped: boolean;
+  /** What `status` reports; null when that is not known. */
+  readonly troubles: readonly CountedTrouble[] | null;
   readonly runs: readonly RunRecord[];
   /** Empty without streaming. */
   readonly streams: readonly StreamState[];
@@ -190,7 +193,8 @@ export function instantSamples(stanza: string, opened: readonly OpenedBackup[]):
 
 /** Facts that only a process on the host knows. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
-  const { attacks, configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
+  const { attacks, configHash, drills, isStopped, locks, nowS, repos, runs, streams, troubles, version, waiting } =
+    facts;
   const own = { stanza };
   return [
     ...repos.flatMap((repo) => repoHostSamples(stanza, repo)),
@@ -203,6 +207,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
       samples({ stanza, command }, { pgbackstop_lock_held: locks[command].held }),
     ),
     ...samples(own, { pgbackstop_stopped: isStopped }),
+    ...(troubles === null ? [] : troubleSamples(stanza, troubles)),
     ...runs.flatMap((run) => runSamples(stanza, run)),
     ...streams.flatMap((stream) => streamSamples(stanza, stream)),
     ...synchronousSamples(stanza, facts.synchronous),
@@ -213,6 +218,19 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
     ...samples(own, { pgbackstop_collected_timestamp_seconds: nowS }),
     ...samples({ stanza, hash: configHash }, { pgbackstop_config_info: 1 }),
     ...samples({ version }, { pgbackstop_build_info: 1 }),
+  ];
+}
+
+function troubleSamples(stanza: string, troubles: readonly CountedTrouble[]): Sample[] {
+  const counts = new Map<string, { readonly labels: Sample["labels"]; count: number }>();
+  for (const { code, repoIndex } of troubles) {
+    const labels = { stanza, repo_key: repoIndex === null ? "" : String(repoIndex), trouble: code };
+    const key = `${labels.repo_key} ${code}`;
+    counts.set(key, { labels, count: (counts.get(key)?.count ?? 0) + 1 });
+  }
+  return [
+    ...samples({ stanza }, { pgbackstop_status_ok: troubles.length === 0 }),
+    ...[...counts.values()].flatMap(({ count, labels }) => samples(labels, { pgbackstop_troubles: count })),
   ];
 }
 

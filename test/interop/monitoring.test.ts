@@ -74,6 +74,7 @@ const host = (more: Record<string, string> = {}): Record<string, string> => ({
   'pgbackstop_collected_timestamp_seconds{stanza="main"}': NOW,
   'pgbackstop_wal_waiting_files{stanza="main"}': still(0),
   'pgbackstop_stopped{stanza="main"}': still(0),
+  'pgbackstop_status_ok{stanza="main"}': still(1),
   'pgbackstop_run_exit_code{stanza="main",command="backup"}': still(0),
   'pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="2"}': still(0),
   ...repoSeries("1"),
@@ -88,7 +89,7 @@ interface Case {
   readonly series: Record<string, string>;
   /** Minutes. */
   readonly at: number;
-  /** `alert repo_key backup_type`, all that fire. */
+  /** `alert repo_key backup_type`, all that fire; of troubles their kind stands for the type. */
   readonly firing: readonly string[];
 }
 
@@ -147,12 +148,13 @@ const CASES: readonly Case[] = [
   {
     what: "the host is gone",
     series: { 'up{job="other"}': still(1) },
-    at: 60,
+    at: 65,
     firing: [
       ...["1", "2"].flatMap((key) => ["diff", "full", "incr"].map((type) => `PgbackstopBackupMissing ${key} ${type}`)),
       "PgbackstopMetricsMissing",
       "PgbackstopRepositoryMissing 1",
       "PgbackstopRepositoryMissing 2",
+      "PgbackstopStatusMissing",
     ],
   },
   {
@@ -193,6 +195,18 @@ const CASES: readonly Case[] = [
     }),
     at: 5,
     firing: ["PgbackstopRpoMissed 2", "PgbackstopRtoMissed 2"],
+  },
+  {
+    what: "status reports a second server, and WAL that is gone",
+    series: host({
+      'pgbackstop_status_ok{stanza="main"}': still(0),
+      'pgbackstop_troubles{stanza="main",trouble="branches"}': still(1),
+      'pgbackstop_troubles{stanza="main",repo_key="2",trouble="older"}': still(1),
+      // Its figure has an alert.
+      'pgbackstop_troubles{stanza="main",repo_key="2",trouble="behind"}': still(1),
+    }),
+    at: 20,
+    firing: ["PgbackstopNeedsAttention - branches", "PgbackstopNeedsAttention 2 older"],
   },
   {
     what: "verify found errors, and somebody has stopped it all",
@@ -344,10 +358,13 @@ function testOf(group: AlertGroup, { firing, series, what }: Case, atMinutes: nu
       exp_alerts: firing
         .filter((text) => text.split(" ")[0] === alertname)
         .map((text) => {
-          const [, key, type] = text.split(" ");
+          const [, shown, type] = text.split(" ");
+          const key = shown === "-" ? undefined : shown;
           const rule = group.rules.find(
             ({ alert, labels }) =>
-              alert === alertname && (labels["repo_key"] ?? key) === key && labels["backup_type"] === type,
+              alert === alertname &&
+              (labels["repo_key"] ?? key) === key &&
+              (labels["backup_type"] ?? labels["trouble"]) === type,
           );
           const extra =
             { PgbackstopRunFailed: { command: "backup" }, PgbackstopRpoMissed: { method: "commit" } }[alertname] ?? {};
@@ -506,7 +523,12 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, well, { isStill: true })).toEqual(["PgbackstopMetricsStale"]);
     const gone = both((key) => [`BackupMissing ${key} full`, `BackupMissing ${key} incr`]);
     const untold = ["PgbackstopRepositoryMissing 1", "PgbackstopRepositoryMissing 2"];
-    expect(await firingIn(promtool, { ...well, text: "" })).toEqual([...gone, "PgbackstopMetricsMissing", ...untold]);
+    expect(await firingIn(promtool, { ...well, text: "" })).toEqual([
+      ...gone,
+      "PgbackstopMetricsMissing",
+      ...untold,
+      "PgbackstopStatusMissing",
+    ]);
   });
 
   // claim: docs/monitoring.md: each failure fires its…
@@ -558,7 +580,10 @@ describe("metrics of real repositories", async () => {
     for (const name of stored.slice(-2)) rmSync(join(directory, name));
     const longAgoS = Date.now() / 1000 - 1200;
     for (const name of stored.slice(0, -2)) utimesSync(join(directory, name), longAgoS, longAgoS);
-    expect(await firingIn(promtool, await scrape(config))).toEqual(["PgbackstopRepositoryBehind 2"]);
+    expect(await firingIn(promtool, await scrape(config))).toEqual([
+      "PgbackstopNeedsAttention 2 older",
+      "PgbackstopRepositoryBehind 2",
+    ]);
 
     await bed.stopArchiving();
     await writeMore(bed);
@@ -640,8 +665,8 @@ function seriesOf(
 }
 
 /**
- * Alerts that fire an hour and a half into a recorded state, as `name repo_key backup_type`. promtool prints them
- * because the test declares that none are expected.
+ * Alerts that fire an hour and a half into a recorded state, as `name repo_key backup_type trouble`. promtool prints
+ * them because the test declares that none are expected.
  */
 async function firingIn(promtool: string, scraped: Scrape, options: ScrapeOptions = {}): Promise<string[]> {
   const { group = groupOf(DECLARED) } = options;
@@ -656,7 +681,7 @@ async function firingIn(promtool: string, scraped: Scrape, options: ScrapeOption
   const labelOf = (args: string, label: string): string => new RegExp(`${label}="([^"]*)"`).exec(args)?.[1] ?? "";
   return labels
     .map((args) =>
-      [labelOf(args, "alertname"), labelOf(args, "repo_key"), labelOf(args, "backup_type")].join(" ").trim(),
+      ["alertname", "repo_key", "backup_type", "trouble"].flatMap((label) => labelOf(args, label) || []).join(" "),
     )
     .sort((a, b) => (a < b ? -1 : 1));
 }

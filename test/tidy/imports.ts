@@ -48,7 +48,6 @@ const COMMAND_ROOMS = [
   "runtime/notify",
   "runtime/recoverability",
   "runtime/repository",
-  "runtime/recoverability",
   "runtime/postgres",
   "runtime/local",
 ];
@@ -139,7 +138,6 @@ export const ROOMS: readonly Room[] = [
       "runtime/local",
       "runtime/recoverability",
       "runtime/repository",
-      "runtime/recoverability",
       "runtime/postgres",
       "runtime/storage/storage",
     ],
@@ -254,7 +252,11 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/commands/table",
     mayImport: ["runtime/agent", "runtime/cnpg", "runtime/commands", "runtime/config/commands"],
-    mayImportTypes: ["runtime/operations/report/reportFields", "runtime/process/commandProcess"],
+    mayImportTypes: [
+      "runtime/metrics/gather",
+      "runtime/operations/report/reportFields",
+      "runtime/process/commandProcess",
+    ],
   },
   {
     prefix: "runtime/archiver",
@@ -341,6 +343,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/cnpg/names",
       "runtime/config",
       "runtime/notify/events",
+      "runtime/recoverability/troubles",
       "runtime/storage/prices",
       "runtime/storage/s3/quirks",
       "runtime/storage/sftp/hostKey",

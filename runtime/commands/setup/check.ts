@@ -1,7 +1,7 @@
 /**
  * `check`: exit 0 when the repositories without errors satisfy the acknowledgement policy. A repository without a full
  * backup as young as the settings file expects always fails: WAL alone restores nothing. So does a host whose units
- * systemd does not run.
+ * systemd does not run, and an archive with two living histories.
  *
  * `--stale` compares the ages of every repository's newest backup, dump and WAL after that, whatever its result, and
  * sends event `stale` to the notification targets. With `--no-archive-check` it needs no server. It exits with 75 if
@@ -14,11 +14,14 @@ import { check, type Checked } from "../../operations/check/check";
 import { findStale } from "../../operations/check/stale";
 import { fullText } from "../../operations/info/destinations";
 import { hostError } from "../../operations/info/hostTroubles";
+import type { StatusReport } from "../../operations/info/status";
 import { combinedError, policyError, repoErrorLine } from "../../operations/shared/results";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import { checkStreaming, requireError } from "../../operations/stream/preflight";
+import type { Trouble } from "../../recoverability/troubles";
 import { loadHostReport } from "../watch/hostReport";
 import { notifyStale } from "../watch/notify";
+import { loadStatus } from "../watch/status";
 import type { ClusterAccess, Command, CommandProcess, Invocation } from "../../process/commandProcess";
 
 export const checkCommand: Command = async (proc) => {
@@ -76,7 +79,10 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
     },
     ctx,
   );
-  for (const result of results) {
+  // An update checks before it starts the timers, and `--stale` sends what it finds.
+  const status = requiresFull ? await loadStatus(proc) : null;
+  const judged = status === null ? results : withTroubles(results, status);
+  for (const result of judged) {
     if (!result.ok) {
       ctx.log.warn(repoErrorLine(result.repoIndex, result.error));
       continue;
@@ -88,20 +94,33 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
   noteCalendars(proc);
   const streamError = config.settings.stream === undefined ? null : await checkStream(proc);
   const error =
-    policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
+    policyError("check", judged, config.settings.acknowledge) ?? combinedError("check", withFullErrors(judged));
   if (error !== null) throw error;
-  // An update checks before it starts the timers, and `--stale` sends what it finds.
-  if (requiresFull) await requireHost(proc);
+  if (status !== null) requireHost(status, ctx);
   // With `--no-full-check` only archiving matters.
   if (streamError !== null && config.check.full) throw streamError;
   if (streamError !== null) ctx.log.warn([streamError.message, ...hintLines(streamError)].join("\n"));
   return 0;
 }
 
-async function requireHost(proc: CommandProcess): Promise<void> {
-  const report = await loadHostReport(proc);
-  for (const each of report.notLookedAt) proc.ctx.log.info(`not looked at: ${each}`);
-  const error = hostError(report);
+/** Troubles of `status` that the tests of this verb do not look for. */
+const OF_STATUS: readonly Trouble["code"][] = ["host", "branches", "backupWal", "gap", "older", "damage"];
+
+function isOfStatus({ code }: Trouble): boolean {
+  return OF_STATUS.includes(code);
+}
+
+function withTroubles(results: readonly RepoResult<Checked>[], { repos }: StatusReport): RepoResult<Checked>[] {
+  return results.map((result): RepoResult<Checked> => {
+    const { repoIndex } = result;
+    const error = repos.find(({ key }) => key === repoIndex)?.troubles.find(isOfStatus);
+    return result.ok && error !== undefined ? { repoIndex, ok: false, error } : result;
+  });
+}
+
+function requireHost({ host, troubles }: StatusReport, { log }: Invocation["ctx"]): void {
+  for (const each of host.notLookedAt) log.info(`not looked at: ${each}`);
+  const error = hostError(troubles.filter(isOfStatus));
   if (error !== null) throw error;
 }
 

@@ -40,7 +40,7 @@ export const doctorCommand: Command = async (proc) => {
         ? { repoIndex: value.repoIndex, ok: true, value }
         : { repoIndex: value.repoIndex, ok: false, error: value.error },
   );
-  const error = combinedError("doctor", results) ?? hostError(host);
+  const error = combinedError("doctor", results) ?? hostError(host.troubles);
   if (error !== null) throw error;
   return 0;
 };

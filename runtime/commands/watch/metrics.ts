@@ -15,6 +15,7 @@ import { pushMetrics } from "../../metrics/otlp";
 import { type OtlpTarget, otlpTarget } from "../../metrics/otlpTarget";
 import { renderMetrics } from "../../metrics/text";
 import type { Command, Invocation, MachineAccess } from "../../process/commandProcess";
+import { loadTroubles } from "./status";
 
 /** The collector runs as another account. */
 const FILE_MODE = 0o644;
@@ -22,7 +23,7 @@ const FILE_MODE = 0o644;
 export const metricsCommand: Command = async (proc) => {
   const { otlp, otlpFile, outputFile } = proc.config.monitoring;
   const target = otlp || otlpFile !== undefined ? await targetOf(proc) : null;
-  const samples = await gatherSamples(proc);
+  const samples = await gatherSamples(proc, loadTroubles);
   if (outputFile !== undefined) await writeTextfile(outputFile, renderMetrics(DEFINITIONS, samples));
   else if (target === null) proc.print(renderMetrics(DEFINITIONS, samples));
   if (target !== null) await pushMetrics(target, samples, proc, proc.ctx);

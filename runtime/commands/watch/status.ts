@@ -17,6 +17,7 @@ import { findDataDirectory } from "../../operations/info/knownDirectory";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
 import { factsOf, type RepoFacts } from "../../recoverability/facts";
+import type { CountedTrouble } from "../../recoverability/troubles";
 import { reportedOpened } from "../opened";
 import { ownHistory } from "../ownHistory";
 import type { ClusterAccess, Command, CommandProcess, Invocation, LockAccess } from "../../process/commandProcess";
@@ -70,6 +71,15 @@ export async function loadStatus(
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],
     nowS,
   });
+}
+
+/** For metrics. */
+export async function loadTroubles(proc: CommandProcess, repos: readonly RepoFacts[]): Promise<CountedTrouble[]> {
+  const { repos: rows, troubles } = await loadStatus(proc, repos);
+  return [
+    ...troubles.map(({ code }) => ({ code, repoIndex: null })),
+    ...rows.flatMap(({ key, troubles: own }) => own.map(({ code }) => ({ code, repoIndex: key }))),
+  ];
 }
 
 /** Null while there is no cluster in the directory. `archives` is true if its `archive_command` does. */

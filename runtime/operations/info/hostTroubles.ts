@@ -81,7 +81,7 @@ function serverTroubles(server: ServerState, { nowS, units }: HostState): Backup
 }
 
 /** The error of a verb, with all troubles in it; null if nothing keeps the host from backing up. */
-export function hostError({ troubles }: HostReport): BackupError | null {
+export function hostError(troubles: readonly BackupError[]): BackupError | null {
   const [first] = troubles;
   if (first === undefined || troubles.length === 1) return first ?? null;
   const hint = troubles.flatMap(({ hints }) => hints);

@@ -143,7 +143,7 @@ async function inspect(
   options: InfoOptions,
 ): Promise<Inspected & { readonly dumps: DumpSurvey | null }> {
   // At the same time, so that dumps hardly cost any.
-  const dumps = options.extras && options.set === undefined ? surveyDumps(facts.repo) : null;
+  const dumps = options.extras && options.set === undefined ? surveyDumps(facts.remembered) : null;
   // If both fail, the error of the backups counts.
   dumps?.catch(() => {});
   return { ...(await inspectBackups(facts, options)), dumps: await dumps };

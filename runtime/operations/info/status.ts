@@ -271,11 +271,14 @@ async function historyTroubles(
     return facts === undefined ? [] : [{ facts, archiveId: archiveIdOf(currentHistory<ArchiveHistoryEntry>(info)) }];
   });
   const sizeBytes = segmentSizeOf(infos.flatMap(({ info }) => currentBackupsOf(info))) ?? WAL_SEGMENT_SIZE_BYTES;
-  const history = await loadHistory(archives, sizeBytes, () => {});
+  const ignore = (): void => {};
+  const history = await loadHistory(archives, sizeBytes, ignore);
   if (history.stored.length < 2) return [];
   const server = await findServer();
-  const isOwn = infos.some(({ info }) => currentHistory(info).systemId === server?.systemId);
-  return branchTroubles(history, isOwn ? server : null, nowS * 1000);
+  const own = infos.some(({ info }) => currentHistory(info).systemId === server?.systemId) ? server : null;
+  const troubles = branchTroubles(history, own, nowS * 1000);
+  if (troubles.length === 0) return [];
+  return branchTroubles(await withWrittenTimes(history, archives, ignore), own, nowS * 1000);
 }
 
 /** True when nothing needs attention. */

@@ -31,7 +31,12 @@ export async function surveyWal(
   const own = backups.filter(({ dbId }) => dbId === current.id);
   const walSegmentSizeBytes = segmentSizeOf(own) ?? localSegmentSizeBytes;
   const { histories, segmentCount, sizeBytes, storedAtS } = await facts.wholeArchive(archiveId);
-  const timeline = await findNewestTimeline(repo, archiveId, histories.at(-1), archiveInfo.cipherPass ?? null);
+  const timeline = await findNewestTimeline(
+    facts.remembered,
+    archiveId,
+    histories.at(-1),
+    archiveInfo.cipherPass ?? null,
+  );
   const needs = walNeeds(backups, current.id, repo, backups, nowMs);
   const runs = runsOf(storedAtS.keys(), walSegmentSizeBytes);
   const gaps = gapsOf(runs, needs, timeline, walSegmentSizeBytes);

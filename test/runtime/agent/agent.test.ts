@@ -40,7 +40,7 @@ let agent: { readonly ended: Promise<number>; end(): void };
 /** Delays each fetch, and the preparation of each file that is pushed. */
 let before: (walName: string) => Promise<void>;
 
-const NO_REPORT = (): Promise<never> => Promise.reject(fail("assert", "nobody asks for a report"));
+const nobodyAsks = (): Promise<never> => Promise.reject(fail("assert", "nobody asks for it"));
 
 beforeEach(async () => {
   folder = temporaryFolder();
@@ -69,7 +69,11 @@ beforeEach(async () => {
   const argv = ["agent", "--metrics-listen=9854", `--report-password-file=${folder}/missing`];
   const parts = host({ argv, repos, ctx: own, folder, config });
   const readFile = async (path: string): Promise<Uint8Array | null> => (existsSync(path) ? readFileSync(path) : null);
-  const ended = agentCommand(NO_REPORT)({ ...parts, readFile, pool: () => pool });
+  const ended = agentCommand({ loadTroubles: nobodyAsks, report: nobodyAsks })({
+    ...parts,
+    readFile,
+    pool: () => pool,
+  });
   agent = { ended, end: () => stop.abort(fail("term", "the test has ended")) };
   await vi.waitFor(() => expect(existsSync(socket)).toBe(true), WAIT);
 });

@@ -1,6 +1,7 @@
 import { connect, createServer, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { serveMetrics } from "../../../runtime/agent/metricsServer";
+import { loadTroubles } from "../../../runtime/commands/watch/status";
 import { ReportAnswer } from "../../../runtime/operations/report/reportAnswer";
 import type { ReportFile } from "../../../runtime/operations/report/reportFields";
 import type { Repository } from "../../../runtime/repository/repository";
@@ -21,8 +22,10 @@ let storage: FaultyStorage;
 let repo: Repository;
 let served: ReturnType<typeof serveMetrics> | null = null;
 let ctx: TestContext<HeldClock>;
+let judge: typeof loadTroubles;
 beforeEach(async () => {
   clock = new HeldClock();
+  judge = loadTroubles;
   ctx = testContext({ clock });
   storage = new FaultyStorage(new MemoryStorage());
   repo = repository(1, { storage });
@@ -45,7 +48,8 @@ async function serve(listen = "127.0.0.1:0", report: ReportAnswer | null = null)
     config: { ...base.config, spoolPath: `${folder}/spool` },
     loadControl: async () => ({ ...(await base.loadControl()), walSegmentSizeBytes: SIXTEEN_MIB }),
   };
-  served = serveMetrics(listen, own, () => [{ repoIndex: 1, waitingCount: 7 }], ctx, report);
+  const workers = () => [{ repoIndex: 1, waitingCount: 7 }];
+  served = serveMetrics(listen, own, { loadTroubles: judge, report, workers }, ctx);
   return originOf();
 }
 async function originOf(): Promise<string> {
@@ -67,6 +71,13 @@ describe("the agent's metrics", () => {
     expect(text).toContain('pgbackstop_repo_up{stanza="demo",repo_key="1"} 1\n');
     expect(text).toContain('pgbackstop_repo_wal_waiting_files{stanza="demo",repo_key="1"} 7\n');
     expect(text).toContain('pgbackrest_stanza_status{stanza="demo"} 0\n');
+    expect(text).toContain('pgbackstop_status_ok{stanza="demo"} ');
+  });
+
+  test("show everything else if nobody can judge as status does", async () => {
+    judge = () => Promise.reject(fail("access", "no pg_wal for you"));
+    expect(await scrape(await serve())).not.toContain("pgbackstop_status_ok{");
+    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("unable to judge as status does: no pg_wal for you");
   });
 
   // claim: docs/monitoring.md: the agent serves figures of the last minute, and a scrape reads no repository

@@ -45,7 +45,7 @@ async function requestsOf(command: Command, argv: readonly string[]): Promise<Re
 
 test.each([
   ["status", statusCommand, ["status"], { list: 4, read: 6, stat: 0 }],
-  ["metrics", metricsCommand, ["metrics"], { list: 3, read: 4, stat: 0 }],
+  ["metrics", metricsCommand, ["metrics"], { list: 4, read: 6, stat: 0 }],
   ["report", reportCommand, ["report", "--format=json"], { list: 4, read: 9, stat: 0 }],
   ["info", infoCommand, ["info"], { list: 4, read: 3, stat: 0 }],
   ["destinations", infoCommand, ["info", "--detail-level=destinations"], { list: 2, read: 2, stat: 0 }],

@@ -226,6 +226,7 @@ describe("a host that drills elsewhere exports the same stanza", () => {
       slot: null,
       locks: { backup: { held: false, repos: [] }, restore: { held: false, repos: [] } },
       isStopped: false,
+      troubles: null,
       runs: [],
       streams: [],
       synchronous: null,
@@ -307,6 +308,7 @@ test("every metric has a twin for its absence", () => {
   expect(new Set(watched)).toEqual(
     new Set([
       "pgbackstop_wal_waiting_files",
+      "pgbackstop_status_ok",
       "pgbackstop_repo_up",
       "pgbackstop_repo_last_backup_timestamp_seconds",
       "pgbackstop_drill_success_timestamp_seconds",

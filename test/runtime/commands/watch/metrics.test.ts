@@ -256,6 +256,18 @@ describe("the host", () => {
     expect(values['pgbackstop_wal_waiting_oldest_timestamp_seconds{stanza="demo"}']).toBeGreaterThan(0);
   });
 
+  // claim: docs/monitoring.md: what `status` reports is a metric of its kind
+  test("reports what status reports, by kind and repository", async () => {
+    openMissingWal(join(folder, "spool"), "demo").add(2, segment(6), CLUSTER);
+    const { values } = await scrape();
+    expect(values).toMatchObject({
+      'pgbackstop_status_ok{stanza="demo"}': 0,
+      'pgbackstop_troubles{stanza="demo",repo_key="2",trouble="missing"}': 1,
+      'pgbackstop_troubles{stanza="demo",repo_key="",trouble="foreign"}': 1,
+    });
+    expect(values['pgbackstop_troubles{stanza="demo",repo_key="1",trouble="missing"}']).toBeUndefined();
+  });
+
   test("reports each repository's last drill, and the last one that passed", async () => {
     const directory = join(folder, "spool", "pgbackstop", "demo", "drills");
     mkdirSync(directory, { recursive: true });
