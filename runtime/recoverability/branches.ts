@@ -3,6 +3,7 @@
  * other timeline continues. A recovery into the past, a failover that lost WAL, and a second server that archives under
  * this name (a copy that somebody has promoted and not isolated) each leave more than one. Pure.
  */
+import type { TimelinePath } from "../format/wal/segmentPath";
 import type { TimelineAncestor } from "../format/wal/timeline";
 import { lsnOfSegment } from "../format/wal/walSegment";
 
@@ -63,6 +64,27 @@ export function historyOf(stored: readonly StoredTimeline[], segmentSizeBytes: n
   const isLiving = (end: StoredTimeline): boolean => living.length === 0 || living.includes(end);
   const branches = ends.map((end): Branch => ({ ...end, isLiving: isLiving(end) }));
   return { stored, branches, segmentSizeBytes };
+}
+
+/** The ways to all ends of an archive's timelines; the one to a timeline without a known history begins with it. */
+export function pathsIn({ branches }: Pick<History, "branches">): (TimelinePath & { readonly isLiving: boolean })[] {
+  return branches.map(({ ancestors, isLiving, timeline }) => ({ timeline, ancestors: ancestors ?? [], isLiving }));
+}
+
+/**
+ * The history in one archive's names alone.
+ * @param newest the newest segment of each timeline; null of one without WAL
+ */
+export function historyOfNames(
+  newest: ReadonlyMap<number, string | null>,
+  ancestors: ReadonlyMap<number, readonly TimelineAncestor[]>,
+  segmentSizeBytes: number,
+): History {
+  const times = { newestAtMs: new Map<number, number>(), historyAtMs: new Map<number, number>() };
+  const stored = [...newest].map(([timeline, name]) => {
+    return { ...times, timeline, newest: name, ancestors: ancestors.get(timeline) ?? null };
+  });
+  return historyOf(stored, segmentSizeBytes);
 }
 
 /** Where other timelines begin on this one; the highest position, or null if none does. */

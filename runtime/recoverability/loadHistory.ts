@@ -42,7 +42,7 @@ export async function loadHistory(
       warn(`repo${result.repoIndex}: unable to check timelines: [${result.error.name}] ${result.error.message}`);
   const all = results.flatMap((result) => (result.ok ? result.value : []));
   const timelines = [...new Set(all.map(({ timeline }) => timeline))];
-  const ancestors = await loadAncestors(archives, timelines, warn);
+  const ancestors = await loadAncestors(timelines, (timeline) => readAncestors(archives, timeline, warn));
   const stored = timelines.map((timeline) =>
     joined(
       timeline,
@@ -70,15 +70,14 @@ async function heldTimelines({ archiveId, facts }: RepoArchive): Promise<Held[]>
 }
 
 /** Each history names all ancestors, so one file answers for a whole line of timelines. */
-async function loadAncestors(
-  archives: readonly RepoArchive[],
+export async function loadAncestors(
   timelines: readonly number[],
-  warn: Warn,
+  read: (timeline: number) => Promise<readonly TimelineAncestor[] | null>,
 ): Promise<ReadonlyMap<number, readonly TimelineAncestor[]>> {
   const known = new Map<number, readonly TimelineAncestor[]>([[1, []]]);
   for (const timeline of timelines.toSorted((left, right) => right - left)) {
     if (known.has(timeline)) continue;
-    const ancestors = await readAncestors(archives, timeline, warn);
+    const ancestors = await read(timeline);
     if (ancestors === null) continue;
     known.set(timeline, ancestors);
     for (const [index, ancestor] of ancestors.entries()) known.set(ancestor.timeline, ancestors.slice(0, index));

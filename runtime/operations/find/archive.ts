@@ -10,7 +10,7 @@ import { fail, isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { mapParallel, perRepo } from "../../base/parallel";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
-import { type TimelineAncestor } from "../../format/wal/timeline";
+import { SegmentPath, type TimelinePath } from "../../format/wal/segmentPath";
 import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
 import { lsnOfSegment, parseWalName, segmentOfLsn, historyName, timelineOf } from "../../format/wal/walSegment";
 import { isMissing, namesIfThere } from "../../local/systemError";
@@ -24,7 +24,6 @@ import { withWrittenTimes } from "../../recoverability/writtenTimes";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { hasOwnHeader } from "../shared/localWal";
 import { segmentDirectories, segmentsIn } from "../shared/archivedSegments";
-import type { TimelinePath } from "../verify/path";
 
 /** A repository and its opened archive. */
 export interface Holder {
@@ -62,12 +61,11 @@ const DIRECTORIES_AT_ONCE = 8;
 export class WalArchive {
   readonly version: string;
   readonly systemId: bigint;
-  readonly timeline: number;
-  readonly segmentSizeBytes: number;
+  /** The followed timeline, and what recovery to it reads. */
+  readonly path: SegmentPath;
   /** Directories on the timeline's path, ascending. */
   readonly directories: readonly string[];
   readonly holders: readonly Holder[];
-  readonly #ancestors: readonly TimelineAncestor[];
   /** True once {@link readLocal} has seen this cluster's pg_wal here. */
   isLocalThere = false;
   readonly #walDirectory: string | null;
@@ -75,15 +73,14 @@ export class WalArchive {
   private constructor(header: WalHeader, path: TimelinePath, holders: readonly Holder[], walDirectory: string | null) {
     this.version = header.pgVersion;
     this.systemId = header.systemId;
-    this.segmentSizeBytes = header.segmentSizeBytes;
-    this.timeline = path.timeline;
-    this.#ancestors = path.ancestors;
+    this.path = new SegmentPath(path, header.segmentSizeBytes);
     this.holders = holders;
     this.#walDirectory = walDirectory;
     const all = new Set(holders.flatMap(({ directories }) => [...directories]));
+    // On a path, names ascend with positions.
     this.directories = [...all]
-      .filter((name) => this.#isOnPath(name))
-      .sort((left, right) => (logOf(left) < logOf(right) ? -1 : 1));
+      .filter((name) => this.path.runs([[`${name}00000000`, `${name}FFFFFFFF`]]).length > 0)
+      .sort();
   }
 
   /** @throws repoInvalid when no repository can be read; fileMissing when none holds any WAL of the timeline */
@@ -120,7 +117,7 @@ export class WalArchive {
       .sort(([left], [right]) => (left < right ? -1 : 1))
       .flatMap(([name, copies]): Segment[] => {
         const lsn = lsnOfSegment(name, this.segmentSizeBytes);
-        return this.timelineAt(lsn) === parseWalName(name)?.timeline ? [{ name, lsn, copies }] : [];
+        return this.path.has(name) ? [{ name, lsn, copies }] : [];
       });
   }
 
@@ -128,20 +125,12 @@ export class WalArchive {
     return (await mapParallel(directories, DIRECTORIES_AT_ONCE, (directory) => this.list(directory))).flat();
   }
 
-  /** The timeline of the segment that holds this position on the path. */
-  timelineAt(lsn: bigint): number {
-    const size = BigInt(this.segmentSizeBytes);
-    return this.#ancestors.find((ancestor) => lsn / size < ancestor.lsn / size)?.timeline ?? this.timeline;
+  get timeline(): number {
+    return this.path.timeline;
   }
 
-  /**
-   * True when this position, on this timeline, is on the path: a backup that ends here is before all later WAL of the
-   * path.
-   */
-  isOnPath(timeline: number, lsn: bigint): boolean {
-    if (timeline === this.timeline) return true;
-    const left = this.#ancestors.find((ancestor) => ancestor.timeline === timeline);
-    return left !== undefined && lsn <= left.lsn;
+  get segmentSizeBytes(): number {
+    return this.path.segmentSizeBytes;
   }
 
   after({ lsn }: Segment): Segment {
@@ -153,7 +142,7 @@ export class WalArchive {
   }
 
   #segmentAt(lsn: bigint): Segment {
-    return { name: segmentOfLsn(this.timelineAt(lsn), lsn, this.segmentSizeBytes), lsn, copies: [] };
+    return { name: this.path.at(segmentOfLsn(this.timeline, lsn, this.segmentSizeBytes)), lsn, copies: [] };
   }
 
   /** The complete segment with a verified checksum; a damaged copy is replaced by the next repository's. */
@@ -221,8 +210,7 @@ export class WalArchive {
       if (parsed?.kind !== "segment") continue;
       const lsn = lsnOfSegment(name, this.segmentSizeBytes);
       // Of a recycled file the header shows the previous position.
-      if (lsn > after && this.timelineAt(lsn) === parsed.timeline && (await this.#isOwn(name)))
-        segments.push({ name, lsn, copies: [] });
+      if (lsn > after && this.path.has(name) && (await this.#isOwn(name))) segments.push({ name, lsn, copies: [] });
     }
     return segments.sort(byLsn);
   }
@@ -242,23 +230,10 @@ export class WalArchive {
       return null;
     }
   }
-
-  #isOnPath(directory: string): boolean {
-    const timeline = timelineOf(directory);
-    if (timeline === this.timeline) return true;
-    return this.#ancestors.some(
-      (ancestor) => ancestor.timeline === timeline && BigInt(`0x${directory.slice(8)}`) <= ancestor.lsn >> 32n,
-    );
-  }
 }
 
 function byLsn(left: Segment, right: Segment): number {
   return left.lsn < right.lsn ? -1 : 1;
-}
-
-/** Sorts by position, then timeline: the path has one timeline for each position. */
-function logOf(directory: string): string {
-  return `${directory.slice(8)}${directory.slice(0, 8)}`;
 }
 
 /**

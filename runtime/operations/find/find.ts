@@ -105,7 +105,8 @@ async function listBackupEnds(repos: readonly Repository[], archive: WalArchive)
           const timeline = archiveStart === null ? null : timelineOf(archiveStart);
           const isOwn = info.value.history.some(({ id, systemId }) => id === dbId && systemId === archive.systemId);
           // On another timeline only backups that ended before the path left it.
-          const isOnPath = timeline !== null && lsnStop !== undefined && archive.isOnPath(timeline, parseLsn(lsnStop));
+          const isOnPath =
+            timeline !== null && lsnStop !== undefined && archive.path.passesPoint(timeline, parseLsn(lsnStop));
           return isOwn && isOnPath ? [{ label, repoIndex: info.repoIndex, lsnStop }] : [];
         }),
   );

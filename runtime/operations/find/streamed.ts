@@ -5,7 +5,7 @@
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
 import { bySession, reachOf } from "../../format/wal/streamChunk";
-import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
+import { lsnOfSegment } from "../../format/wal/walSegment";
 import { listChunks, type StreamOrigin } from "../../repository/streamStore";
 import { repoErrorLine } from "../shared/results";
 import { type JoinTarget, joinPieces, type PieceSource } from "../stream/join";
@@ -32,7 +32,7 @@ export class StreamedWal {
     this.#ctx = ctx;
     this.segments = [...sources.keys()]
       .map((name): Segment => ({ name, lsn: lsnOfSegment(name, segmentSizeBytes), copies: [] }))
-      .filter(({ lsn, name }) => archive.timelineAt(lsn) === parseWalName(name)?.timeline)
+      .filter(({ name }) => archive.path.has(name))
       .sort((left, right) => (left.lsn < right.lsn ? -1 : 1));
   }
 

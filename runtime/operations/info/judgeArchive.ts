@@ -1,23 +1,30 @@
 /**
- * What the newest directory of an archive shows: whether the newest backup, and the WAL after it, can be recovered.
- * Nothing is listed or read for it that `status` does not list anyway; the report says from where on it has looked.
+ * What the newest directories of an archive's timelines show: whether the newest backup, and the WAL after it, can be
+ * recovered. Nothing is listed or read for it that `status` does not list anyway; the report says from where on it has
+ * looked.
  */
 import { nullOn } from "../../base/errors";
 import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { archiveInfoPath, backupInfoPath } from "../../format/repository/repoPath";
+import { type BackupWal, runsOf, SegmentPath } from "../../format/wal/segmentPath";
 import {
   DIRECTORY_LENGTH,
   nextSegment,
   SEGMENT_LENGTH,
   segmentSizeOf,
   TIMELINE_LENGTH,
+  timelineDigits,
+  timelineOf,
 } from "../../format/wal/walSegment";
 import type { SeenWal } from "../../local/seenWal";
+import type { History, StoredTimeline } from "../../recoverability/branches";
 import type { RepoFacts } from "../../recoverability/facts";
+import { loadHistory } from "../../recoverability/loadHistory";
 import { type Trouble, troubleOf } from "../../recoverability/troubles";
-import { findGaps, runsOf } from "../verify/gaps";
+import type { StoredWal } from "../../repository/walStore";
+import { historyProblem, missingHistories } from "../verify/histories";
 import { currentBackupsOf } from "./destinations";
 
 interface ArchiveJudgement {
@@ -47,28 +54,51 @@ interface JudgeInput {
   readonly nowS: number;
 }
 
+interface GapInput extends Pick<JudgeInput, "known" | "nowS" | "trimmed"> {
+  /** Backups of the current cluster. */
+  readonly current: readonly BackupInfoEntry[];
+  /** The newest segment that this host has archived here; empty if it has archived none. */
+  readonly archived: string;
+}
+
 /** Segments that are sent at once arrive in any order, within this time. */
 const ARRIVAL_S_MAX = 300;
 
 export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: JudgeInput): Promise<ArchiveJudgement> {
   const archive = await nullOn(facts.archiveInfo(), "fileMissing");
   if (archive === null) return { lookedFrom: null, hasInfo: false, troubles: [infoTrouble(facts, "archive")] };
+  const archiveId = archiveIdOf(currentHistory(archive));
   const segments = await facts.newestSegments();
   const newest = segments.at(-1)?.name ?? "";
   const current = currentBackupsOf(info);
-  const last = current.reduce<BackupInfoEntry | null>(
-    (best, each) => (best === null || each.stoppedAtS > best.stoppedAtS ? each : best),
-    null,
-  );
-  const range = last === null ? null : rangeIn(newest.slice(0, DIRECTORY_LENGTH), segments[0]?.name, last);
-  const troubles = last === null || range === null ? [] : gapTroubles(facts.key, segments, last, range, info, input);
+  // Inside of one directory the size does not matter.
+  const history = await loadHistory([{ facts, archiveId }], segmentSizeOf(current) ?? WAL_SEGMENT_SIZE_BYTES, () => {});
+  const listed = await Promise.all(history.stored.map(({ timeline }) => facts.newestSegments(archiveId, timeline)));
   const { known, seen, server } = input;
   // Another cluster's segments have the same names.
   const ofServer = server?.systemId === currentHistory(info).systemId ? server.archived : null;
-  const stored = lastSeen(seen(facts.key), archiveIdOf(currentHistory(archive)));
+  const stored = lastSeen(seen(facts.key), archiveId);
   const archived = (ofServer ?? "") > stored ? (ofServer ?? "") : stored;
-  if (archived > newest && !known.includes(archived)) troubles.push(olderTrouble(facts.key, newest, archived));
-  return { lookedFrom: range?.[0] ?? segments[0]?.name ?? null, hasInfo: true, troubles };
+  const wal = listed.flat().sort(byName);
+  const troubles = [
+    ...gapTroubles(facts.key, wal, history, { ...input, current, archived }),
+    ...historyTroubles(facts.key, archiveId, wal, history, { ...input, current, archived }),
+    ...(archived === "" || known.includes(archived) ? [] : olderTroubles(facts.key, history, archived)),
+  ];
+  const last = newestOf(current);
+  const lookedFrom = last === null ? null : lookedAtFrom(newest.slice(0, DIRECTORY_LENGTH), segments[0]?.name, last);
+  return { lookedFrom: lookedFrom ?? segments[0]?.name ?? null, hasInfo: true, troubles };
+}
+
+function byName(left: StoredWal, right: StoredWal): number {
+  return left.name < right.name ? -1 : 1;
+}
+
+function newestOf<T extends BackupInfoEntry>(backups: readonly T[]): T | null {
+  return backups.reduce<T | null>(
+    (best, each) => (best === null || each.stoppedAtS > best.stoppedAtS ? each : best),
+    null,
+  );
 }
 
 /**
@@ -96,52 +126,126 @@ export function infoTrouble({ key, repo: { stanza } }: RepoFacts, lacking: "arch
   });
 }
 
-/**
- * First and last segment that the backup, or what follows it, needs from the listed directory on: what is in earlier
- * directories was not looked at. Null for a backup without WAL.
- */
-function rangeIn(
-  directory: string,
-  first: string | undefined,
-  { archiveStart, archiveStop }: BackupInfoEntry,
-): readonly [string, string] | null {
-  if (archiveStart === null || archiveStop === null) return null;
-  if (archiveStart >= directory) return [archiveStart, archiveStop];
+/** What the newest backup needs in earlier directories was not looked at. Null for a backup without WAL. */
+function lookedAtFrom(directory: string, first: string | undefined, { archiveStart }: BackupInfoEntry): string | null {
+  if (archiveStart === null || archiveStart >= directory) return archiveStart;
   // Another timeline begins wherever its fork was.
   const isSame = archiveStart.slice(0, TIMELINE_LENGTH) === directory.slice(0, TIMELINE_LENGTH);
-  const start = isSame || first === undefined ? directory.padEnd(SEGMENT_LENGTH, "0") : first;
-  return [start, archiveStop > start ? archiveStop : start];
+  return isSame || first === undefined ? directory.padEnd(SEGMENT_LENGTH, "0") : first;
 }
 
+/**
+ * Missing WAL of the newest backup of each living branch, or after it: of each timeline on the way, from its newest
+ * directory on. There an old primary may have ended without archiving all that the next timeline began with.
+ * @param listed the newest directories of all timelines, ascending
+ */
 function gapTroubles(
   key: number,
-  segments: Awaited<ReturnType<RepoFacts["newestSegments"]>>,
-  last: BackupInfoEntry,
-  range: readonly [string, string],
-  info: BackupInfo,
-  { known, nowS, trimmed }: JudgeInput,
+  listed: readonly StoredWal[],
+  { branches, segmentSizeBytes, stored: timelines }: History,
+  { archived, current, known, nowS, trimmed }: GapInput,
 ): Trouble[] {
-  // A calendar alone keeps it: its own WAL may be in any directory.
-  if (trimmed.has(last.label)) return [];
-  // Inside of one directory the size does not matter.
-  const sizeBytes = segmentSizeOf(currentBackupsOf(info)) ?? WAL_SEGMENT_SIZE_BYTES;
   const isRecorded = (from: string, to: string): boolean =>
-    known.includes(from) && (from >= to || isRecorded(nextSegment(from, sizeBytes), to));
-  const names = segments.map(({ name }) => name);
-  return findGaps(runsOf(names, sizeBytes), [range], sizeBytes).flatMap(([from, to]): Trouble[] => {
-    const next = segments.find(({ name }) => name > to);
-    const sinceS = next === undefined ? last.stoppedAtS : next.modifiedAtMs / 1000;
-    if (nowS - sinceS <= ARRIVAL_S_MAX || isRecorded(from, to)) return [];
-    const which = from === to ? `${from} is missing` : `${from} to ${to} are missing`;
-    const heal = "pgbackstop heal copies what pg_wal or another repository still has.";
-    const full = `Otherwise take a new backup: pgbackstop backup --type=full --repo=${key}`;
-    const details = { repoIndex: key, hint: [heal, full] };
-    return [
-      last.archiveStop !== null && from <= last.archiveStop
-        ? troubleOf("backupWal", `WAL of the newest backup ${last.label}: ${which}: it cannot be restored`, details)
-        : troubleOf("gap", `WAL after the newest backup ${last.label}: ${which}: no recovery passes it`, details),
-    ];
+    known.includes(from) && (from >= to || isRecorded(nextSegment(from, segmentSizeBytes), to));
+  const runs = runsOf(
+    listed.map(({ name }) => name),
+    segmentSizeBytes,
+  );
+  const online = current.filter(isOnline);
+  const living: StoredTimeline[] = branches.filter(({ isLiving }) => isLiving);
+  // A copy that archives while this server is silent looks like its heir.
+  const own = archived === "" ? undefined : timelines.find(({ timeline }) => timeline === timelineOf(archived));
+  if (own !== undefined && !living.some(({ timeline }) => timeline === own.timeline)) living.push(own);
+  const newest = newestOf(online);
+  // Without any WAL there is no branch.
+  const alone = { timeline: newest === null ? 1 : timelineOf(newest.archiveStart), ancestors: [] };
+  const troubles = (living.length === 0 ? [alone] : living).flatMap(({ ancestors, timeline }): Trouble[] => {
+    const path = new SegmentPath({ timeline, ancestors: ancestors ?? [] }, segmentSizeBytes);
+    const last = newestOf(online.filter((each) => path.passes(each)));
+    // A calendar alone keeps it: its own WAL may be in any directory.
+    if (last === null || trimmed.has(last.label)) return [];
+    const [start, stop] = [path.at(last.archiveStart), path.at(last.archiveStop)];
+    const onPath = path.runs(runs);
+    const stored = onPath.at(-1)?.[1] ?? "";
+    const end = stored > stop ? stored : stop;
+    const missing = path.timelines.flatMap((part) => {
+      const from = lookedFromOf(part, timelines, listed, ancestors === null);
+      const until = `${timelineDigits(part)}${"F".repeat(SEGMENT_LENGTH - TIMELINE_LENGTH)}`;
+      return path.missing(onPath, from > start ? from : start, end < until ? end : until);
+    });
+    return missing.flatMap(([from, to]): Trouble[] => {
+      const next = listed.find(({ name }) => name > to && path.has(name));
+      const sinceS = next === undefined ? last.stoppedAtS : next.modifiedAtMs / 1000;
+      if (nowS - sinceS <= ARRIVAL_S_MAX || isRecorded(from, to)) return [];
+      return [gapTrouble(key, from, to, last.label, from <= stop)];
+    });
   });
+  return [...new Map(troubles.map((each) => [each.message, each])).values()];
+}
+
+/** A restore of an older backup ends on the timeline before a missing history. */
+function historyTroubles(
+  key: number,
+  archiveId: string,
+  listed: readonly StoredWal[],
+  { stored }: History,
+  { current, known, nowS, trimmed }: GapInput,
+): Trouble[] {
+  const withHistory = new Set(stored.flatMap(({ historyAtMs, timeline }) => (historyAtMs.size > 0 ? [timeline] : [])));
+  const newest = Math.max(0, ...stored.map(({ timeline }) => timeline));
+  const kept = current.filter(isOnline).filter(({ label }) => !trimmed.has(label));
+  return missingHistories({ newest, withHistory }, kept).flatMap((range): Trouble[] => {
+    const [first] = range;
+    const next = listed.find(({ name }) => name > first);
+    if (known.includes(first) || (next !== undefined && nowS - next.modifiedAtMs / 1000 <= ARRIVAL_S_MAX)) return [];
+    return [troubleOf("gap", historyProblem(archiveId, range), { repoIndex: key, hint: hintsOf(key) })];
+  });
+}
+
+function isOnline(backup: BackupInfoEntry): backup is BackupInfoEntry & BackupWal {
+  return backup.archiveStart !== null && backup.archiveStop !== null;
+}
+
+/** A timeline without a known history begins with what is stored of it. */
+function lookedFromOf(
+  timeline: number,
+  stored: History["stored"],
+  listed: readonly StoredWal[],
+  isUnknown: boolean,
+): string {
+  const newest = stored.find((each) => each.timeline === timeline)?.newest ?? null;
+  if (newest === null) return timelineDigits(timeline);
+  const directory = newest.slice(0, DIRECTORY_LENGTH);
+  const first = listed.find(({ name }) => name.startsWith(directory))?.name;
+  return isUnknown && first !== undefined ? first : directory.padEnd(SEGMENT_LENGTH, "0");
+}
+
+function gapTrouble(key: number, from: string, to: string, label: string, isOfBackup: boolean): Trouble {
+  const which = from === to ? `${from} is missing` : `${from} to ${to} are missing`;
+  const details = { repoIndex: key, hint: hintsOf(key) };
+  return isOfBackup
+    ? troubleOf("backupWal", `WAL of the newest backup ${label}: ${which}: it cannot be restored`, details)
+    : troubleOf("gap", `WAL after the newest backup ${label}: ${which}: no recovery passes it`, details);
+}
+
+function hintsOf(key: number): string[] {
+  return [
+    "pgbackstop heal copies what pg_wal or another repository still has.",
+    `Otherwise take a new backup: pgbackstop backup --type=full --repo=${key}`,
+  ];
+}
+
+/** Other timelines may have more WAL. One that continues after this segment replaces what was not kept of it. */
+function olderTroubles(key: number, { branches, segmentSizeBytes, stored }: History, archived: string): Trouble[] {
+  const timeline = timelineOf(archived);
+  const newest = stored.find((each) => each.timeline === timeline)?.newest ?? "";
+  const isContinued = branches.some(
+    (branch) =>
+      branch.timeline !== timeline &&
+      branch.newest !== null &&
+      new SegmentPath({ ...branch, ancestors: branch.ancestors ?? [] }, segmentSizeBytes).has(archived),
+  );
+  return archived <= newest || isContinued ? [] : [olderTrouble(key, newest, archived)];
 }
 
 function olderTrouble(key: number, newest: string, archived: string): Trouble {

@@ -7,7 +7,8 @@ import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
 import type { Manifest } from "../../format/repository/manifest";
-import { parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
+import { SegmentPath } from "../../format/wal/segmentPath";
+import { parseWalName, segmentSizeOf, timelineOf } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
@@ -19,7 +20,6 @@ import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
 import type { Doubt } from "../archiveGet/archiveGet";
 import { type ReplayPath, replayPath } from "./replayPath";
 import { archivedSegmentSize } from "../verify/archivedSize";
-import type { TimelinePath } from "../verify/path";
 
 export interface RecoverSource {
   readonly repoIndex: number;
@@ -95,8 +95,7 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
 
 export interface ListedPath {
   readonly path: ReplayPath;
-  readonly followed: TimelinePath | null;
-  readonly segmentSizeBytes: number;
+  readonly followed: SegmentPath;
   /** Repositories whose WAL could not be listed. */
   readonly unlisted: readonly Doubt[];
 }
@@ -128,9 +127,11 @@ export async function findReplayPath(
   });
   const unlisted = listings.flatMap((result) => (result.ok ? [] : [result]));
   for (const { error, repoIndex } of unlisted) ctx.log.warn(`repo${repoIndex}: unable to list WAL: ${error.message}`);
-  const followed = along === undefined || along.ancestors === null ? null : { ...along, ancestors: along.ancestors };
   const storedSizes = listings.flatMap((result) => (result.ok && result.value !== null ? [result.value] : []));
   const segmentSizeBytes = shownSize ?? storedSizes[0] ?? WAL_SEGMENT_SIZE_BYTES;
-  const path = replayPath(first, stored, followed, segmentSizeBytes);
-  return { path, followed, segmentSizeBytes, unlisted };
+  const ancestors = along?.ancestors ?? null;
+  const own = { timeline: timelineOf(first), ancestors: [] };
+  const goal = along === undefined || ancestors === null ? own : { timeline: along.timeline, ancestors };
+  const followed = new SegmentPath(goal, segmentSizeBytes);
+  return { path: replayPath(first, stored, followed), followed, unlisted };
 }

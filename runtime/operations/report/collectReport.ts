@@ -5,15 +5,15 @@ import { perRepo } from "../../base/parallel";
 import { archiveIdOf, type ArchiveInfo, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { segmentSizeOf } from "../../format/wal/walSegment";
+import { pathsIn } from "../../recoverability/branches";
 import type { RepoFacts, WholeArchive } from "../../recoverability/facts";
-import type { Repository } from "../../repository/repository";
+import { loadHistory } from "../../recoverability/loadHistory";
+import { type Windows, windowsOf } from "../../recoverability/windows";
 import type { DrillRecord } from "../drill/record";
 import { type DumpSurvey, hasDumps } from "../dump/surveyDumps";
 import type { StatusReport } from "../info/status";
 import { archivedSegmentSize } from "../verify/archivedSize";
 import { walNeeds } from "../verify/gaps";
-import { findNewestTimeline } from "../verify/verify";
-import { type Coverage, coverageOf } from "./coverage";
 import { troubleOf } from "./judgeReport";
 import type {
   ReportedBackup,
@@ -35,7 +35,7 @@ export interface ReportInput {
   readonly objectives: { readonly rtoSeconds?: number; readonly rpoSeconds?: number };
 }
 
-interface Held extends Pick<ReportedRepo, "backups" | "newestWalS" | "walBytes">, Coverage {}
+interface Held extends Pick<ReportedRepo, "backups" | "newestWalS" | "walBytes">, Windows {}
 
 const NOTHING: Held = { backups: [], windows: [], gaps: [], walBytes: 0 };
 
@@ -78,7 +78,7 @@ async function heldBy(facts: RepoFacts, nowMs: number): Promise<Held> {
   const { newestMs } = wal;
   return {
     backups: info.backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS).map(backupOf),
-    ...(await coverage(facts.remembered, info, archive, wal, nowMs)),
+    ...(await windowsIn(facts, info, archive, wal, nowMs)),
     ...(newestMs === 0 ? {} : { newestWalS: Math.floor(newestMs / 1000) }),
     walBytes: wal.sizeBytes,
   };
@@ -89,23 +89,27 @@ function storedBytes({ backups, walBytes }: Held): number {
 }
 
 /** The current cluster alone. */
-async function coverage(
-  repo: Repository,
+async function windowsIn(
+  facts: RepoFacts,
   info: BackupInfo,
   archive: ArchiveInfo,
-  { histories, oldest, storedAtS }: WholeArchive,
+  { oldest, storedAtS }: WholeArchive,
   nowMs: number,
-): Promise<Coverage> {
+): Promise<Windows> {
+  const { remembered, repo } = facts;
   const current = currentHistory(archive);
   const pass = archive.cipherPass ?? null;
   const backups = info.backups.filter(({ dbId }) => dbId === current.id);
-  const segmentSizeBytes = segmentSizeOf(backups) ?? (await archivedSegmentSize(repo, current, oldest, pass));
-  return coverageOf({
+  const segmentSizeBytes =
+    segmentSizeOf(backups) ?? (await archivedSegmentSize(remembered, current, oldest, pass)) ?? WAL_SEGMENT_SIZE_BYTES;
+  const history = await loadHistory([{ facts, archiveId: archiveIdOf(current) }], segmentSizeBytes, () => {});
+  const { alone } = walNeeds(backups, current.id, repo, info.backups, nowMs);
+  return windowsOf({
     backups,
     storedAtS,
-    newest: await findNewestTimeline(repo, archiveIdOf(current), histories.at(-1), pass),
-    trimmed: new Set(walNeeds(backups, current.id, repo, info.backups, nowMs).alone.map(([start]) => start)),
-    segmentSizeBytes: segmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES,
+    branches: pathsIn(history),
+    trimmed: new Set(alone.map(({ archiveStart }) => archiveStart)),
+    segmentSizeBytes,
   });
 }
 

@@ -6,7 +6,7 @@ import { escapeText, PAGE_COLOURS, renderDocument } from "../../base/html";
 import { durationText, formatSize } from "../../base/units";
 import { shellQuote } from "../restore/recovery";
 import { copyText, drilledText, renderCopies } from "./copiesPicture";
-import { isRestorable } from "./coverage";
+import { isRestorable } from "../../recoverability/windows";
 import { renderDrills } from "./drillPlot";
 import { cutMiddle, DRAWING_STYLE, titleOf, whenAgo, whenText } from "./drawing";
 import { type JudgedDatabase, type JudgedReport, needsAttention, newestOf, type RepoTrouble } from "./judgeReport";

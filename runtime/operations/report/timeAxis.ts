@@ -1,5 +1,5 @@
 /** The time axis of a database: for each repository its backups, the windows that it can restore, and gaps. Pure. */
-import { isRestorable } from "./coverage";
+import { isRestorable } from "../../recoverability/windows";
 import { cutText, DRAWING_WIDTH, frame, line, mark, caption, timeScale, timeTicks, whenText } from "./drawing";
 import type { ReportedBackup, ReportedDatabase, ReportedRepo } from "./reportFields";
 

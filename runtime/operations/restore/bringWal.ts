@@ -54,11 +54,12 @@ export async function bringWal(
 ): Promise<void> {
   if (manifest.archiveStart === undefined) return;
   const { recovery, timeoutMs, walDirectory } = options;
-  const { followed, histories, path, segmentSizeBytes } = await decided(
+  const { followed, histories, path } = await decided(
     () => inTime(() => listWalOf(repos, manifest, options, ctx), timeoutMs, ctx),
     () => listWalOf(repos, manifest, { ...options, mayLack: true }, ctx),
     options,
   );
+  const { segmentSizeBytes } = followed;
   const { archiveStop } = manifest;
   if (archiveStop !== undefined && (path.last === null || path.last.slice(8) < archiveStop.slice(8)))
     throw fail("backupSetInvalid", `backup ${manifest.label} needs WAL up to ${archiveStop}, and none has it`, {
@@ -66,7 +67,7 @@ export async function bringWal(
     });
   const end = lastPosition(recovery, archiveStop, segmentSizeBytes);
   const isNeeded = (name: string): boolean => end === null || name.slice(8) <= end;
-  const names = [...replayNames(path, followed, segmentSizeBytes)].filter(isNeeded);
+  const names = [...replayNames(path, followed)].filter(isNeeded);
   const cluster = { version: manifest.pg.version, systemId: manifest.pg.systemId };
   const request: RequestOf = (walName) => {
     return { walName, destination: `${walDirectory}/${walName}`, cluster, segmentSizeBytes };
@@ -80,7 +81,7 @@ export async function bringWal(
       throw fail("fileMissing", `WAL file ${name} was listed and is gone`);
   });
   const brought = new Set(names);
-  for (const name of replayNames({ ...path, segmentCount: Number.POSITIVE_INFINITY }, followed, segmentSizeBytes)) {
+  for (const name of replayNames({ ...path, segmentCount: Number.POSITIVE_INFINITY }, followed)) {
     if (!isNeeded(name)) break;
     if (brought.has(name) || (await bringNext(repos, request(name), options, ctx))) continue;
     // Without it PostgreSQL takes the segment of the timeline before.
@@ -156,13 +157,13 @@ async function listWalOf(
 async function provenBeyond(
   repos: readonly Repository[],
   manifest: Manifest,
-  { followed, path, segmentSizeBytes }: Omit<ListedPath, "unlisted">,
+  { followed, path }: Omit<ListedPath, "unlisted">,
   histories: readonly string[],
 ): Promise<number[]> {
   if (path.last === null) return [];
   const cluster = { version: manifest.pg.version, systemId: manifest.pg.systemId };
   const newest = Math.max(timelineOf(path.last), ...histories.map(timelineOf));
-  const onPath = [...replayNames({ ...path, segmentCount: path.segmentCount + 1 }, followed, segmentSizeBytes)];
+  const onPath = [...replayNames({ ...path, segmentCount: path.segmentCount + 1 }, followed)];
   const names = [...onPath.slice(-1), historyName(newest + 1)];
   const proven = await Promise.all(names.map((walName) => provenWithout(repos, { walName, cluster })));
   return repos.map(({ key }) => key).filter((key) => proven.every((keys) => keys.includes(key)));

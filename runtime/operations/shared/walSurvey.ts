@@ -2,11 +2,13 @@
 import { nullOn } from "../../base/errors";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import { runsOf } from "../../format/wal/segmentPath";
 import { lsnOfSegment, parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
+import { pathsIn } from "../../recoverability/branches";
 import type { RepoFacts } from "../../recoverability/facts";
-import { gapsOf, runsOf, walNeeds } from "../verify/gaps";
+import { loadHistory } from "../../recoverability/loadHistory";
+import { gapsOf, walNeeds } from "../verify/gaps";
 import { countHistories, findMissingHistories } from "../verify/histories";
-import { findNewestTimeline } from "../verify/verify";
 
 export interface WalSurvey {
   readonly segmentCount: number;
@@ -31,15 +33,10 @@ export async function surveyWal(
   const own = backups.filter(({ dbId }) => dbId === current.id);
   const walSegmentSizeBytes = segmentSizeOf(own) ?? localSegmentSizeBytes;
   const { histories, segmentCount, sizeBytes, storedAtS } = await facts.wholeArchive(archiveId);
-  const timeline = await findNewestTimeline(
-    facts.remembered,
-    archiveId,
-    histories.at(-1),
-    archiveInfo.cipherPass ?? null,
-  );
+  const history = await loadHistory([{ facts, archiveId }], walSegmentSizeBytes, () => {});
   const needs = walNeeds(backups, current.id, repo, backups, nowMs);
   const runs = runsOf(storedAtS.keys(), walSegmentSizeBytes);
-  const gaps = gapsOf(runs, needs, timeline, walSegmentSizeBytes);
+  const gaps = gapsOf(runs, needs, pathsIn(history), walSegmentSizeBytes);
   const names = [...runs.flat(), ...histories.map(({ name }) => name)];
   const missing = await findMissingHistories(repo, archiveId, names, needs.gapless);
   const gapCount = gaps.reduce((sum, [from, to]) => sum + segmentsBetween(from, to, walSegmentSizeBytes) + 1, 0);

@@ -1,13 +1,13 @@
 /** Which other repositories have the segments and histories that one lacks, by names: `heal` finds them there. */
 import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
+import type { WalRange } from "../../format/wal/segmentPath";
 import { DIRECTORY_LENGTH, nextSegment } from "../../format/wal/walSegment";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listWal } from "../../repository/walStore";
 import { archiveIdsOf } from "../shared/identity";
 import { countHeldHistories, countHistories } from "./histories";
-import type { WalRange } from "./path";
 
 export interface Gaps {
   readonly repo: Repository;

@@ -1,144 +1,78 @@
 /** Missing WAL, by the names of the stored segments: which segments does a recovery need, and which are not there? */
-import { countBefore } from "../../base/bytes";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
-import { nextSegment } from "../../format/wal/walSegment";
+import { type BackupWal, SegmentPath, type TimelinePath, type WalRange } from "../../format/wal/segmentPath";
+import { timelineOf } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { planKept, trimmedLabels } from "../expire/archivePlan";
-import { timelineOf } from "./histories";
-import { type TimelinePath, pathRanges, type WalRange } from "./path";
-
-const GAP_SEGMENTS_MAX = 1_000_000;
-
-/** First and last name of each run of segments without one missing. `names` ascend. Pure. */
-export function runsOf(names: Iterable<string>, walSegmentSizeBytes: number): WalRange[] {
-  const runs: WalRange[] = [];
-  let run: [string, string] | null = null;
-  let next = "";
-  for (const name of names) {
-    if (name === run?.[1]) continue;
-    if (run !== null && name === next) run[1] = name;
-    else runs.push((run = [name, name]));
-    next = nextSegment(name, walSegmentSizeBytes);
-  }
-  return runs;
-}
-
-/** The gaps of {@link findGaps}, and those on the path to the newest timeline, outside trimmed WAL. Pure. */
-export function gapsOf(
-  stored: readonly WalRange[],
-  { alone, from, gapless }: WalNeeds,
-  newest: TimelinePath | null,
-  walSegmentSizeBytes: number,
-): readonly WalRange[] {
-  const own = new Map(
-    alone.flatMap(([start, stop]) =>
-      gapsBetween(start, stop, stored, walSegmentSizeBytes).map((gap) => [gap.join(), gap] as const),
-    ),
-  );
-  // Without it the newest segments alone would count as an archive without a backup.
-  if (gapless.length === 0 && alone.length > 0) return [...own.values()];
-  const kept = from === null ? stored : [...storedFrom(stored, from)];
-  const onPath = newest === null ? [] : pathRanges(gapless, kept, newest, walSegmentSizeBytes);
-  return [...own.values(), ...findGaps(kept, [...gapless, ...onPath], walSegmentSizeBytes)];
-}
 
 /**
- * Missing runs of segments, ascending, per timeline: from the first segment that a backup there needs (or the first
- * stored one) to the newest one that is stored or that a backup needs. A later timeline begins wherever its fork was. A
- * timeline older than every backup's is useless; its remains wait for expire. Pure.
- * @param stored as {@link runsOf}
+ * Missing segments, ascending; each range is of one timeline. On each path they are counted from the first backup that
+ * the path passes, to the newest segment that is stored or that such a backup needs; outside trimmed WAL. A path that
+ * is older than every backup is useless, and its remains wait for expire. Pure.
+ * @param stored runs of complete segments, as `runsOf`
+ * @param paths to all ends of the archive's timelines
  */
-export function findGaps(
+export function gapsOf(
   stored: readonly WalRange[],
-  needed: readonly WalRange[],
-  walSegmentSizeBytes: number,
-): WalRange[] {
-  const storedOf = byTimeline(stored);
-  const neededOf = byTimeline(needed);
-  const oldest = [...neededOf.keys()].reduce((least, timeline) => Math.min(least, timeline), Number.POSITIVE_INFINITY);
-  return [...new Set([...storedOf.keys(), ...neededOf.keys()])]
-    .filter((timeline) => needed.length === 0 || timeline >= oldest)
-    .sort((left, right) => left - right)
-    .flatMap((timeline) => {
-      const own = storedOf.get(timeline) ?? [];
-      const ranges = neededOf.get(timeline) ?? [];
-      const starts = ranges.map(([start]) => start).sort();
-      const ends = [...own.slice(-1), ...ranges].map(([, stop]) => stop).sort();
-      const first = starts[0] ?? own[0]?.[0];
-      const last = ends.at(-1);
-      return first === undefined || last === undefined ? [] : gapsBetween(first, last, own, walSegmentSizeBytes);
-    });
-}
-
-function byTimeline(ranges: readonly WalRange[]): ReadonlyMap<number, WalRange[]> {
-  const groups = new Map<number, WalRange[]>();
-  for (const range of ranges) {
-    const timeline = timelineOf(range[0]);
-    const group = groups.get(timeline);
-    if (group === undefined) groups.set(timeline, [range]);
-    else group.push(range);
+  { alone, gapless }: Pick<WalNeeds, "alone" | "gapless">,
+  paths: readonly TimelinePath[],
+  segmentSizeBytes: number,
+): readonly WalRange[] {
+  const pathAlone = (timeline: number): SegmentPath => new SegmentPath({ timeline, ancestors: [] }, segmentSizeBytes);
+  const gaps = alone.flatMap(({ archiveStart, archiveStop }) => {
+    const path = pathAlone(timelineOf(archiveStart));
+    return path.missing(path.runs(stored), archiveStart, archiveStop);
+  });
+  // Without it the newest segments alone would count as an archive without a backup.
+  if (gapless.length === 0 && alone.length > 0) return joined(gaps);
+  const known = paths.map((path) => new SegmentPath(path, segmentSizeBytes));
+  // The history of a later timeline may be lost.
+  const lost = gapless.filter((backup) => !known.some((path) => path.passes(backup)));
+  const others = [...new Set(lost.map(({ archiveStart }) => timelineOf(archiveStart)))].map(pathAlone);
+  const oldest = gapless.length === 0 ? 0 : Math.min(...gapless.map(({ archiveStart }) => timelineOf(archiveStart)));
+  for (const path of [...known, ...others]) {
+    const runs = path.runs(stored);
+    const own = gapless.filter((backup) => path.passes(backup));
+    const first = least(own.map(({ archiveStart }) => path.at(archiveStart))) ?? runs[0]?.[0];
+    const last = greatest([...runs.slice(-1).map(([, end]) => end), ...own.map((each) => path.at(each.archiveStop))]);
+    if (first === undefined || last === undefined || (own.length === 0 && path.timeline < oldest)) continue;
+    gaps.push(...path.missing(runs, first, last));
   }
-  return groups;
+  return joined(gaps);
 }
 
-/** @param stored as {@link runsOf} */
-function gapsBetween(
-  first: string,
-  last: string,
-  stored: readonly WalRange[],
-  walSegmentSizeBytes: number,
-): WalRange[] {
-  const gaps: WalRange[] = [];
-  let expected = first;
-  const meet = (begin: string, end: string): void => {
-    if (expected < begin) gaps.push([expected, lastBefore(begin, expected, walSegmentSizeBytes)]);
-    expected = nextSegment(end, walSegmentSizeBytes);
-  };
-  for (const [begin, end] of storedFrom(stored, first)) {
-    if (begin > last) break;
-    meet(begin, end < last ? end : last);
+/** Paths share the timelines before they part. */
+function joined(ranges: readonly WalRange[]): WalRange[] {
+  const all: [string, string][] = [];
+  for (const [first, last] of ranges.toSorted(([left], [right]) => (left < right ? -1 : 1))) {
+    const before = all.at(-1);
+    if (before === undefined || first > before[1]) all.push([first, last]);
+    else if (last > before[1]) before[1] = last;
   }
-  // A guard after the last one makes a gap at the end count too.
-  const guard = nextSegment(last, walSegmentSizeBytes);
-  meet(guard, guard);
-  return gaps;
+  return all;
 }
 
-/** What is stored from a segment on. */
-function* storedFrom(stored: readonly WalRange[], from: string): Iterable<WalRange> {
-  let index = countBefore(stored.length, (at) => (stored[at] as WalRange)[1] < from);
-  for (; index < stored.length; index++) {
-    const [begin, end] = stored[index] as WalRange;
-    yield [begin < from ? from : begin, end];
-  }
+function least(names: readonly string[]): string | undefined {
+  return names.toSorted()[0];
 }
 
-/** The segment before `name`, counted from `from`. */
-function lastBefore(name: string, from: string, walSegmentSizeBytes: number): string {
-  let current = from;
-  for (let count = 0; count < GAP_SEGMENTS_MAX; count++) {
-    const next = nextSegment(current, walSegmentSizeBytes);
-    if (next >= name) return current;
-    current = next;
-  }
-  return current;
+function greatest(names: readonly string[]): string | undefined {
+  return names.toSorted().at(-1);
 }
 
-/** WAL ranges of every online backup of one history id. */
-function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
-  return entries.flatMap((entry) =>
-    entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null
-      ? [[entry.archiveStart, entry.archiveStop] as const]
-      : [],
+/** What every online backup of one history id needs. */
+function neededBy(entries: readonly BackupInfoEntry[], historyId: number): BackupWal[] {
+  return entries.flatMap(({ archiveStart, archiveStop, dbId, lsnStop }) =>
+    dbId === historyId && archiveStart !== null && archiveStop !== null ? [{ archiveStart, archiveStop, lsnStop }] : [],
   );
 }
 
 /** What the backups of one history id need, by the WAL that the repository means to keep. */
 export interface WalNeeds {
-  /** Ranges of backups that keep all WAL after them. */
-  readonly gapless: readonly WalRange[];
-  /** Ranges of backups that retention keeps no more WAL for. */
-  readonly alone: readonly WalRange[];
+  /** Backups that keep all WAL after them. */
+  readonly gapless: readonly BackupWal[];
+  /** Backups that retention keeps no more WAL for. */
+  readonly alone: readonly BackupWal[];
   /** Where gapless WAL begins; null if nothing is trimmed. */
   readonly from: string | null;
 }
@@ -154,11 +88,11 @@ export function walNeeds(
   const plan = planKept(listed, historyId, retention, { nowS: Math.floor(nowMs / 1000), pauses: [] });
   const trimmed = trimmedLabels(listed, historyId, retention, nowMs);
   return {
-    gapless: neededRanges(
+    gapless: neededBy(
       entries.filter(({ label }) => !trimmed.has(label)),
       historyId,
     ),
-    alone: neededRanges(
+    alone: neededBy(
       entries.filter(({ label }) => trimmed.has(label)),
       historyId,
     ),

@@ -2,10 +2,10 @@
  * Missing timeline histories. Recovery to the newest timeline reads the history of each timeline after the backup's. It
  * stops at the first one that is missing, and never reads the WAL of later timelines.
  */
+import type { BackupWal, WalRange } from "../../format/wal/segmentPath";
 import { parseWalName, timelineDigits } from "../../format/wal/walSegment";
 import { listArchive } from "../../repository/expireStore";
 import type { Repository } from "../../repository/repository";
-import type { WalRange } from "./path";
 
 const HISTORY = ".history";
 
@@ -18,7 +18,7 @@ export async function findMissingHistories(
   repo: Repository,
   archiveId: string,
   names: Iterable<string>,
-  needed: readonly WalRange[],
+  needed: readonly Pick<BackupWal, "archiveStart">[],
 ): Promise<readonly WalRange[]> {
   const timelines = timelinesOf(names);
   if (missingHistories(timelines, needed).length === 0) return [];
@@ -47,10 +47,13 @@ export function timelinesOf(names: Iterable<string>): StoredTimelines {
 }
 
 /** Those above the oldest timeline of a backup, up to the newest one. Without a backup none is needed. Pure. */
-export function missingHistories({ newest, withHistory }: StoredTimelines, needed: readonly WalRange[]): WalRange[] {
+export function missingHistories(
+  { newest, withHistory }: StoredTimelines,
+  needed: readonly Pick<BackupWal, "archiveStart">[],
+): WalRange[] {
   if (needed.length === 0) return [];
   const missing: WalRange[] = [];
-  let expected = Math.min(...needed.map(([start]) => timelineOf(start))) + 1;
+  let expected = Math.min(...needed.map(({ archiveStart }) => timelineOf(archiveStart))) + 1;
   const above = [...withHistory].filter((timeline) => timeline >= expected).sort((left, right) => left - right);
   // The guard after the newest timeline also counts a run at the end.
   for (const timeline of [...above, newest + 1]) {

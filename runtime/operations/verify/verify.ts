@@ -19,7 +19,10 @@ import type { Manifest } from "../../format/repository/manifest";
 import { walPath } from "../../format/repository/repoPath";
 import { parseHistory } from "../../format/wal/timeline";
 import { SegmentNumbers } from "../../format/wal/segmentNumbers";
-import { SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
+import { runsOf, type TimelinePath, type WalRange } from "../../format/wal/segmentPath";
+import { historyName, SEGMENT_NAME, segmentSizeOf } from "../../format/wal/walSegment";
+import { historyOfNames, pathsIn } from "../../recoverability/branches";
+import { loadAncestors } from "../../recoverability/loadHistory";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { readListedHistory } from "../../repository/historyFile";
@@ -30,11 +33,10 @@ import { type StreamCounts, verifyStream } from "../stream/survey";
 import { archivedSegmentSize } from "./archivedSize";
 import { findDamagedCopies } from "./damagedCopies";
 import { type ArchiveEnd, ArchiveEnds } from "./ends";
-import { gapsOf, runsOf, walNeeds, type WalNeeds } from "./gaps";
+import { gapsOf, walNeeds, type WalNeeds } from "./gaps";
 import { findMissingHistories, historyProblem, timelineOf } from "./histories";
 import { filesOfNobody, findOrphans } from "./orphans";
 import { NamedSha1s } from "./namedSha1s";
-import type { TimelinePath, WalRange } from "./path";
 import { statusOf, Tally, type VerifyCounts } from "./tally";
 import { type BackupVerdict, verifyBackups } from "./verifyBackups";
 import { type DumpVerdict, verifyDumps } from "./verifyDumps";
@@ -309,22 +311,23 @@ interface ArchiveInput extends ArchivesInput {
   readonly needs: WalNeeds;
 }
 
-/**
- * The timeline of a listed history; null without a history, and for an unreadable file, which the check of named files
- * reports.
- */
-export async function findNewestTimeline(
-  repo: Repository,
-  archiveId: string,
-  history: StoredWal | undefined,
-  pass: string | null,
-): Promise<TimelinePath | null> {
-  if (history === undefined) return null;
-  const load = async (): Promise<TimelinePath> => {
-    const text = await readListedHistory(repo, archiveId, history, pass);
-    return { timeline: timelineOf(history.name), ancestors: parseHistory(text) };
-  };
-  return nullOn(load(), "crypto", "format", "checksum", "fileInvalid", "fileMissing");
+/** An unreadable history is unknown here, and reported by the check of named files. */
+async function readPaths(
+  { archiveId, pass, repo }: ArchiveInput,
+  timelines: readonly number[],
+  histories: readonly StoredWal[],
+  runs: readonly WalRange[],
+  segmentSizeBytes: number,
+): Promise<TimelinePath[]> {
+  const ancestors = await loadAncestors(timelines, async (timeline) => {
+    const stored = histories.find(({ name }) => name === historyName(timeline));
+    const text = stored === undefined ? null : readListedHistory(repo, archiveId, stored, pass).then(parseHistory);
+    return text === null ? null : nullOn(text, "crypto", "format", "checksum", "fileInvalid", "fileMissing");
+  });
+  const newest = new Map(runs.map(([, last]) => [timelineOf(last), last]));
+  return pathsIn(
+    historyOfNames(new Map(timelines.map((each) => [each, newest.get(each) ?? null])), ancestors, segmentSizeBytes),
+  );
 }
 
 async function verifyArchive(input: ArchiveInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict> {
@@ -335,7 +338,8 @@ async function verifyArchive(input: ArchiveInput, named: NamedFiles, problems: s
   /** A name of each timeline. */
   const timelines = new Map<number, string>();
   const needed = [...needs.alone, ...needs.gapless];
-  const isNeeded = ({ name }: StoredWal): boolean => needed.some(([start, stop]) => name >= start && name <= stop);
+  const isNeeded = ({ name }: StoredWal): boolean =>
+    needed.some(({ archiveStart, archiveStop }) => name >= archiveStart && name <= archiveStop);
   for await (const files of listWalInTurn(repo, archiveId)) {
     const segments = files.filter(({ name }) => isSegment(name));
     for (const stored of files) {
@@ -349,8 +353,10 @@ async function verifyArchive(input: ArchiveInput, named: NamedFiles, problems: s
     await verifySegments(input, isSingle ? segments.filter(isNeeded) : segments, tally);
   }
   const walSegmentSizeBytes = segmentSizeIn(input);
-  const newest = await findNewestTimeline(repo, archiveId, histories.at(-1), pass);
-  const gaps = gapsOf(runsOf(complete.keys(), walSegmentSizeBytes), needs, newest, walSegmentSizeBytes);
+  const runs = runsOf(complete.keys(), walSegmentSizeBytes);
+  const known = [...timelines.keys()].filter((timeline) => timeline > 0);
+  const paths = await readPaths(input, known, histories, runs, walSegmentSizeBytes);
+  const gaps = gapsOf(runs, needs, paths, walSegmentSizeBytes);
   for (const [from, to] of gaps)
     problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
   const names = [...timelines.values(), ...histories.map(({ name }) => name)];

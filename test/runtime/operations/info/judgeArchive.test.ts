@@ -114,8 +114,14 @@ describe("a gap in the newest directory", () => {
   });
 
   test("before the newest backup, on another timeline, or behind a segment that has just come does not count", async () => {
-    await make([segment(1), ...segments(3, 5), segment(6, 2), segment(7, 2)]);
+    // The history says that timeline 2 begins in segment 5.
+    await make([segment(1), ...segments(3, 5), segment(5, 2), segment(6, 2), "00000002.history"]);
     expect(await troublesOf()).toEqual([]);
+    await repo.storage.remove("archive/demo/18-1/00000002.history");
+    expect(await troublesOf()).toEqual([
+      "gap: 18-1: 00000002.history is missing: a restore ends on an earlier timeline",
+    ]);
+    await repo.storage.removePath("archive/demo/18-1");
     repo = repository(1, { storage: new MemoryStorage({ nowMs: () => (NOW_S - 60) * 1000 }) });
     await make([...segments(3, 5), segment(8)]);
     expect(await troublesOf()).toEqual([]);
@@ -192,5 +198,32 @@ test("clusters before a major upgrade have spans of their own", async () => {
         earlier: [{ backups: 2, from: NOW_S - 19 * 86_400, to: NOW_S - 12 * 86_400, version: "17" }],
       },
     ],
+  });
+});
+
+describe("after a failover", () => {
+  const history = { name: "00000002.history", text: "1\t0/7800000\tno recovery target specified\n" };
+  const made = (wal: readonly string[]): Promise<void> =>
+    makeStanza(repo, { versions: ["18"], backups: [backup(3, 4)], wal: { "18-1": wal } });
+  const switched = (): Promise<void> =>
+    repo.storage.put(`archive/demo/18-1/${history.name}`, Buffer.from(history.text));
+
+  test("what the old primary did not archive before it is missing, until a backup of the new one", async () => {
+    await made([...segments(3, 5), segment(7, 2), segment(8, 2)]);
+    await switched();
+    expect(await troublesOf()).toEqual([
+      `gap: WAL after the newest backup 20261118-030000F: ${segment(6)} is missing: no recovery passes it`,
+    ]);
+  });
+
+  test("the new timeline must begin where the old one ended", async () => {
+    await made([...segments(3, 6), segment(8, 2)]);
+    await switched();
+    expect(await troublesOf()).toEqual([
+      `gap: WAL after the newest backup 20261118-030000F: ${segment(7, 2)} is missing: no recovery passes it`,
+    ]);
+    await made([...segments(3, 9), segment(7, 2), segment(8, 2)]);
+    await switched();
+    expect(await troublesOf()).toEqual([]);
   });
 });

@@ -5,6 +5,7 @@ import { hasSameDirectories, type HostFacts } from "../../../../runtime/operatio
 import type { InstantFacts } from "../../../../runtime/operations/recover/instantPlan";
 import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/recoverPlan";
 import { withNewTimeline, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
+import { SegmentPath, type TimelinePath } from "../../../../runtime/format/wal/segmentPath";
 import { replayPath } from "../../../../runtime/operations/recover/replayPath";
 
 const DATA = "/var/lib/postgresql/17/main";
@@ -291,8 +292,9 @@ test("the plan names repositories that cannot be read, before the server is stop
 describe("the path of the WAL", () => {
   const SEGMENT = 16 * 1024 * 1024;
   const stored = (...names: string[]) => new Map(names.map((name) => [name.padStart(24, "0"), 10]));
-  const route = (names: Map<string, number>, followed: Parameters<typeof replayPath>[2] = null) =>
-    replayPath(`${"1".padStart(8, "0")}${"2".padStart(16, "0")}`, names, followed, SEGMENT);
+  const ALONE = { timeline: 1, ancestors: [] };
+  const route = (names: Map<string, number>, followed: TimelinePath = ALONE) =>
+    replayPath(`${"1".padStart(8, "0")}${"2".padStart(16, "0")}`, names, new SegmentPath(followed, SEGMENT));
 
   test("ends where a segment is missing, and reports it if later ones exist", () => {
     const names = ["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"];

@@ -11,11 +11,12 @@ import { type Manifest, type ManifestFile, parseManifest } from "../../../../run
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { differingNames } from "../../../../runtime/operations/shared/namedWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
-import { findGaps, runsOf } from "../../../../runtime/operations/verify/gaps";
+import { gapsOf } from "../../../../runtime/operations/verify/gaps";
 import { type Verdict, type VerifyOptions, verify } from "../../../../runtime/operations/verify/verify";
 import { surveyWal } from "../../../../runtime/operations/shared/walSurvey";
-import { formatLsn } from "../../../../runtime/format/wal/walSegment";
-import type { WalRange } from "../../../../runtime/operations/verify/path";
+import { runsOf, type WalRange } from "../../../../runtime/format/wal/segmentPath";
+import { formatLsn, timelineOf } from "../../../../runtime/format/wal/walSegment";
+import { historyOfNames, pathsIn } from "../../../../runtime/recoverability/branches";
 import { putBackup } from "../../../harness/madeRepository";
 import { RepoFacts } from "../../../../runtime/recoverability/facts";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
@@ -111,10 +112,16 @@ function sha1sOf({ named }: Verdict): Map<string, string | undefined> {
 
 describe("gaps in the archive", () => {
   const names = (...nos: number[]): string[] => nos.map((no) => walName(no));
+  const rangesOf = (stored: readonly string[], needed: readonly WalRange[]): readonly WalRange[] => {
+    const runs = runsOf(stored.toSorted(), WAL_SIZE_BYTES);
+    // The histories are lost.
+    const newest = new Map(runs.map(([, last]) => [timelineOf(last), last]));
+    const paths = pathsIn(historyOfNames(newest, new Map([[1, []]]), WAL_SIZE_BYTES));
+    const gapless = needed.map(([archiveStart, archiveStop]) => ({ archiveStart, archiveStop }));
+    return gapsOf(runs, { alone: [], gapless }, paths, WAL_SIZE_BYTES);
+  };
   const gaps = (stored: readonly string[], needed: readonly WalRange[] = []): string[] =>
-    findGaps(runsOf(stored.toSorted(), WAL_SIZE_BYTES), needed, WAL_SIZE_BYTES).map(
-      ([first, last]) => `${first}-${last}`,
-    );
+    rangesOf(stored, needed).map(([first, last]) => `${first}-${last}`);
   const gap = (from: number, to: number, timeline = 1): string => `${walName(from, timeline)}-${walName(to, timeline)}`;
 
   it("are named, at the start, in the middle and at the end", () => {
@@ -154,8 +161,8 @@ describe("gaps in the archive", () => {
         const last = Math.max(...stored, ...starts.map(([start, length]) => start + length));
         const missing: number[] = [];
         for (let no = first; no <= last; no++) if (!stored.includes(no)) missing.push(no);
-        const held = stored.map((no) => walName(no)).sort();
-        const result = findGaps(runsOf(held, WAL_SIZE_BYTES), needed, WAL_SIZE_BYTES).flatMap(([from, to]) => {
+        const held = stored.map((no) => walName(no));
+        const result = rangesOf(held, needed).flatMap(([from, to]) => {
           const begin = missing.findIndex((no) => walName(no) === from);
           const end = missing.findIndex((no) => walName(no) === to);
           return missing.slice(begin, end + 1);

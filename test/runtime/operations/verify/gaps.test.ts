@@ -1,8 +1,7 @@
 // claim: README.md: `verify` detects gaps in…
 import { describe, expect, it } from "vitest";
-import { findGaps, runsOf } from "../../../../runtime/operations/verify/gaps";
-import type { WalRange } from "../../../../runtime/operations/verify/path";
-import { pathRanges } from "../../../../runtime/operations/verify/path";
+import { type BackupWal, runsOf } from "../../../../runtime/format/wal/segmentPath";
+import { gapsOf } from "../../../../runtime/operations/verify/gaps";
 import { WAL_SIZE_BYTES, walName } from "../../repository/support";
 
 const lsn = (segments: number): bigint => BigInt(segments * WAL_SIZE_BYTES);
@@ -15,14 +14,15 @@ const NEWEST = {
   ],
 };
 const names = (timeline: number, ...nos: number[]): string[] => nos.map((no) => walName(no, timeline));
-const backup = (no: number, timeline = 1): WalRange => [walName(no, timeline), walName(no, timeline)];
+const backup = (no: number, timeline = 1): BackupWal => {
+  return { archiveStart: walName(no, timeline), archiveStop: walName(no, timeline) };
+};
 const WHOLE = [...names(1, 3, 4, 5), ...names(2, 6, 7, 8), ...names(3, 9, 10)];
 
-/** The WAL gaps of a recovery from these backups to now. */
-function gaps(stored: readonly string[], ...needed: readonly WalRange[]): string[] {
+/** The WAL gaps of recoveries from these backups to the newest timeline. */
+function gaps(stored: readonly string[], ...gapless: readonly BackupWal[]): string[] {
   const runs = runsOf(stored.toSorted(), WAL_SIZE_BYTES);
-  const ranges = pathRanges(needed, runs, NEWEST, WAL_SIZE_BYTES);
-  return findGaps(runs, [...needed, ...ranges], WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
+  return gapsOf(runs, { alone: [], gapless }, [NEWEST], WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
 }
 
 describe("the path to the newest timeline", () => {
