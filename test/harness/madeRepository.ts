@@ -27,6 +27,8 @@ export interface MadeBackup {
   readonly dbId?: number;
   /** First and last segment; null for an offline backup. */
   readonly wal: readonly [string, string] | null;
+  /** First and last position; absent as in a backup of an old version. */
+  readonly lsn?: readonly [string, string];
   readonly pageErrors?: boolean;
   /** True: the backup has only manifest.copy, as if it were still running. */
   readonly unfinished?: boolean;
@@ -135,6 +137,7 @@ export function manifestOf(backup: MadeBackup, history: readonly BackupHistoryEn
     ...(type === "full" ? {} : { prior }),
     references: type === "full" ? [own] : [...new Set([own.slice(0, 16), prior, own])],
     ...(backup.wal === null ? {} : { archiveStart: backup.wal[0], archiveStop: backup.wal[1] }),
+    ...(backup.lsn === undefined ? {} : { lsnStart: backup.lsn[0], lsnStop: backup.lsn[1] }),
     stoppedAtS: backup.stoppedAtS ?? timeOf(own) + 60,
     startedAtS: timeOf(own),
     copyStartedAtS: timeOf(own),

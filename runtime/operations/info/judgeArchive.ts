@@ -71,8 +71,9 @@ export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: Ju
   const segments = await facts.newestSegments();
   const newest = segments.at(-1)?.name ?? "";
   const current = currentBackupsOf(info);
-  // Inside of one directory the size does not matter.
-  const history = await loadHistory([{ facts, archiveId }], segmentSizeOf(current) ?? WAL_SEGMENT_SIZE_BYTES, () => {});
+  const sizeBytes = segmentSizeOf(current);
+  const loaded = await loadHistory([{ facts, archiveId }], sizeBytes ?? WAL_SEGMENT_SIZE_BYTES, () => {});
+  const history = sizeBytes === null ? withoutForks(loaded) : loaded;
   const listed = await Promise.all(history.stored.map(({ timeline }) => facts.newestSegments(archiveId, timeline)));
   const { known, seen, server } = input;
   // Another cluster's segments have the same names.
@@ -88,6 +89,12 @@ export async function judgeArchive(facts: RepoFacts, info: BackupInfo, input: Ju
   const last = newestOf(current);
   const lookedFrom = last === null ? null : lookedAtFrom(newest.slice(0, DIRECTORY_LENGTH), segments[0]?.name, last);
   return { lookedFrom: lookedFrom ?? segments[0]?.name ?? null, hasInfo: true, troubles };
+}
+
+/** Inside of one directory the size of segments does not matter; it says in which one a timeline begins. */
+function withoutForks(history: History): History {
+  const alone = <T extends StoredTimeline>(own: T): T => ({ ...own, ancestors: null });
+  return { ...history, stored: history.stored.map(alone), branches: history.branches.map(alone) };
 }
 
 function byName(left: StoredWal, right: StoredWal): number {
@@ -169,7 +176,7 @@ function gapTroubles(
     const stored = onPath.at(-1)?.[1] ?? "";
     const end = stored > stop ? stored : stop;
     const missing = path.timelines.flatMap((part) => {
-      const from = lookedFromOf(part, timelines, listed, ancestors === null);
+      const from = listedFrom(part, timelines);
       const until = `${timelineDigits(part)}${"F".repeat(SEGMENT_LENGTH - TIMELINE_LENGTH)}`;
       return path.missing(onPath, from > start ? from : start, end < until ? end : until);
     });
@@ -206,18 +213,11 @@ function isOnline(backup: BackupInfoEntry): backup is BackupInfoEntry & BackupWa
   return backup.archiveStart !== null && backup.archiveStop !== null;
 }
 
-/** A timeline without a known history begins with what is stored of it. */
-function lookedFromOf(
-  timeline: number,
-  stored: History["stored"],
-  listed: readonly StoredWal[],
-  isUnknown: boolean,
-): string {
+/** The beginning of a timeline's newest directory; without WAL, of the timeline. */
+function listedFrom(timeline: number, stored: History["stored"]): string {
   const newest = stored.find((each) => each.timeline === timeline)?.newest ?? null;
-  if (newest === null) return timelineDigits(timeline);
-  const directory = newest.slice(0, DIRECTORY_LENGTH);
-  const first = listed.find(({ name }) => name.startsWith(directory))?.name;
-  return isUnknown && first !== undefined ? first : directory.padEnd(SEGMENT_LENGTH, "0");
+  const directory = newest === null ? timelineDigits(timeline) : newest.slice(0, DIRECTORY_LENGTH);
+  return directory.padEnd(SEGMENT_LENGTH, "0");
 }
 
 function gapTrouble(key: number, from: string, to: string, label: string, isOfBackup: boolean): Trouble {

@@ -204,7 +204,11 @@ test("clusters before a major upgrade have spans of their own", async () => {
 describe("after a failover", () => {
   const history = { name: "00000002.history", text: "1\t0/7800000\tno recovery target specified\n" };
   const made = (wal: readonly string[]): Promise<void> =>
-    makeStanza(repo, { versions: ["18"], backups: [backup(3, 4)], wal: { "18-1": wal } });
+    makeStanza(repo, {
+      versions: ["18"],
+      backups: [backup(3, 4, { lsn: ["0/3000028", "0/4000100"] })],
+      wal: { "18-1": wal },
+    });
   const switched = (): Promise<void> =>
     repo.storage.put(`archive/demo/18-1/${history.name}`, Buffer.from(history.text));
 
@@ -226,4 +230,17 @@ describe("after a failover", () => {
     await switched();
     expect(await troublesOf()).toEqual([]);
   });
+});
+
+test("where no backup shows the size of segments, nobody says in which one a timeline begins", async () => {
+  // With segments of 64 MiB, timeline 2 begins in the first one of the second 4 GiB.
+  const first = "000000010000000100000000";
+  const text = "1\t1/3800000\tno recovery target specified\n";
+  await makeStanza(repo, {
+    versions: ["18"],
+    backups: [backup(0, 0, { wal: [first, first], lsn: ["1/28", "1/100"] })],
+    wal: { "18-1": [first, "000000020000000100000000", "000000020000000100000001"] },
+  });
+  await repo.storage.put("archive/demo/18-1/00000002.history", Buffer.from(text));
+  expect(await troublesOf()).toEqual([]);
 });
