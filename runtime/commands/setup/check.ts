@@ -104,7 +104,7 @@ async function checkServer(proc: CommandProcess, requiresFull: boolean): Promise
 }
 
 /** Troubles of `status` that the tests of this verb do not look for. */
-const OF_STATUS: readonly Trouble["code"][] = ["host", "branches", "backupWal", "gap", "older", "damage"];
+const OF_STATUS: readonly Trouble["code"][] = ["host", "branches", "backupWal", "gap", "older"];
 
 function isOfStatus({ code }: Trouble): boolean {
   return OF_STATUS.includes(code);
