@@ -120,7 +120,7 @@ export class OpenBed {
     await this.pgbench(own, ["-n", "-N", "-t", "2000"]);
     const last = await cluster.switchWal();
     await waitFor("the archive", 120_000, async () =>
-      (await cluster.value("SELECT last_archived_wal FROM pg_stat_archiver")) >= last ? true : null,
+      (await cluster.value("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")) >= last ? true : null,
     );
     this.dataSizeBytes = Number(await cluster.value("SELECT sum(pg_database_size(datname))::text FROM pg_database"));
     await cluster.stop("immediate");
