@@ -1,6 +1,4 @@
 /** The public names of the package. */
-import { omitPromiseTraces } from "./internal/stackTraces";
-
 export { BackupHold, type BackupHoldArgs } from "./actions/backupHold";
 export { BackupKind, BackupNow, type BackupNowArgs } from "./actions/backupNow";
 export { CheckNow, type CheckNowArgs } from "./actions/checkNow";
@@ -222,5 +220,3 @@ export {
   type SftpLocation,
   UriStyle,
 } from "./repositories/target";
-
-omitPromiseTraces();

@@ -4,7 +4,6 @@ import * as pulumi from "@pulumi/pulumi";
 import { Passphrase } from "../dynamic/passphraseState";
 import { childName, typeToken } from "../internal/children";
 import { secretText } from "../internal/inputs";
-import { withoutStackTraces } from "../internal/stackTraces";
 import type { CipherRef } from "../repositories/target";
 import { given } from "../../runtime/base/given";
 import { checkedPassphrase } from "./checkedPassphrase";
@@ -52,7 +51,7 @@ export class CipherPassphrase extends pulumi.ComponentResource {
       declared === undefined ? undefined : checkedPassphrase(`CipherPassphrase ${name}`, "existing", declared);
     const inputs = { sizeBytes: SIZE_BYTES, ...given({ existing }) };
     const options = { parent: this, protect: opts?.protect ?? true, ...given({ dependsOn: opts?.dependsOn }) };
-    const made = withoutStackTraces(() => new Passphrase(child, inputs, options));
+    const made = new Passphrase(child, inputs, options);
     this.passphrase = secretText(made.passphrase);
     this.ref = { passphrase: this.passphrase };
     CHECKED.add(this.ref);

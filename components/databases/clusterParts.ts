@@ -15,7 +15,6 @@ import {
   shownChild,
 } from "../internal/kubernetesObjects";
 import { type Apart, apart, isDeferredInput, splitKnown, suffixed, withoutSecrets } from "../internal/inputs";
-import { withoutStackTraces } from "../internal/stackTraces";
 import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
 import { REPORT_KEYS } from "../../runtime/cnpg/names";
@@ -178,9 +177,7 @@ export function deliverSecrets(
     const own = renderedName(name, key);
     if (isDeferredInput(declared)) {
       const from = knownTarget(declared).apply((target) => (target === null ? null : checked(target)));
-      const made = withoutStackTraces(
-        () => new DeferredRepositorySecret(own, { namespace, secretName, from }, { parent }),
-      );
+      const made = new DeferredRepositorySecret(own, { namespace, secretName, from }, { parent });
       showChild(parent, `${role}-${key}`, made.secret);
       secrets[key] = named[key] = deferredKeys(from, made, ca);
       continue;
@@ -188,9 +185,7 @@ export function deliverSecrets(
     const at = checked(declared);
     const keyKind = storeOf(at)?.credentials === undefined ? null : storeKindOf(at);
     const isMade = keyKind !== null || at.cipher !== undefined;
-    const create = (): RepositorySecret =>
-      new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent });
-    const made = isMade ? withoutStackTraces(create) : null;
+    const made = isMade ? new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent }) : null;
     if (made?.secret !== undefined) showChild(parent, `${role}-${key}`, made.secret);
     const content = made === null ? undefined : shownChild(made, CHILD_ROLES.content);
     if (content !== undefined) contents.push(content);

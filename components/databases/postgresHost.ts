@@ -15,7 +15,6 @@ import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
 import { apart, derived, isDeferredInput, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { withoutStackTraces } from "../internal/stackTraces";
 import { checkedArguments, logInTwoSteps, logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
@@ -106,7 +105,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     warn(this);
     shared.judge(this);
 
-    const host = withoutStackTraces(() => this.createHost(name, own, known, derive));
+    const host = this.createHost(name, own, known, derive);
 
     this.stanza = pulumi.output(stanza);
     this.topology = pulumi.output(derive(({ plan }) => (restoreOnly ? "" : renderTopology(topologyOf(plan)))));

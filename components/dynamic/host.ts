@@ -70,7 +70,7 @@ export interface DesiredInput {
 }
 
 /**
- * Related values share a property: each property costs a preview several promises and the SDK's stack traces for them.
+ * Related values share a property: each property costs a preview several promises of the SDK.
  */
 export interface HostInputs {
   readonly connection: ConnectionInput;

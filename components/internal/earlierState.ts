@@ -5,7 +5,7 @@
  *
  * The engine asks after it has resolved aliases, in previews too. It asks about components, because one that is once in
  * the state under its new name gets no children by an alias. It does not ask programs in other languages, nor tests
- * without an engine, and older engines cannot. Where the state cannot be read, nothing is refused.
+ * without an engine. Where the state cannot be read, nothing is refused.
  */
 import { AsyncResource } from "node:async_hooks";
 import { setTimeout as pause } from "node:timers/promises";
@@ -148,22 +148,9 @@ export function perProgram<T>(make: () => T): () => T {
   };
 }
 
-/**
- * True in a program of an engine that has them. The SDK's record of what its engine can do is in none of its types, and
- * another SDK may keep it elsewhere.
- */
+/** True in a program of an engine. One without hooks ends with the SDK's words: "Please update the Pulumi CLI". */
 function hasHooks(): boolean {
-  if (pulumi.runtime.getStackResource() === undefined) return false;
-  try {
-    const { getStore } = require("@pulumi/pulumi/runtime/state") as SdkState;
-    return getStore().supportsResourceHooks === true;
-  } catch {
-    return false;
-  }
-}
-
-interface SdkState {
-  getStore(): { readonly supportsResourceHooks?: boolean };
+  return pulumi.runtime.getStackResource() !== undefined;
 }
 
 /** A program with a hundred new components reads its state once. */

@@ -5,7 +5,6 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { loadPackage } from "./cloudPackages";
-import { withoutStackTraces } from "./stackTraces";
 
 // The package is an optional peer: programs without Kubernetes compile without it, because this form of the comment
 // stays in the declarations.
@@ -84,10 +83,10 @@ function make(
   opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource {
   const { dependsOn } = opts;
-  if (!isResources(dependsOn)) return withoutStackTraces(() => new type(name, args, opts));
+  if (!isResources(dependsOn)) return new type(name, args, opts);
   const before = new Set(dependsOn.flatMap((each) => [...(awaited.get(each) ?? [])]));
   const needed = { ...opts, dependsOn: dependsOn.filter((each) => !before.has(each)) };
-  const made = withoutStackTraces(() => new type(name, args, needed));
+  const made = new type(name, args, needed);
   awaited.set(made, new Set([...before, ...dependsOn]));
   return made;
 }

@@ -5,7 +5,6 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { valueAt } from "../plan/model/anyValue";
-import { withoutStackTraces } from "./stackTraces";
 
 class PackagedResource extends pulumi.CustomResource {}
 
@@ -44,7 +43,7 @@ export function packagedResources<Inputs>(packageName: string, version: string):
       const versioned = { version: installed(), ...opts };
       // The SDK gives a resource the fields that its inputs name.
       const fields = { ...Object.fromEntries(outputs.map((field) => [field, undefined])), ...inputs };
-      return withoutStackTraces(() => new PackagedResource(token, name, fields, versioned));
+      return new PackagedResource(token, name, fields, versioned);
     },
     version: installed,
   };

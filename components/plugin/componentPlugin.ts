@@ -89,14 +89,15 @@ export class ComponentPlugin extends OwnResources implements pulumi.provider.Pro
   }
 }
 
-/** Where the engine registers resources: another address in each deployment. The SDK's types hide it. */
+/** Where the engine registers resources: another address in each deployment. */
 function deploymentAddress(): string | undefined {
-  const { getStore } = require("@pulumi/pulumi/runtime/state") as SdkState;
-  return getStore().settings.options.monitorAddr;
+  const monitor = pulumi.runtime.getMonitor() as object | undefined as Partial<GrpcClient> | undefined;
+  return monitor?.getChannel?.().getTarget();
 }
 
-interface SdkState {
-  getStore(): { readonly settings: { readonly options: { readonly monitorAddr?: string } } };
+/** What every client of gRPC has, and the SDK's declaration of this one leaves out. */
+interface GrpcClient {
+  getChannel(): { getTarget(): string };
 }
 
 /** A component whose children are still unknown: in a preview it appears alone, and all its outputs are unknown. */

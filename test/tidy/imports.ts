@@ -435,7 +435,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "components/internal/kubernetesObjects",
-    mayImport: ["components/internal/cloudPackages", "components/internal/stackTraces"],
+    mayImport: ["components/internal/cloudPackages"],
     packages: ["@pulumi/pulumi", "@pulumi/kubernetes"],
   },
   {

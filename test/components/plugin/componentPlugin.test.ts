@@ -84,16 +84,13 @@ test("two components of one run that use the same are judged together; another r
   // An engine that needs no program of ours.
   const engine = { engine: "barman-cloud", schedules: { full: { cron: "0 3 * * 0" } } };
   const given = { ...GIVEN, ...engine, repositories: { repo1: { at, keepDays: 7 } } };
-  const state = require("@pulumi/pulumi/runtime/state") as {
-    getStore(): { settings: { options: { monitorAddr?: string } } };
-  };
   await pulumi.runtime.setMocks({
     call: () => ({}),
     newResource: (own) => ({ id: own.name, state: own.inputs as object }),
   });
   const plugin = new ComponentPlugin(SCHEMA, exported);
   const declare = async (name: string, stanza: unknown, address = "first", more = {}): Promise<string> => {
-    state.getStore().settings.options.monitorAddr = address;
+    Object.assign(pulumi.runtime.getMonitor() as object, { getChannel: () => ({ getTarget: () => address }) });
     try {
       await plugin.construct(name, TYPE, { ...given, stanza, clusterName: name, ...more }, {});
       return "none";
