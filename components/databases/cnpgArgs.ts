@@ -189,7 +189,7 @@ export interface ResourcesArgs {
   memoryLimit?: pulumi.Input<string>;
 }
 
-/** Placement of this package's own pods. PostgreSQL's pods follow the Cluster. */
+/** Placement and limits of this package's own pods. PostgreSQL's pods follow the Cluster. */
 export interface PodPlacementArgs {
   /** Labels that nodes must have. */
   nodeSelector?: pulumi.Input<{ [label: string]: pulumi.Input<string> }>;
@@ -203,6 +203,8 @@ export interface PodPlacementArgs {
   priorityClassName?: pulumi.Input<string>;
   /** Annotations of the pods. @example { "sidecar.istio.io/inject": "false" } */
   annotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
+  /** Limit of CPU, which a namespace may require by a ResourceQuota. Memory has one always. @example "500m" */
+  cpuLimit?: pulumi.Input<string>;
 }
 
 /**
@@ -377,9 +379,9 @@ export interface ClusterBackupArgs {
   /** Kind of the configuration object of Dalibo's plugin. @default "Stanza" @plain the kind of an object */
   stanzaKind?: StanzaKind;
   /**
-   * CPU and memory of the sidecar. Engine "runtime" takes `cpu` and `memory` (by default 100m and 448Mi); the others
-   * take all four, "pgbackrest" by a `PluginConfig` of Dalibo's plugin, "barman-cloud" by its ObjectStore, and none by
-   * default.
+   * CPU and memory of the sidecar. With engine "runtime" `cpu` is 100m by default, `memory` and `memoryLimit` are 448Mi,
+   * and one of the two also stands for the other. The other engines have no default: "pgbackrest" sets a `PluginConfig`
+   * of Dalibo's plugin, "barman-cloud" its ObjectStore.
    */
   sidecar?: ResourcesArgs;
   /**

@@ -1,4 +1,4 @@
-/** Compares program versions: `2.59.1`, `1.30`. Pure. */
+/** Compares program versions: `2.59.1`, `v1.30`, `1.30.0-rc1`, which counts as the version that it leads to. Pure. */
 
 /** Below zero if `left` is older; missing parts count as zero. Null if either is not a version. */
 export function compareVersions(left: string, right: string): number | null {
@@ -11,10 +11,12 @@ export function compareVersions(left: string, right: string): number | null {
   return 0;
 }
 
+/** True also of a text that is no version: it is never new enough. */
 export function isOlder(version: string, than: string): boolean {
-  return (compareVersions(version, than) ?? 0) < 0;
+  return (compareVersions(version, than) ?? -1) < 0;
 }
 
 function partsOf(version: string): number[] | null {
-  return /^[0-9]+(\.[0-9]+){0,3}$/.test(version) ? version.split(".").map(Number) : null;
+  const numbers = /^v?(\d+(?:\.\d+){0,3})(?:-[\w.-]+)?$/.exec(version)?.[1];
+  return numbers === undefined ? null : numbers.split(".").map(Number);
 }

@@ -56,8 +56,7 @@ function isNewer(value: unknown): string | null {
 
 /** Below 0 if `left` is older; 0 if either is not a release. Of a pre-release the version that it leads to counts. */
 export function compareReleases(left: string, right: string): number {
-  const releaseOf = (text: string): string => /^\d+\.\d+\.\d+/.exec(text)?.[0] ?? "";
-  return compareVersions(releaseOf(left), releaseOf(right)) ?? 0;
+  return compareVersions(left, right) ?? 0;
 }
 
 /**

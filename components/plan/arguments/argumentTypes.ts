@@ -218,6 +218,7 @@ export const ARGUMENT_TYPES = {
     "imagePullSecrets?": "Input<string>[]",
     "priorityClassName?": "Input<string>",
     "annotations?": "Input<{ [name: string]: Input<string> }>",
+    "cpuLimit?": "Input<string>",
   },
   PoolerArgs: {
     "type?": "Input<string>",

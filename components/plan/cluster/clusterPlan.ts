@@ -97,7 +97,10 @@ export interface ClusterDefinition extends Items {
   readonly affinity: AffinitySettings | undefined;
   readonly primaryUpdateStrategy: string | undefined;
   readonly primaryUpdateMethod: string | undefined;
-  readonly sidecar: { readonly image: string; readonly memory: string; readonly cpu: string };
+  readonly sidecar: Required<Omit<ResourcesSettings, "cpuLimit">> & {
+    readonly image: string;
+    readonly cpuLimit: string | undefined;
+  };
   /** As declared, without defaults. */
   readonly sidecarResources: ResourcesSettings;
   readonly processMax: number;
@@ -191,8 +194,10 @@ export function resolveDefinition(
     sidecar: () =>
       fields({
         image: () => NODE_IMAGE,
-        memory: () => sidecar.memory ?? sidecarMemory(processMax()),
+        memory: () => sidecar.memory ?? sidecar.memoryLimit ?? sidecarMemory(processMax()),
+        memoryLimit: () => sidecar.memoryLimit ?? sidecar.memory ?? sidecarMemory(processMax()),
         cpu: () => sidecar.cpu ?? SIDECAR_CPU,
+        cpuLimit: () => sidecar.cpuLimit,
       }),
     sidecarResources: () => sidecar,
     processMax,

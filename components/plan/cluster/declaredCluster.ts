@@ -82,6 +82,7 @@ export interface PodPlacement {
   readonly imagePullSecrets?: readonly string[] | undefined;
   readonly priorityClassName?: string | undefined;
   readonly annotations?: Readonly<Record<string, string>> | undefined;
+  readonly cpuLimit?: string | undefined;
 }
 
 /** A cluster as users write it. A restore's source and an attached Cluster have no storage here. */

@@ -459,8 +459,8 @@ export const RULES = {
     "use 14 to 18; for 19 also set an image whose tag begins with 19",
   ),
   PB112: error(
-    "an archiver added to a running cluster by an older operator",
-    "its switchover waits forever for WAL to be archived",
+    "an operator that is too old, or a version of it that cannot be read",
+    "before 1.29.2 the switchover of a running cluster that gets an archiver waits forever; before 1.28 nothing is tested",
     "update to CloudNativePG 1.29.2 or newer",
   ),
   PB113: error(

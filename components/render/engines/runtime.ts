@@ -130,17 +130,18 @@ function runtimeParameters(
   { database, runtime, secrets, definition }: EngineContext,
   configMap: () => string,
 ): Record<string, string> {
-  const memory = (): string => definition.sidecar.memory;
+  const { sidecar } = definition;
   const hasClaims = database.repositories.some(({ kind }) => kind === "posix");
   const keys = database.repositories.flatMap(({ name }) => secretParameters(name, secrets[name] ?? {}));
+  const own = fields({
+    stanza: () => database.stanza,
+    configMap,
+    cpuRequest: () => sidecar.cpu,
+    memoryRequest: () => sidecar.memory,
+    memoryLimit: () => sidecar.memoryLimit,
+  });
   const parameters = merged(
-    fields({
-      stanza: () => database.stanza,
-      configMap,
-      cpuRequest: () => definition.sidecar.cpu,
-      memoryRequest: memory,
-      memoryLimit: memory,
-    }),
+    merged(own, isGiven(() => sidecar.cpuLimit) ? fields({ cpuLimit: () => sidecar.cpuLimit }) : {}),
     programParameters(runtime),
     hasClaims ? fields({ claims: () => claimNames(database).join(",") }) : {},
     fields(Object.fromEntries(keys)),

@@ -634,8 +634,19 @@ test("findings of clusters alone can be silenced with a reason, and an unused re
 });
 
 test("attaching to a running cluster requires an operator that restarts its primary in place", () => {
-  expect(codes({ operatorVersion: "1.29.1", storageGiB: undefined }, true)).toEqual(["PB112 operatorVersion"]);
-  expect(codes({ operatorVersion: "1.30.0", storageGiB: undefined }, true)).toEqual([]);
+  const codesOf = (operatorVersion: string): string[] => codes({ operatorVersion, storageGiB: undefined }, true);
+  for (const old of ["1.29.1", "v1.29.1", "1.29.0-rc1", "1.28"])
+    expect(codesOf(old), old).toEqual(["PB112 operatorVersion"]);
+  for (const good of ["1.29.2", "1.30.0", "v1.30.0", "1.31.0-rc1"]) expect(codesOf(good), good).toEqual([]);
+});
+
+test("a version of the operator that is too old or cannot be read is refused, also for a new cluster", () => {
+  for (const old of ["1.27.4", "v1.27", "1.9.9", "latest", "", "1.x", "main"])
+    for (const attached of [false, true])
+      expect(codes({ operatorVersion: old, ...(attached ? { storageGiB: undefined } : {}) }, attached), old).toEqual([
+        "PB112 operatorVersion",
+      ]);
+  for (const good of ["1.28", "v1.28.0", "1.29.1"]) expect(codes({ operatorVersion: good }), good).toEqual([]);
 });
 
 test("the operator's own archiver is replaced by the runtime alone", () => {

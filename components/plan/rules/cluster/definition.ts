@@ -12,7 +12,7 @@ import { itemPath, type SettledItems } from "../../cluster/overriddenItems";
 import type { ClusterDatabasePlan } from "../../model/plan";
 import { parseCron, schedulePath } from "../../schedule/schedule";
 import { merged, readOr } from "../../model/deferred";
-import { isOlder } from "../../../../runtime/config/compareVersions";
+import { compareVersions, isOlder } from "../../../../runtime/config/compareVersions";
 import { abstaining, eachOf } from "../../findings/abstain";
 import { checkBootstrap } from "./bootstrap";
 import { checkRepositories, checkStockOptions } from "./clusterRepositories";
@@ -42,6 +42,8 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
 };
 /** Ends of the names of a Cluster's own Services. The operator leaves a Pooler alone whose Service is not its own. */
 const OWN_SERVICES: readonly string[] = ["rw", "ro", "r"];
+/** The oldest version of CloudNativePG that the tests run. */
+const OPERATOR_VERSION = "1.28";
 /** The first version that restarts the primary in place when an archiver is added. */
 const ATTACH_VERSION = "1.29.2";
 /** The first version whose image catalogs have images of extensions. */
@@ -56,7 +58,8 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
       resolved.definition.contradictions.map(({ fact, path }) =>
         finding("PB200", path, fact, "leave one of the two out"),
       ),
-    ...(attached ? [() => checkAttachment(resolved)] : imageRules(resolved)),
+    () => checkOperator(resolved, attached),
+    ...(attached ? [() => checkReplacement(resolved)] : imageRules(resolved)),
     () => checkParameters(resolved),
     () => checkPlacement(resolved),
     () => checkBootstrap(resolved),
@@ -292,19 +295,31 @@ function imageRules({ database, definition }: ClusterPlan): (() => Finding[])[] 
   ];
 }
 
-/** Older operators start a switchover to an instance that cannot have the archiver's sidecar yet, and wait forever. */
-function checkAttachment({ database, definition }: ClusterPlan): Finding[] {
+function checkReplacement({ database, definition }: ClusterPlan): Finding[] {
   const engine = engineOf(database.engine);
-  if (definition.replacesBarmanObjectStore && !engine.own) {
-    const fact = `the runtime makes that change, and ${engine.title} does not bring it`;
-    const hint =
-      'use engine "runtime", or change the Cluster by hand (docs/kubernetes/engines.md, From barmanObjectStore)';
-    return [finding("PB044", "replaceBarmanObjectStore", fact, hint)];
+  if (!definition.replacesBarmanObjectStore || engine.own) return [];
+  const fact = `the runtime makes that change, and ${engine.title} does not bring it`;
+  const hint =
+    'use engine "runtime", or change the Cluster by hand (docs/kubernetes/engines.md, From barmanObjectStore)';
+  return [finding("PB044", "replaceBarmanObjectStore", fact, hint)];
+}
+
+/**
+ * Operators before 1.29.2 start a switchover to an instance that cannot have the archiver's sidecar yet, and wait
+ * forever.
+ */
+function checkOperator({ database: { operatorVersion } }: ClusterPlan, attached: boolean): Finding[] {
+  if (operatorVersion === undefined) return [];
+  const wrong = (fact: string, hint: string): Finding[] => [finding("PB112", "operatorVersion", fact, hint)];
+  if (compareVersions(operatorVersion, OPERATOR_VERSION) === null)
+    return wrong(`"${operatorVersion}" is not a version of CloudNativePG`, 'write for instance "1.30.0"');
+  if (isOlder(operatorVersion, OPERATOR_VERSION)) {
+    const fact = `operator ${operatorVersion} is older than ${OPERATOR_VERSION}, the oldest that is supported`;
+    return wrong(fact, "update the operator first");
   }
-  const { operatorVersion } = database;
-  if (operatorVersion === undefined || !isOlder(operatorVersion, ATTACH_VERSION)) return [];
+  if (!attached || !isOlder(operatorVersion, ATTACH_VERSION)) return [];
   const fact = `operator ${operatorVersion} cannot add an archiver to a running cluster: its switchover waits forever for WAL to be archived (cloudnative-pg#10981)`;
-  return [finding("PB112", "operatorVersion", fact, `update the operator to ${ATTACH_VERSION} or newer first`)];
+  return wrong(fact, `update the operator to ${ATTACH_VERSION} or newer first`);
 }
 
 function checkParameters({ definition }: ClusterPlan): Finding[] {

@@ -87,16 +87,21 @@ test("the configuration is a host's, with a pod's paths", () => {
   expect(conf).toContain("process-max=1\n");
   const two = objectOf(renderCluster(context({ processMax: 2 }), null), "config")["data"] as Record<string, string>;
   expect(two["pgbackrest.conf"]).toContain("process-max=2\n");
-  const memoryOf = (over: Partial<DeclaredCluster>): unknown => {
+  const resourcesOf = (over: Partial<DeclaredCluster>): (string | undefined)[] => {
     const { plugins } = objectOf(renderCluster(context(over), null), "cluster")["spec"] as {
       plugins: { parameters: Record<string, string> }[];
     };
-    return plugins[0]?.parameters["memoryLimit"];
+    return ["memoryRequest", "memoryLimit", "cpuRequest", "cpuLimit"].map((name) => plugins[0]?.parameters[name]);
   };
-  expect([memoryOf({}), memoryOf({ processMax: 2 }), memoryOf({ processMax: 2, sidecar: { memory: "1Gi" } })]).toEqual([
-    "448Mi",
-    "608Mi",
+  expect(resourcesOf({})).toEqual(["448Mi", "448Mi", "100m", undefined]);
+  expect(resourcesOf({ processMax: 2 })).toEqual(["608Mi", "608Mi", "100m", undefined]);
+  expect(resourcesOf({ processMax: 2, sidecar: { memory: "1Gi" } })).toEqual(["1Gi", "1Gi", "100m", undefined]);
+  expect(resourcesOf({ sidecar: { memoryLimit: "2Gi" } })).toEqual(["2Gi", "2Gi", "100m", undefined]);
+  expect(resourcesOf({ sidecar: { memory: "1Gi", memoryLimit: "2Gi", cpu: "1", cpuLimit: "2" } })).toEqual([
     "1Gi",
+    "2Gi",
+    "1",
+    "2",
   ]);
   const separate = objectOf(renderCluster(context({ walStorage: { sizeGiB: 10 } }), null), "config")["data"] as Record<
     string,

@@ -15,7 +15,9 @@ const PLACEMENT: PodPlacement = {
   imagePullSecrets: ["registry"],
   priorityClassName: "low",
   annotations: { "sidecar.istio.io/inject": "false" },
+  cpuLimit: "500m",
 };
+const MEMORY = expect.stringMatching(/^\d+Mi$/) as string;
 const EXPECTED = {
   metadata: { annotations: { "sidecar.istio.io/inject": "false" } },
   spec: {
@@ -24,6 +26,7 @@ const EXPECTED = {
     affinity: { nodeAffinity: { marker: true } },
     imagePullSecrets: [{ name: "registry" }],
     priorityClassName: "low",
+    containers: [{ resources: { requests: { memory: MEMORY }, limits: { cpu: "500m", memory: MEMORY } } }],
   },
 };
 const OVER = {
