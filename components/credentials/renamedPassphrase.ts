@@ -6,7 +6,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { resourceType } from "../dynamic/dynamicResource";
 import { childName } from "../internal/children";
-import { changesOf, type EarlierResource, knownSoon, perProgram, refusedIf, watched } from "../internal/earlierState";
+import { type EarlierResource, knownSoon, refusedIf } from "../internal/earlierState";
+import { changesOf, perProgram, watched } from "../internal/hooks";
 import type { RepositoryTarget } from "../repositories/target";
 
 const REPOSITORY = /^pgbackstop:index:\w+Repository$/;

@@ -1,6 +1,8 @@
 /**
- * Conflicts of a new attachment, in the preview. The provider lets the API server try a changed patch, but never a new
- * one, so the preview reads the Cluster and compares its owners. In an update the API server decides.
+ * The Cluster that an attachment patches. Server-side apply makes an object that is missing, so an update reads the
+ * Cluster before it patches it. Conflicts of a new attachment are seen in the preview: the provider lets the API
+ * server try a changed patch, but never a new one, so the preview compares the owners of fields. In an update the API
+ * server decides.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { PATCH_MANAGER, readCustomObject } from "../internal/kubernetesObjects";
@@ -28,8 +30,11 @@ const ARGUMENTS: readonly (readonly [field: string, argument: string])[] = [
   ["spec.postgresql.synchronous", "streaming.synchronous"],
 ];
 
-/** Fails the preview if the Cluster is missing, or if other managers have set what the attachment would set. */
-export function refuseConflicts({
+/**
+ * Fails if the Cluster is missing, and a preview if other managers have set what the attachment would set.
+ * @returns what the attachment waits for
+ */
+export function readAttached({
   cluster,
   dependsOn,
   name,
@@ -38,15 +43,16 @@ export function refuseConflicts({
   parent,
   takeOver,
   title,
-}: Attaching): void {
-  if (!pulumi.runtime.isDryRun()) return;
+}: Attaching): pulumi.Resource {
   const { apiVersion, kind, spec } = outline;
-  const fields = { spec: judgedFields(spec as AttachedSpec) };
   const id = pulumi.interpolate`${namespace}/${cluster}`;
   const live = readCustomObject(name, { apiVersion, kind }, id, { parent, ...(dependsOn ? { dependsOn } : {}) });
-  pulumi.all([live, id, takeOver]).apply(([object, where, isForced]) => {
-    if (!isForced) throwErrors(title, conflictsOf(object, fields, where));
+  if (!pulumi.runtime.isDryRun()) return live;
+  const fields = { spec: judgedFields(spec as AttachedSpec) };
+  pulumi.all([live.metadata, live.spec, id, takeOver]).apply(([metadata, own, where, isForced]) => {
+    if (!isForced) throwErrors(title, conflictsOf({ metadata, spec: own }, fields, where));
   });
+  return live;
 }
 
 interface AttachedSpec {

@@ -8,7 +8,6 @@ import { CHILD_ROLES, childName, renderedName } from "../internal/children";
 import { declareContent } from "../internal/content";
 import {
   type ConfigMap,
-  type CustomResource,
   declareKubernetes,
   declareKubernetesPatch,
   showChild,
@@ -23,7 +22,7 @@ import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
-import { checkTransformedCluster } from "../plan/rules/finalCluster";
+import { checkFinalObject, isComparedKind } from "../plan/rules/finalObject";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
@@ -300,8 +299,10 @@ export function declareObjects(
       role === "attachment" ? { ...filled, ...after(filled, made) } : kind === "Pooler" ? endingAtOnce(filled) : filled;
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
+    const compare = isComparedKind(kind) && role !== FULL_BACKUP_ROLE ? checkFinalObject.bind(null, kind) : null;
+    const judged = compare === null ? null : { title: scope.title, parent: scope.parent, inputs: filled, compare };
     if (kind === "ConfigMap" && role !== FULL_BACKUP_ROLE) {
-      const { object: map, content } = declareContent(own, object, options);
+      const { object: map, content } = declareContent(own, object, options, judged);
       made.set(role, map).set(childName(role, "content"), content);
       contents.push(content);
       showChild(scope.parent, role, map);
@@ -312,10 +313,9 @@ export function declareObjects(
     const child =
       role === "attachment"
         ? declareKubernetesPatch(own, object, scope.takeOver ?? false, awaited)
-        : declareKubernetes(own, object, awaited);
+        : declareKubernetes(own, object, awaited, judged);
     made.set(role, child);
     showChild(scope.parent, role, child);
-    if (role === "cluster") checkTransformed(scope.title, filled, child);
   }
   return made;
 }
@@ -327,15 +327,6 @@ export function declareObjects(
 function endingAtOnce({ metadata, ...object }: Manifest): Manifest {
   const annotations = { ...metadata.annotations, "pulumi.com/deletionPropagationPolicy": "background" };
   return { ...object, metadata: { ...metadata, annotations } };
-}
-
-/** A transform of the program changes an object after its component has judged it. */
-function checkTransformed(title: string, judged: object, made: pulumi.Resource): void {
-  pulumi
-    .all([(judged as { readonly spec: unknown }).spec, (made as CustomResource & { readonly spec?: unknown }).spec])
-    .apply(([wanted, final]) => {
-      if (final !== undefined) throwErrors(title, checkTransformedCluster(wanted, final));
-    });
 }
 
 /** One object as far as plain arguments decide it, without what children give. */

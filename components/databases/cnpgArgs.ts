@@ -379,9 +379,9 @@ export interface ClusterBackupArgs {
   /** Kind of the configuration object of Dalibo's plugin. @default "Stanza" @plain the kind of an object */
   stanzaKind?: StanzaKind;
   /**
-   * CPU and memory of the sidecar. With engine "runtime" `cpu` is 100m by default, `memory` and `memoryLimit` are 448Mi,
-   * and one of the two also stands for the other. The other engines have no default: "pgbackrest" sets a `PluginConfig`
-   * of Dalibo's plugin, "barman-cloud" its ObjectStore.
+   * CPU and memory of the sidecar. With engine "runtime" `cpu` is 100m by default, `memory` and `memoryLimit` are
+   * 448Mi, and one of the two also stands for the other. The other engines have no default: "pgbackrest" sets a
+   * `PluginConfig` of Dalibo's plugin, "barman-cloud" its ObjectStore.
    */
   sidecar?: ResourcesArgs;
   /**

@@ -1,7 +1,7 @@
 /** Backups of a Cluster that something else created: YAML, Helm or GitOps. */
 import { checkedArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
-import { refuseConflicts } from "./attachConflicts";
+import { readAttached } from "./attachConflicts";
 import { sharedByCluster } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
@@ -54,8 +54,9 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
    */
   takeOverPlugins?: pulumi.Input<boolean>;
   /**
-   * A preview reads the Cluster: it fails if the Cluster is missing, or if another manager has set a field that this
-   * component would set. Set false for previews without access to Kubernetes, or if the same update makes the Cluster.
+   * A preview reads the Cluster, as every update does: it fails if the Cluster is missing, or if another manager has
+   * set a field that this component would set. Set false for previews without access to Kubernetes, or if the same
+   * update makes the Cluster.
    * @default true if `clusterName` and `namespace` are plain text, without `dependsOn` and `replaceBarmanObjectStore`
    * @plain whether previews read the Cluster
    */
@@ -136,11 +137,10 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const cluster = derive(({ database }) => database.cluster);
     const stanza = derive(({ database }) => database.stanza);
     const scope = { title, name, cluster, namespace: own.namespace, parent: this, takeOver: takeOverPlugins ?? false };
-    if (readCluster) {
-      const pluginName = typeof own.plugin?.name === "string" ? own.plugin.name : undefined;
-      const outline = outlineOf(checked, (_known, context) => renderAttachment(context), "attachment", pluginName);
-      refuseConflicts({ ...scope, name: renderedName(name, "live"), dependsOn: opts?.dependsOn, outline });
-    }
+    const pluginName = typeof own.plugin?.name === "string" ? own.plugin.name : undefined;
+    const outline = outlineOf(checked, (_known, context) => renderAttachment(context), "attachment", pluginName);
+    const attaching = { ...scope, name: renderedName(name, "live"), dependsOn: opts?.dependsOn, outline };
+    const live = readCluster || !pulumi.runtime.isDryRun() ? [readAttached(attaching)] : [];
     const { contents, named, secrets } = deliverSecrets(scope, own.repositories);
     const others = { sourceSecrets: {}, runtime: runtimeOf(scope, known, own), pluginName: own.plugin?.name };
     const inputs = { ...others, secrets };
@@ -150,7 +150,10 @@ export class CnpgBackup extends pulumi.ComponentResource {
       { ...others, secrets: named },
       (_resolved, context) => [...renderAttachment(context), ...renderFullBackupGate(context)],
       // In sequence: instances restart once all mounted objects exist.
-      (role, made) => (role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : attachmentOptions(role, made)),
+      (role, made) =>
+        role === FULL_BACKUP_ROLE
+          ? fullBackupOptions(checked, made)
+          : attachmentOptions(role, [...live, ...made.values()]),
     );
 
     const attached = objects.get("attachment");
@@ -223,8 +226,8 @@ function readsByDefault(
  * The Job that replaces an archiver has done its work once: another runtime, or another plugin, does not repeat it. One
  * that failed is replaced under its name.
  */
-function attachmentOptions(role: string, made: ReadonlyMap<string, pulumi.Resource>): pulumi.CustomResourceOptions {
-  const options = { dependsOn: [...made.values()] };
+function attachmentOptions(role: string, dependsOn: pulumi.Resource[]): pulumi.CustomResourceOptions {
+  const options = { dependsOn };
   return role === REPLACE_ARCHIVER_ROLE ? { ...options, ignoreChanges: ["spec"], deleteBeforeReplace: true } : options;
 }
 

@@ -24,6 +24,7 @@ import { runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { checkedArguments } from "../internal/validate";
 import { NODE_IMAGE } from "../plan/cluster/images";
 import { given } from "../../runtime/base/given";
+import { checkFinalObject, isComparedKind } from "../plan/rules/finalObject";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
 import { renderDalibo } from "../render/kubernetes/daliboPlugin";
@@ -261,7 +262,11 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const rendered = apart(splitKnown(values), render);
     return rendered.now.map(({ role }, index) => {
       const manifest = rendered.derive((objects) => objects[index]?.manifest) as Manifest;
-      const child = declareKubernetes(renderedName(name, role), manifest, { parent: this, dependsOn: [...made] });
+      const options = { parent: this, dependsOn: [...made] };
+      const compare = checkFinalObject.bind(null, manifest.kind);
+      const judged = { title: `CnpgPlugin ${name}`, parent: this, inputs: manifest, compare };
+      const isJudged = isComparedKind(manifest.kind);
+      const child = declareKubernetes(renderedName(name, role), manifest, options, isJudged ? judged : null);
       showChild(this, role, child);
       made.push(child);
       return child;

@@ -6,6 +6,7 @@ import { sharedByHost, type SharedUses } from "./sharedUse";
 import { notifyText } from "../credentials/notifyFile";
 import { otlpText } from "../credentials/otlpFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
+import { resourceType } from "../dynamic/dynamicResource";
 import { type CipherArgs, type FileArgs, HostState, type HostStateArgs } from "../dynamic/hostState";
 import { type BriefFile, briefFile, briefTexts } from "../host/briefFiles";
 import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "../host/node/nodeChoice";
@@ -14,6 +15,7 @@ import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
 import { apart, derived, isDeferredInput, secretText, splitKnown, withoutSecrets } from "../internal/inputs";
+import { judgedAgain } from "../internal/registeredObjects";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { checkedArguments, logInTwoSteps, logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/model/plan";
@@ -23,6 +25,7 @@ import type { Finding } from "../plan/findings/findings";
 import { given } from "../../runtime/base/given";
 import { attempt, fields, DeferredRead, merged, view } from "../plan/model/deferred";
 import { checkHost } from "../plan/rules";
+import { checkFinalFields } from "../plan/rules/finalObject";
 import { abstaining } from "../plan/findings/abstain";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath, otlpPath, type RenderedFile, reportPasswordPath } from "../render/host/renderedFile";
@@ -152,20 +155,21 @@ export class PostgresHost extends pulumi.ComponentResource {
   }
 
   private createHost(name: string, args: PostgresHostArgs, known: HostPlan, derive: Derive): HostState {
+    const { files, ...closed } = hostFiles(args, known, derive);
+    const judged = {
+      settings: derive(({ plan }) => hostSettings(plan)),
+      dataDirectory: derive(({ plan }) => plan.dataDirectory),
+      desired: derive(({ input, plan }) =>
+        JSON.stringify(hostDesired(plan, runtimeBundleSha256(), input ?? undefined)),
+      ),
+      files,
+    };
+    const others = { ...closed, ciphers: withTargets(args, known, derive, ciphersOf), owner: this.urn };
+    const again = { title: `PostgresHost ${name}`, parent: this, inputs: judged, compare: checkFinalFields };
     return new HostState(
       childName(name, "host"),
-      {
-        settings: derive(({ plan }) => hostSettings(plan)),
-        ...connectionInputs(args.connection),
-        owner: this.urn,
-        dataDirectory: derive(({ plan }) => plan.dataDirectory),
-        desired: derive(({ input, plan }) =>
-          JSON.stringify(hostDesired(plan, runtimeBundleSha256(), input ?? undefined)),
-        ),
-        ...hostFiles(args, known, derive),
-        ciphers: withTargets(args, known, derive, ciphersOf),
-      },
-      { parent: this },
+      { ...judged, ...others, ...connectionInputs(args.connection) },
+      judgedAgain(childName(name, "host"), resourceType("HostState"), again, { parent: this }),
     );
   }
 }

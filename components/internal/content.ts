@@ -8,6 +8,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { childName } from "./children";
 import { declareKubernetes, declareKubernetesPatch, type KubernetesObject } from "./kubernetesObjects";
+import type { JudgedObject } from "./registeredObjects";
 
 export interface ObjectWithContent extends KubernetesObject {
   readonly type?: string;
@@ -32,6 +33,7 @@ export function declareContent(
   name: string,
   { data, stringData, ...object }: ObjectWithContent,
   opts: pulumi.CustomResourceOptions,
+  judged: JudgedObject | null = null,
 ): DeclaredContent {
   const made = declareKubernetes(
     name,
@@ -53,6 +55,7 @@ export function declareContent(
     true,
     // Forgotten, not removed: while the object is there, it has its content, and both go together.
     pulumi.mergeOptions(opts, { dependsOn: [made], retainOnDelete: true }),
+    judged,
   );
   return { object: made, content };
 }

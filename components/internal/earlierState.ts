@@ -7,9 +7,9 @@
  * the state under its new name gets no children by an alias. It does not ask programs in other languages, nor tests
  * without an engine. Where the state cannot be read, nothing is refused.
  */
-import { AsyncResource } from "node:async_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import * as pulumi from "@pulumi/pulumi";
+import { perProgram, withHooks } from "./hooks";
 
 /** A resource of the stack's state. */
 export interface EarlierResource {
@@ -28,8 +28,6 @@ export type Judge = (
   inputs: Readonly<Record<string, unknown>>,
 ) => string | null | Promise<string | null>;
 
-type Options = pulumi.ComponentResourceOptions | undefined;
-
 /**
  * After another resource has failed, the engine waits for its hooks and no longer answers them (Pulumi 3.250). Without
  * a limit such a preview never ends.
@@ -38,7 +36,11 @@ const STATE_MS = 20_000;
 const KNOWN_MS = 2_000;
 
 /** Options with which the engine asks `judge` before it creates a component. @param title of it */
-export function refusedIf(title: string, opts: Options, judge: Judge): Options {
+export function refusedIf(
+  title: string,
+  opts: pulumi.ComponentResourceOptions | undefined,
+  judge: Judge,
+): pulumi.ComponentResourceOptions | undefined {
   const ask: pulumi.ResourceHookFunction = async ({ newInputs = {} }) => {
     const earlier = await Promise.race([earlierResources(), pause(STATE_MS, [], { ref: false })]);
     const reason = await judge(earlier, newInputs);
@@ -50,73 +52,13 @@ export function refusedIf(title: string, opts: Options, judge: Judge): Options {
 /** Options with which the engine asks `judge` before it changes a component, which may not be if there is a reason. */
 export function refusedUpdate(
   title: string,
-  opts: Options,
+  opts: pulumi.ComponentResourceOptions | undefined,
   judge: (before: Readonly<Record<string, unknown>>, after: Readonly<Record<string, unknown>>) => string | null,
-): Options {
+): pulumi.ComponentResourceOptions | undefined {
   return withHooks(`may ${title} change`, opts, ["beforeUpdate"], ({ newInputs = {}, oldInputs = {} }) => {
     const reason = judge(oldInputs, newInputs);
     if (reason !== null) throw new Error(reason);
   });
-}
-
-/**
- * URNs of components that the engine is about to create, or of which it changes one of some inputs, and the hook that
- * collects them: one for all components of a program, because the engine takes a request for each hook.
- */
-interface Changes {
-  readonly urns: Set<string>;
-  readonly hook: pulumi.ResourceHook;
-}
-
-/** @param what names the hook @param inputs whose change counts */
-export function changesOf(what: string, inputs: readonly string[]): () => Changes {
-  return perProgram(() => {
-    const urns = new Set<string>();
-    const note: pulumi.ResourceHookFunction = ({ newInputs = {}, oldInputs, urn }) => {
-      const isSame = (field: string): boolean =>
-        JSON.stringify(oldInputs?.[field]) === JSON.stringify(newInputs[field]);
-      if (oldInputs === undefined || !inputs.every(isSame)) urns.add(urn);
-    };
-    return { urns, hook: hookOf(what, note) };
-  });
-}
-
-/** Options of a component whose changes are collected. */
-export function watched(opts: Options, changes: () => Changes): Options {
-  return hasHooks() ? withHook(opts, ["beforeCreate", "beforeUpdate"], changes().hook) : opts;
-}
-
-function withHooks(
-  name: string,
-  opts: Options,
-  kinds: readonly ("beforeCreate" | "beforeUpdate")[],
-  callback: pulumi.ResourceHookFunction,
-): Options {
-  return hasHooks() ? withHook(opts, kinds, hookOf(name, callback)) : opts;
-}
-
-/** The engine calls from outside of the program, of which a process may run several. */
-function hookOf(name: string, callback: pulumi.ResourceHookFunction): pulumi.ResourceHook {
-  return new pulumi.ResourceHook(uniqueName(name), AsyncResource.bind(callback), { onDryRun: true });
-}
-
-function withHook(
-  opts: Options,
-  kinds: readonly ("beforeCreate" | "beforeUpdate")[],
-  hook: pulumi.ResourceHook,
-): Options {
-  const own = Object.fromEntries(kinds.map((kind) => [kind, [...(opts?.hooks?.[kind] ?? []), hook]]));
-  return { ...opts, hooks: { ...opts?.hooks, ...own } };
-}
-
-const hookNames = perProgram(() => new Set<string>());
-
-/** Components below different parents may have one name, hooks may not. */
-function uniqueName(name: string): string {
-  const names = hookNames();
-  const free = names.has(name) ? `${name}, ${names.size}` : name;
-  names.add(free);
-  return free;
 }
 
 /**
@@ -134,23 +76,6 @@ export function knownSoon<T>(value: pulumi.Output<T>): Promise<T | null> {
       resolve(known);
     });
   });
-}
-
-/** Makes a value once for each program: a process may run several. A new value each time without one. */
-export function perProgram<T>(make: () => T): () => T {
-  const values = new WeakMap<object, T>();
-  return () => {
-    // Stands for the program.
-    const stack = pulumi.runtime.getStackResource() ?? {};
-    const value = values.get(stack) ?? make();
-    values.set(stack, value);
-    return value;
-  };
-}
-
-/** True in a program of an engine. One without hooks ends with the SDK's words: "Please update the Pulumi CLI". */
-function hasHooks(): boolean {
-  return pulumi.runtime.getStackResource() !== undefined;
 }
 
 /** A program with a hundred new components reads its state once. */

@@ -5,6 +5,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { loadPackage } from "./cloudPackages";
+import { type JudgedObject, judgedAgain } from "./registeredObjects";
 
 // The package is an optional peer: programs without Kubernetes compile without it, because this form of the comment
 // stays in the declarations.
@@ -58,15 +59,31 @@ const FOLDERS: Readonly<Record<string, string>> = {
   "admissionregistration.k8s.io/v1": "admissionregistration/v1",
 };
 
-/** @throws RunError naming the package to install */
+/**
+ * @param judged what the object is to be, judged again as the engine has it
+ * @throws RunError naming the package to install
+ */
 export function declareKubernetes(
   name: string,
   object: KubernetesObject,
   opts: pulumi.CustomResourceOptions,
+  judged: JudgedObject | null = null,
 ): pulumi.CustomResource {
   const folder = FOLDERS[object.apiVersion];
   const type = folder === undefined ? load(name, "apiextensions", "CustomResource") : load(name, folder, object.kind);
-  return make(type, name, { ...object }, opts);
+  return make(type, name, { ...object }, optionsOf(name, object, "", judged, opts));
+}
+
+/** @param suffix of the type's name */
+function optionsOf(
+  name: string,
+  { apiVersion, kind }: KubernetesObject,
+  suffix: "" | "Patch",
+  judged: JudgedObject | null,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResourceOptions {
+  if (judged === null) return opts;
+  return judgedAgain(name, `kubernetes:${FOLDERS[apiVersion] ?? apiVersion}:${kind}${suffix}`, judged, opts);
 }
 
 /** What each object waits for, directly or by others. */
@@ -121,11 +138,10 @@ export function readCustomObject(
   { apiVersion, kind }: Omit<KubernetesObject, "metadata">,
   id: pulumi.Input<string>,
   opts: pulumi.CustomResourceOptions,
-): pulumi.Output<pulumi.Unwrap<ReadOutputs>> {
+): pulumi.CustomResource & ReadOutputs {
   const read = load(name, "apiextensions", "CustomResource");
   const asked = { apiVersion, kind, metadata: undefined, spec: undefined };
-  const made = new read(name, asked, pulumi.mergeOptions(opts, { id })) as pulumi.CustomResource & ReadOutputs;
-  return pulumi.output({ metadata: made.metadata, spec: made.spec });
+  return new read(name, asked, pulumi.mergeOptions(opts, { id })) as pulumi.CustomResource & ReadOutputs;
 }
 
 /** Manager of the fields that patches apply: a fixed name tells the API server whose they are. */
@@ -144,6 +160,7 @@ export function declareKubernetesPatch(
   object: KubernetesObject,
   takeOver: pulumi.Input<boolean>,
   opts: pulumi.CustomResourceOptions,
+  judged: JudgedObject | null = null,
 ): pulumi.CustomResource {
   const [manager, force] = PATCH_ANNOTATIONS;
   const annotations = {
@@ -156,7 +173,7 @@ export function declareKubernetesPatch(
     folder === undefined
       ? load(name, "apiextensions", "CustomResourcePatch")
       : load(name, folder, `${object.kind}Patch`);
-  return make(type, name, args, opts);
+  return make(type, name, args, optionsOf(name, object, "Patch", judged, opts));
 }
 
 function textIfTrue(takeOver: pulumi.Input<boolean>): pulumi.Output<string | undefined> {

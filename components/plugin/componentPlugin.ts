@@ -95,7 +95,7 @@ function deploymentAddress(): string | undefined {
   return monitor?.getChannel?.().getTarget();
 }
 
-/** What every client of gRPC has, and the SDK's declaration of this one leaves out. */
+/** What every client of gRPC has. The SDK does not declare it for this one. */
 interface GrpcClient {
   getChannel(): { getTarget(): string };
 }

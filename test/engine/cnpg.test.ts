@@ -425,6 +425,77 @@ test.runIf(NIGHTLY)(
   },
 );
 
+/** A transform of one kind of objects: what it makes of their inputs, and more options. */
+interface ObjectChange {
+  readonly kind: string;
+  readonly change?: (inputs: Values) => Values;
+  readonly opts?: pulumi.CustomResourceOptions;
+}
+
+function openKept({ change = (inputs) => inputs, kind, opts }: ObjectChange, over = {}): Promise<Stack> {
+  return openStack(programFolder, "kept", async () => {
+    const key = new CipherPassphrase("kept-key", {}, { protect: false });
+    const { target } = bucket("kept-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
+    const changed: pulumi.ResourceTransform = ({ opts: own, props, type }) =>
+      type.endsWith(`:${kind}`) ? { opts: pulumi.mergeOptions(own, opts), props: change(props) } : undefined;
+    const args: CnpgClusterArgs = {
+      namespace: "kept",
+      storageGiB: 1,
+      instances: 3,
+      firstBackupTimeoutMinutes: 0,
+      repositories: { repo1: { at: target, keepDays: 14 } },
+      schedules: { full: { cron: "0 3 * * 0" } },
+      drills: { weekly: { cron: "0 5 * * 6" } },
+      poolers: { web: {} },
+      silence: { PB003: "a test" },
+    };
+    new CnpgCluster("kept", { ...args, ...over }, { protect: false, transforms: [changed] });
+  });
+}
+
+const inSpec =
+  (fields: object) =>
+  (inputs: Values): Values => ({ ...inputs, spec: { ...(inputs["spec"] as object), ...fields } });
+
+// claim: docs/kubernetes/fields.md: a transform that changes what was judged, of any object that runs backups, fails
+//   the preview; what `ignoreChanges` or a targeted update keeps is no error
+test("a transform of what was judged fails the preview and the update, and what is kept is no error", async () => {
+  const configured = (inputs: Values): Values => {
+    const data = inputs["data"] as Record<string, string>;
+    return { ...inputs, data: { ...data, "pgbackrest.conf": `${data["pgbackrest.conf"]}repo1-s3-bucket=other\n` } };
+  };
+  const changes: readonly (readonly [ObjectChange, string])[] = [
+    [{ kind: "ScheduledBackup", change: inSpec({ suspend: true }) }, "PB202 spec.suspend"],
+    [{ kind: "CronJob", change: inSpec({ suspend: true }) }, "PB202 spec.suspend"],
+    [{ kind: "ConfigMapPatch", change: configured }, "PB202 data.pgbackrest.conf"],
+    [{ kind: "Pooler", change: inSpec({ cluster: { name: "other" } }) }, "PB202 spec.cluster.name"],
+    [{ kind: "Cluster", change: inSpec({ plugins: [] }) }, "PB201 spec.plugins"],
+  ];
+  for (const [change, expected] of changes) {
+    const stack = await openKept(change);
+    expect(await failureOf(stack.preview(), printed), change.kind).toContain(expected);
+  }
+  const [suspended] = changes[0] ?? [];
+  if (suspended === undefined) throw new Error("no change");
+  // Nothing is made that was not judged, also without a preview.
+  expect(await failureOf((await openKept(suspended)).up(), printed)).toContain("PB202 spec.suspend");
+  expect(kubernetes.find("kubernetes:postgresql.cnpg.io/v1:ScheduledBackup", "kept/kept-full")).toBeNull();
+
+  await (await openKept({ kind: "none" })).up();
+  const ignoring = { kind: "Cluster", opts: { ignoreChanges: ["spec.instances"] } };
+  const kept = await openKept(ignoring, { instances: 2, parameters: { work_mem: "8MB" } });
+  const { stdout } = await kept.up();
+  expect(stdout).toMatch(/PB206 spec\.instances: it stays as it was/);
+  expect(specOf(CLUSTER, "kept/kept")).toMatchObject({ instances: 3, postgresql: { parameters: { work_mem: "8MB" } } });
+  const other = await openKept({ kind: "none" }, { instances: 2, schedules: { full: { cron: "0 4 * * 0" } } });
+  const resources = ((await other.exportStack()).deployment as { resources: { urn: string }[] }).resources;
+  const target = resources.flatMap(({ urn }) => (/:ScheduledBackup::/.test(urn) ? [urn] : []));
+  const targeted = await other.up({ target });
+  expect(targeted.stdout).not.toMatch(/PB20\d/);
+  expect(specOf(CLUSTER, "kept/kept")).toMatchObject({ instances: 3 });
+  await other.destroy();
+});
+
 // claim: docs/reference/components.md: a refused destroy of a protected CnpgCluster deletes none of its objects
 test("a refused destroy of a protected cluster deletes none of its objects", async () => {
   const declare = (protect?: false): Promise<Stack> =>

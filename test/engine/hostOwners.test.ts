@@ -5,7 +5,7 @@
 import { chmodSync, existsSync, readFileSync, readdirSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import type { ComponentResourceOptions, ResourceTransform } from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as Package from "../../components/index";
@@ -91,6 +91,17 @@ test("a host that restores becomes one that archives by one update", async () =>
   expect(text).toContain("PostgresHost::db still declares this host");
   expect(owners()).toEqual(["first db"]);
   await expectWorking();
+});
+
+test("a transform of what a host is to be fails the preview", async () => {
+  const changed: ResourceTransform = ({ opts, props, type }) =>
+    type.endsWith(":HostState")
+      ? { opts, props: { ...props, files: String(props["files"]).replace("OnCalendar=", "OnCalendar=2099-") } }
+      : undefined;
+  const stack = await open("first", [{ name: "db", opts: { transforms: [changed] } }]);
+  expect(await failureOf(stack.preview(), [])).toMatch(
+    /PostgresHost db: 1 error[^]*PB202 files: a transform changes it/,
+  );
 });
 
 // claim: docs/reference/rules.md: PB195 to PB199 and PB203: databases…

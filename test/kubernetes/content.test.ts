@@ -436,6 +436,23 @@ describe("a changed configuration", async () => {
     await forced.destroy();
   });
 
+  test("an update without a preview never makes the Cluster that it would patch", async () => {
+    for (const over of [{}, { readCluster: false }, { takeOverPlugins: true }]) {
+      const stack = await attachTo("absent", over);
+      expect(await failureOf(stack.up()), JSON.stringify(over)).toContain("'orders/absent' does not exist");
+      expect(await server.kubectl.find(CLUSTERS, "absent", "orders")).toBeNull();
+      await stack.destroy();
+    }
+    // It is gone after it was attached, and a change would patch it.
+    await makeCluster("removed", {});
+    await (await attachTo("removed")).up();
+    await server.kubectl.runOk(["delete", CLUSTERS, "removed", "-n", "orders"]);
+    const changed = await attachTo("removed", { backupTarget: "primary" });
+    expect(await failureOf(changed.up())).toContain("'orders/removed' does not exist");
+    expect(await server.kubectl.find(CLUSTERS, "removed", "orders")).toBeNull();
+    await changed.destroy();
+  });
+
   test("a target that is no longer asked for is gone, or the operator's default", async () => {
     await makeCluster("released", {});
     await makeCluster("shared", { backup: { retentionPolicy: "30d" } });

@@ -435,7 +435,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "components/internal/kubernetesObjects",
-    mayImport: ["components/internal/cloudPackages"],
+    mayImport: ["components/internal/cloudPackages", "components/internal/registeredObjects"],
     packages: ["@pulumi/pulumi", "@pulumi/kubernetes"],
   },
   {

@@ -5,8 +5,9 @@ import { archiversOf, BARMAN_OBJECT_STORE } from "../cluster/archivers";
 import { OVERRIDE_FIELDS, SPEC } from "../cluster/overrides";
 import { type Fields, isFields, valueAt } from "../model/anyValue";
 import { areSame, readOr } from "../model/deferred";
+import { isUnknown } from "../model/unknown";
 
-const ARGUMENTS_DECIDE = "use the arguments, whose effect the preview judges";
+export const ARGUMENTS_DECIDE = "use the arguments, whose effect the preview judges";
 const LEAVE_OUT = "leave the field out";
 
 /**
@@ -82,6 +83,7 @@ export function checkTransformedCluster(judged: unknown, final: unknown): Findin
 }
 
 function isSame(wanted: unknown, final: unknown, defaults: Defaults): boolean {
+  if (isUnknown(wanted) || isUnknown(final)) return true;
   if (isBlank(wanted) && defaults === ANY) return true;
   if (isFields(wanted) || isFields(final)) {
     if (![wanted, final].every((value) => isFields(value) || isBlank(value))) return false;
@@ -129,16 +131,19 @@ function archiveChanges(wanted: unknown, final: unknown): Change[] {
     const path = `externalClusters.${name}`;
     const [before, after] = [valueAt(own, "plugin"), valueAt(other, "plugin")];
     if (!isFields(before)) {
-      const isKept = valueAt(own, "connectionParameters", "host") === valueAt(other, "connectionParameters", "host");
+      const isKept = isOne(
+        valueAt(own, "connectionParameters", "host"),
+        valueAt(other, "connectionParameters", "host"),
+      );
       return isKept ? [] : [{ path: `${path}.connectionParameters.host`, fact: READS_ELSEWHERE }];
     }
-    if (valueAt(after, "name") !== before["name"]) return [{ path: `${path}.plugin`, fact: READS_ELSEWHERE }];
+    if (!isOne(valueAt(after, "name"), before["name"])) return [{ path: `${path}.plugin`, fact: READS_ELSEWHERE }];
     return parameterChanges(before, after, `${path}.plugin`, READS_ELSEWHERE);
   });
   const named = ["bootstrap.recovery.source", "replica.source"].filter((path) => {
     const source = valueAt(wanted, ...path.split("."));
     const other = valueAt(final, ...path.split("."));
-    return source !== undefined && other !== undefined && other !== source;
+    return source !== undefined && other !== undefined && !isOne(other, source);
   });
   return [...plugins, ...sources, ...named.map((path) => ({ path, fact: READS_ELSEWHERE }))];
 }
@@ -150,9 +155,14 @@ function parameterChanges(own: unknown, other: unknown, path: string, fact: stri
     .filter((name) => !OF_SIDECARS.test(name))
     .filter((name) => {
       const [before, after] = [() => valueAt(parameters, name), () => valueAt(other, "parameters", name)];
-      return !readOr(() => areSame(before, after), true);
+      return !readOr(() => isUnknown(before()) || isUnknown(after()) || areSame(before, after), true);
     })
     .map((name) => ({ path: `${path}.parameters.${name}`, fact }));
+}
+
+/** True also while one of the two is unknown. */
+function isOne(left: unknown, right: unknown): boolean {
+  return left === right || isUnknown(left) || isUnknown(right);
 }
 
 function itemsAt(spec: unknown, name: string): readonly Fields[] {

@@ -1,0 +1,70 @@
+/**
+ * The objects that the engine is about to make or change, after transforms of the program and `ignoreChanges`: what was
+ * judged may be another one. The engine asks before it does anything, in previews too. A targeted update does not ask
+ * about other objects.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { unknownMarker } from "../plan/model/unknown";
+import { type Compare, judgeFinal } from "../plan/rules/finalObject";
+import { hookOf, perProgram, watched } from "./hooks";
+import { isDeferredInput } from "./inputs";
+import { logWarnings, throwErrors } from "./validate";
+
+/** An object as its component has judged it. */
+export interface JudgedObject {
+  /** Title of the component, for errors. */
+  readonly title: string;
+  readonly inputs: object;
+  readonly parent: pulumi.Resource;
+  readonly compare: Compare;
+}
+
+/** One hook for all objects of a program, because the engine takes a request for each. */
+const objectsOf = perProgram(() => {
+  const objects = new Map<string, JudgedObject>();
+  const ask: pulumi.ResourceHookFunction = async ({ newInputs, oldInputs, urn }) => {
+    const judged = objects.get(urn);
+    if (judged === undefined) return;
+    const [wanted, final, before] = await Promise.all([judged.inputs, newInputs, oldInputs].map(settled));
+    const findings = judgeFinal(judged.compare, wanted, final, before);
+    throwErrors(judged.title, findings);
+    logWarnings(findings, judged.parent);
+  };
+  return { objects, hook: hookOf("is each object as it was judged", ask) };
+});
+
+/** Options of an object that is judged again as the engine has it. @param type token of the resource */
+export function judgedAgain(
+  name: string,
+  type: string,
+  judged: JudgedObject,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResourceOptions {
+  const made = watched(opts, objectsOf) ?? opts;
+  // Its own URN comes with the engine's answer, which is after the question.
+  if (made !== opts) pulumi.createUrn(name, type, judged.parent).apply((urn) => objectsOf().objects.set(urn, judged));
+  return made;
+}
+
+/** The value with a marker for each output that this preview does not know. */
+async function settled(value: unknown): Promise<unknown> {
+  if (pulumi.isUnknown(value)) return UNKNOWN;
+  if (isDeferredInput(value)) return settled(await arrived(pulumi.output(value)));
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return Promise.all(value.map(settled));
+  const entries = Object.entries(value).map(async ([key, item]) => [key, await settled(item)] as const);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+const UNKNOWN = unknownMarker(0);
+
+/** Whether an output is secret is known after all that follows from its value, which in a preview may be nothing. */
+async function arrived(output: pulumi.Output<unknown>): Promise<unknown> {
+  let value: unknown = UNKNOWN;
+  await pulumi.isSecret(
+    output.apply((known) => {
+      value = known;
+    }),
+  );
+  return value;
+}
