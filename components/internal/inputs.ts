@@ -106,6 +106,14 @@ function fillDeferred(
   return Array.isArray(value) ? entries.map(([, item]) => item) : Object.fromEntries(entries);
 }
 
+/**
+ * Ends when an output and what it is made of have arrived, or will not arrive in this preview: only then it is certain
+ * whether it is secret.
+ */
+export async function arrival(output: pulumi.Output<unknown>): Promise<void> {
+  await pulumi.isSecret(output);
+}
+
 export function isDeferredInput<T>(value: pulumi.Input<T>): value is pulumi.OutputInstance<T> | Promise<T> {
   return pulumi.Output.isInstance(value) || value instanceof Promise;
 }

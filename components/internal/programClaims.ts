@@ -7,6 +7,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import * as pulumi from "@pulumi/pulumi";
 import type { Claims } from "../plan/findings/claims";
+import { arrival } from "./inputs";
 
 const programs = new WeakMap<object, Claims>();
 
@@ -47,15 +48,9 @@ export function judgeWhenKnown<T>(values: pulumi.Output<T> | (() => T), judge: (
     }
   };
   const judgement = pulumi.Output.isInstance(values)
-    ? settled(values.apply(judged))
+    ? arrival(values.apply(judged))
     : Promise.resolve().then(() => judged(values()));
   own?.judgements.push(judgement);
-}
-
-/** Also for a value that a preview does not know. */
-async function settled(output: pulumi.Output<unknown>): Promise<void> {
-  // The SDK's declarations hide it; its own component provider reads it in the same way.
-  if ("promise" in output && typeof output.promise === "function") await output.promise();
 }
 
 /** Call it while the program declares. Null without a program: in a test without an engine. */

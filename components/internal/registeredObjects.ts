@@ -7,7 +7,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { unknownMarker } from "../plan/model/unknown";
 import { type Compare, judgeFinal } from "../plan/rules/finalObject";
 import { hookOf, perProgram, watched } from "./hooks";
-import { isDeferredInput } from "./inputs";
+import { arrival, isDeferredInput } from "./inputs";
 import { logWarnings, throwErrors } from "./validate";
 
 /** An object as its component has judged it. */
@@ -58,13 +58,11 @@ async function settled(value: unknown): Promise<unknown> {
 
 const UNKNOWN = unknownMarker(0);
 
-/** Whether an output is secret is known after all that follows from its value, which in a preview may be nothing. */
 async function arrived(output: pulumi.Output<unknown>): Promise<unknown> {
   let value: unknown = UNKNOWN;
-  await pulumi.isSecret(
-    output.apply((known) => {
-      value = known;
-    }),
-  );
+  const reading = output.apply((known) => {
+    value = known;
+  });
+  await arrival(reading);
   return value;
 }

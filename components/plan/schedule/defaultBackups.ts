@@ -10,8 +10,8 @@ import { storeOf } from "../repositories/repositoryTypes";
 
 /** Retention of repositories without object lock. */
 const KEEP_DAYS = 30;
-/** Before the maintenance of hosts. */
-const HOUR = 3;
+/** Default backups begin in the hours from 1:00 to 4:59. */
+const NIGHT = { fromHour: 1, minutes: 4 * 60 };
 
 type Settings = DatabaseSettings & { readonly restoreOnly?: boolean | undefined };
 
@@ -24,16 +24,16 @@ export function withDefaultBackups<T extends Settings>(
   const entries = Object.entries(repositories);
   const isWanted = silence?.["PB012"] !== undefined;
   if (schedules !== undefined || restoreOnly === true || isWanted || entries.length === 0) return null;
-  const minute = minuteOf(name);
+  const { hour, minute } = nightTime(name);
   const made: SchedulesSettings = findEngine(engine)?.backupTypes.includes("incr")
-    ? { full: { cron: `${minute} ${HOUR} * * 0` }, incr: { cron: `${minute} ${HOUR} * * 1-6` } }
-    : { full: { cron: `${minute} ${HOUR} * * *` } };
+    ? { full: { cron: `${minute} ${hour} * * 0` }, incr: { cron: `${minute} ${hour} * * 1-6` } }
+    : { full: { cron: `${minute} ${hour} * * *` } };
   const unkept = entries.filter(([, repository]) => !isKept(repository));
   const kept = unkept.map(([key, repository]): [string, RepositorySettings] => [
     key,
     merged(repository, fields({ keepDays: () => keepDaysOf(repository, settings) })),
   ]);
-  const times = `at ${HOUR}:${String(minute).padStart(2, "0")} UTC`;
+  const times = `at ${hour}:${String(minute).padStart(2, "0")} UTC`;
   const backups =
     made.incr === undefined
       ? `a full backup each day ${times}`
@@ -47,9 +47,14 @@ export function withDefaultBackups<T extends Settings>(
   };
 }
 
-/** Fixed for a name, but different between names: a hundred databases do not start in one minute. */
-export function minuteOf(name: string): number {
-  return [...name].reduce((sum, letter) => sum * 31 + (letter.codePointAt(0) ?? 0), 0) % 60;
+/**
+ * A time of the night in UTC that is fixed for a name, and spread over names, also if they differ in one digit: a
+ * hundred databases do not start in one minute. FNV-1a in 32 bits.
+ */
+export function nightTime(name: string): { readonly hour: number; readonly minute: number } {
+  const hash = [...name].reduce((sum, letter) => Math.imul(sum ^ (letter.codePointAt(0) ?? 0), 0x01000193), 0x811c9dc5);
+  const minutes = ((hash ^ (hash >>> 16)) >>> 0) % NIGHT.minutes;
+  return { hour: NIGHT.fromHour + Math.floor(minutes / 60), minute: minutes % 60 };
 }
 
 function isKept(repository: RepositorySettings): boolean {

@@ -3,13 +3,12 @@
  * list and delete Backups and VolumeSnapshots of the namespace. CloudNativePG itself keeps every snapshot. Pure.
  */
 import { expiresSnapshots, expiryName, snapshotSchedules } from "../../plan/cluster/snapshotPlan";
-import { minuteOf } from "../../plan/schedule/defaultBackups";
+import { nightTime } from "../../plan/schedule/defaultBackups";
 import type { EngineContext } from "../engines/engine";
 import { fields } from "../../plan/model/deferred";
 import { renderAccount, renderCronJob, type ScheduledJob } from "./cronJob";
 import type { RenderedObject } from "./objects";
 
-const HOUR = 4;
 /** A run takes seconds; one that hangs must not block the next. */
 const RUN_SECONDS = 15 * 60;
 const MEMORY = "192Mi";
@@ -30,7 +29,10 @@ export function renderExpiry(context: EngineContext): RenderedObject[] {
   const scheduled = fields<ScheduledJob>({
     name,
     account: name,
-    cron: () => `${minuteOf(database.cluster)} ${HOUR} * * *`,
+    cron: () => {
+      const { hour, minute } = nightTime(database.cluster);
+      return `${minute} ${hour} * * *`;
+    },
     timeZone: () => "Etc/UTC",
     deadlineSeconds: () => RUN_SECONDS,
     container: () => ({ name: "expire", cpu: CPU, memory: MEMORY }),

@@ -1,7 +1,7 @@
 /** Schedules and retention of programs that leave them out, and programs that keep what they have. */
 import { expect, test } from "vitest";
 import { checkClusterPlan } from "../../../../components/plan/cluster/planCluster";
-import { minuteOf } from "../../../../components/plan/schedule/defaultBackups";
+import { nightTime } from "../../../../components/plan/schedule/defaultBackups";
 import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
 import { checkHost } from "../../../../components/plan/rules";
 import { resolved } from "../../clusters";
@@ -15,13 +15,13 @@ const days = (repositories: readonly { readonly keepDays: number | undefined }[]
 
 test("a host with two repositories and nothing else is backed up daily and keeps a month", () => {
   const host = plan({ repositories: BARE, schedules: undefined, drills: undefined });
-  const minute = minuteOf(host.name);
-  expect(crons(host.schedules)).toEqual({ full: `${minute} 3 * * 0`, incr: `${minute} 3 * * 1-6` });
+  const { hour, minute } = nightTime(host.name);
+  expect(crons(host.schedules)).toEqual({ full: `${minute} ${hour} * * 0`, incr: `${minute} ${hour} * * 1-6` });
   expect(days(host.repositories)).toEqual([30, 30]);
   const [note] = checkHost(host).filter(({ code }) => code === "PB143");
   expect(note).toMatchObject({
     severity: "note",
-    message: `chosen: a full backup on Sundays and an incremental one on other days at 3:${String(minute).padStart(2, "0")} UTC; kept: repo1 30 days, repo2 30 days`,
+    message: `chosen: a full backup on Sundays and an incremental one on other days at ${hour}:${String(minute).padStart(2, "0")} UTC; kept: repo1 30 days, repo2 30 days`,
   });
 });
 
@@ -34,11 +34,24 @@ test("retention follows object lock and objective, and a given one stays", () =>
 
 test("an engine without incremental backups takes a full one each day", () => {
   const { database } = resolved({ engine: "barman-cloud", repositories: { repo1: BUCKET }, schedules: undefined });
-  expect(crons(database.schedules)).toEqual({ full: `${minuteOf("orders")} 3 * * *` });
+  const { hour, minute } = nightTime("orders");
+  expect(crons(database.schedules)).toEqual({ full: `${minute} ${hour} * * *` });
 });
 
-test("another name means another minute", () => {
-  expect(new Set(["orders", "ledger", "shop", "events"].map(minuteOf)).size).toBeGreaterThan(2);
+test.each<[string, (index: number) => string]>([
+  ["numbers at the end", (index) => `prod-customer-${String(index).padStart(3, "0")}`],
+  ["numbers in the middle", (index) => `customer-${index}-pg`],
+  ["hundreds of letters", (index) => `${"x".repeat(300)}${index}`],
+])("names with %s are spread over the night, in whole minutes", (_what, nameOf) => {
+  const times = Array.from({ length: 240 }, (_, index) => nightTime(nameOf(index)));
+  for (const { hour, minute } of times) {
+    expect([1, 2, 3, 4]).toContain(hour);
+    expect(Number.isInteger(minute) && minute >= 0 && minute < 60).toBe(true);
+  }
+  // Five in each five minutes, if they were spread evenly.
+  const fives = times.map(({ hour, minute }) => hour * 12 + Math.floor(minute / 5));
+  for (const five of fives) expect(fives.filter((other) => other === five).length).toBeLessThan(16);
+  expect(new Set(fives).size).toBeGreaterThan(40);
 });
 
 test.each<[string, Partial<HostSettings>, readonly string[]]>([

@@ -23,7 +23,7 @@ const FAULTS: Readonly<Record<string, (request: DoubleRequest, honest: () => Dou
   "is carried out and never answered": (_, honest) => ({ ...honest(), ...NOTHING }),
   "is answered by the head alone": (_, honest) => ({ ...honest(), silentAfterBytes: 0 }),
   "is answered by half a body": (_, honest) => halfOf(honest()),
-  "is answered byte by byte": (_, honest) => ({ ...honest(), trickleMs: 60 }),
+  "is answered byte by byte": (_, honest) => ({ ...honest(), trickleMs: IO_TIMEOUT_MS / 200 }),
   "is refused": () => ({ status: 403 }),
   "gets a pause of an hour": () => ({ status: 429, headers: { "retry-after": "3600" } }),
 };
