@@ -130,7 +130,8 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const { derive, known } = checked;
     const shared = sharedByCluster(title, own.repositories, checked, "owns");
     shared.refuse();
-    super(typeToken("CnpgBackup"), name, { topology: derive(({ database }) => topologyOf(database, true)) }, opts);
+    const topology = derive(({ database }) => topologyOf(database, true));
+    super(typeToken("CnpgBackup"), name, { topology }, opts);
     checked.warn(this);
     shared.judge(this);
 

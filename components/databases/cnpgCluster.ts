@@ -117,7 +117,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const { checked, declared, own, shared } = PREPARED.get(args) ?? preparedCluster(name, args);
     const { derive, known } = checked;
     shared.refuse();
-    super(typeToken("CnpgCluster"), name, { topology: derive(({ database }) => topologyOf(database)) }, opts);
+    const topology = derive(({ database }) => topologyOf(database));
+    super(typeToken("CnpgCluster"), name, { topology }, opts);
     checked.warn(this);
     shared.judge(this);
     const recovery = own.bootstrap?.recovery;

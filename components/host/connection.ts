@@ -115,6 +115,17 @@ export async function loadAccount(connection: Connection, name: string): Promise
 }
 
 /**
+ * Shell functions that run a program as another account, in that account's environment: `$HOME/.pgpass` is its own. $1
+ * its name, $2 and $3 its ids; the rest is the program.
+ */
+export const AS_ACCOUNT_FUNCTION = `exec_as() {
+  case $1 in *[!A-Za-z0-9_.-]*) ;; *) eval "HOME=~$1" ;; esac
+  USER=$1 LOGNAME=$1; export HOME USER LOGNAME
+  uid=$2 gid=$3; shift 3
+  exec setpriv --reuid="$uid" --regid="$gid" --init-groups -- "$@"
+}`;
+
+/**
  * The command line that runs `argv` as `account` when logged in as `login`.
  * @throws Error if `login` may not do that
  */
@@ -125,5 +136,6 @@ export function argvAs(login: Account, account: Account | undefined, argv: reado
       `unable to run commands as ${account.name} when logged in as ${login.name}: log in as root or as ${account.name}`,
     );
   }
-  return ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--", ...argv];
+  const script = `${AS_ACCOUNT_FUNCTION}\nexec_as "$@"`;
+  return ["/bin/sh", "-c", script, "sh", account.name, String(account.uid), String(account.gid), ...argv];
 }

@@ -462,9 +462,12 @@ async function applyFiles(
   };
   const written = await writeFiles(connection, desired.files, accounts);
   for (const path of written) log(`wrote ${path}`);
-  // Accounts that run it later cannot write next to it; without this cache it starts more slowly, which is no error.
-  if (written.includes(programOf(desired)))
-    await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
+  // Accounts that run it cannot write next to it, but read what root writes; without this cache it starts more slowly,
+  // which is no error.
+  if (written.includes(programOf(desired))) {
+    const version = [...desired.runtimeArgv.slice(0, 2), "version"];
+    await connection.exec(["/bin/sh", "-c", 'umask 022; exec "$@"', "sh", ...version]).catch(() => null);
+  }
   const facts = await readFileFacts(connection, ownersOf(desired.files), accounts);
   const remaining = stale.filter((path) => outcome.fileFacts[path] !== undefined);
   outcome.fileFacts = {

@@ -7,6 +7,7 @@
  * bounded number of short lines in UTF-8. They go to standard error; standard output has the label alone.
  */
 import { shellArgument } from "../plan/host/hostCommand";
+import { AS_ACCOUNT_FUNCTION } from "./connection";
 
 export interface Once {
   /** Account that runs the program: the login, or any if that is root. */
@@ -52,6 +53,7 @@ export function scriptHead({ account, limitSeconds, what }: Omit<Once, "runs">):
 }
 
 export const ONCE_FUNCTIONS = `exec 4>&1
+${AS_ACCOUNT_FUNCTION}
 as_account() {
   uid=$(id -u -- "$account" 2>/dev/null) || {
     echo "there is no account $account on this host: set user to the account that PostgreSQL runs as"
@@ -62,7 +64,7 @@ as_account() {
     echo "unable to run commands as $account when logged in as $(id -un): log in as root or as $account"
     exit 1
   }
-  exec setpriv --reuid="$uid" --regid="$(id -g -- "$account")" --init-groups -- "$@"
+  exec_as "$account" "$uid" "$(id -g -- "$account")" "$@"
 }
 say() {
   text=$(printf '%.${SHOWN_LINES.charsMax}s' "$1")

@@ -5,7 +5,7 @@
  *
  * Needs the tools of {@link readFacts} and base64; without systemd, dpkg or findmnt their records are missing.
  */
-import { type Account, type Connection, type ExecResult, runScript } from "./connection";
+import { type Account, AS_ACCOUNT_FUNCTION, type Connection, type ExecResult, runScript } from "./connection";
 import { FACTS_FUNCTION, type FileFact, parseFacts } from "./desiredFiles";
 import { unitText } from "./systemdUnits";
 
@@ -58,6 +58,7 @@ export interface MountFact {
  * described below.
  */
 const STATE_SCRIPT = `${FACTS_FUNCTION}
+${AS_ACCOUNT_FUNCTION}
 user=$1; data=$2; units=$3; asks=$4; shift 4
 export LC_ALL=C
 own=$(id -u)
@@ -69,7 +70,7 @@ fi
 printf 'account %s %s\\n' "$uid" "$gid"
 as_user() {
   if [ "$uid" = - ]; then echo "there is no account $user" >&2; return 126; fi
-  if [ "$uid" = "$own" ]; then "$@"; else setpriv --reuid="$uid" --regid="$gid" --init-groups -- "$@"; fi
+  if [ "$uid" = "$own" ]; then "$@"; else (exec_as "$user" "$uid" "$gid" "$@"); fi
 }
 as_admin() { "$@"; }
 ask() {

@@ -370,6 +370,9 @@ test.runIf(NIGHTLY)("an existing cluster gets its archiver last, and a copy star
     "cnpg-attach",
   );
   const keys = { accessKeyId: "id", secretAccessKey: "secret" };
+  const cluster = { metadata: { name: "legacy", namespace: "db" }, spec: { instances: 2 } };
+  const type = "kubernetes:postgresql.cnpg.io/v1:Cluster";
+  kubernetes.changeByHand({ type, id: "db/legacy", inputs: cluster, outputs: cluster }, {});
   const before = kubernetes.calls.length;
   const open = (restoreTo?: string) =>
     openStack(programFolder, "attach", async () =>

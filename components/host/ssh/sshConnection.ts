@@ -8,6 +8,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
+import { PassThrough } from "node:stream";
 import type { Client, ClientChannel } from "ssh2";
 import { shellArgument } from "../../plan/host/hostCommand";
 import {
@@ -24,6 +25,9 @@ import type { SshTarget } from "./sshTarget";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
 const ROOT: Account = { name: "root", uid: 0, gid: 0 };
+/** A line before the output of each command. Files that the login's shell reads at its start may print before it. */
+const FRAME = "pgbackstop answers:\n";
+const BEFORE_FRAME_CHARS_MAX = 64 * 1024;
 /** A shell's exit codes for a program that is missing or not executable. */
 const NOT_STARTED = [126, 127];
 
@@ -109,9 +113,15 @@ class SshShell {
           channel.close();
         }
       };
-      channel.setEncoding("utf8").on("data", collect("stdout"));
+      const add = collect("stdout");
+      const lines = onLine === undefined ? null : new PassThrough();
+      if (lines !== null && onLine !== undefined) createInterface({ input: lines }).on("line", onLine);
+      const answer = afterFrame((text) => {
+        add(text);
+        lines?.write(text);
+      });
+      channel.setEncoding("utf8").on("data", answer.write).on("end", answer.end);
       channel.stderr.setEncoding("utf8").on("data", collect("stderr"));
-      if (onLine !== undefined) createInterface({ input: channel }).on("line", onLine);
       channel.end(stdin ?? "");
     });
     const exitCode = await ended.catch((error: unknown) => {
@@ -133,13 +143,11 @@ class SshShell {
         channel.stderr.setEncoding("utf8").on("data", (text: string) => {
           stderr = (stderr + text).slice(-2000);
         });
-        channel.once("data", () => {
-          const release = async (): Promise<void> => {
-            channel.end();
-            await exited;
-          };
-          resolve({ release });
-        });
+        const release = async (): Promise<void> => {
+          channel.end();
+          await exited;
+        };
+        channel.setEncoding("utf8").on("data", afterFrame(() => resolve({ release })).write);
       });
       exited.then((exitCode) => {
         reject(new Error(`${argv[0]} ended with exit code ${exitCode}${stderr === "" ? "" : `: ${stderr.trim()}`}`));
@@ -193,6 +201,28 @@ const SIGNALS: Readonly<Record<string, number>> = {
   TERM: 15,
 };
 
+/** Passes on what comes after the frame; all of an answer without one, which is no answer of a command of ours. */
+function afterFrame(onText: (text: string) => void): {
+  readonly write: (text: string) => void;
+  readonly end: () => void;
+} {
+  let before: string | null = "";
+  const pass = (text: string): void => {
+    before = null;
+    if (text !== "") onText(text);
+  };
+  return {
+    write: (text) => {
+      if (before === null) return onText(text);
+      before += text;
+      const at = before.indexOf(FRAME);
+      if (at >= 0) pass(before.slice(at + FRAME.length));
+      else if (before.length > BEFORE_FRAME_CHARS_MAX) pass(before);
+    },
+    end: () => pass(before ?? ""),
+  };
+}
+
 /** One line for any login shell. */
 function commandLine(argv: readonly string[], target: SshTarget, timeoutMs: number | null): string {
   const limited =
@@ -206,6 +236,6 @@ function commandLine(argv: readonly string[], target: SshTarget, timeoutMs: numb
           ...argv,
         ];
   const raised = isRaised(target) ? ["sudo", "-n", "--", ...limited] : limited;
-  const script = `cd / && exec env -i PATH=${PATH} LANG=C.UTF-8 HOME="$HOME" ${raised.map(shellArgument).join(" ")}`;
+  const script = `cd / && printf '%s\\n' ${shellArgument(FRAME.trimEnd())} && exec env -i PATH=${PATH} LANG=C.UTF-8 HOME="$HOME" ${raised.map(shellArgument).join(" ")}`;
   return `/bin/sh -c ${shellArgument(script)}`;
 }

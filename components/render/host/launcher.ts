@@ -61,6 +61,7 @@ if [ "$(id -u)" != 0 ]; then
   exit 41
 fi
 cd /
+HOME=~${user} USER=${user} LOGNAME=${user}; export HOME USER LOGNAME
 exec setpriv --reuid="$(id -u ${user})" --regid="$(id -g ${user})" --init-groups -- "$@"
 `;
 }

@@ -101,14 +101,7 @@ test("accounts are found by name", async () => {
 test("another account is reached by its ids, and only from root", () => {
   const root = { name: "root", uid: 0, gid: 0 };
   const postgres = { name: "postgres", uid: 101, gid: 104 };
-  expect(argvAs(root, postgres, ["id"])).toEqual([
-    "setpriv",
-    "--reuid=101",
-    "--regid=104",
-    "--init-groups",
-    "--",
-    "id",
-  ]);
+  expect(argvAs(root, postgres, ["id"]).slice(3)).toEqual(["sh", "postgres", "101", "104", "id"]);
   expect(argvAs(postgres, postgres, ["id"])).toEqual(["id"]);
   expect(() => argvAs({ name: "me", uid: 1000, gid: 1000 }, postgres, ["id"])).toThrow("log in as root or as postgres");
 });
@@ -116,4 +109,9 @@ test("another account is reached by its ids, and only from root", () => {
 test.runIf(process.getuid?.() === 0)("root really becomes another account", async () => {
   const account = await loadAccount(connection, "daemon");
   expect((await connection.exec(["id", "-u"], { account })).stdout.trim()).toBe("1");
+  // Its own environment, in which libpq finds its ~/.pgpass.
+  const { stdout } = await connection.exec(sh('echo "$HOME $USER $LOGNAME"'), { account });
+  expect(stdout).toBe("/usr/sbin daemon daemon\n");
+  const odd = { ...account, name: "daemon;touch /tmp/never" };
+  expect((await connection.exec(sh('echo "$USER"'), { account: odd })).stdout).toBe("daemon;touch /tmp/never\n");
 });

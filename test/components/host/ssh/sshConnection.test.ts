@@ -87,6 +87,18 @@ test("a command with endless output is stopped and named, and the connection sta
   expect(await connection.exec(["true"])).toEqual({ exitCode: 3, stdout: "ok", stderr: "" });
 });
 
+test("what the login's shell prints at its start is no part of an answer", async () => {
+  answer = (channel, command) => {
+    const frame = /printf '%s\\n' '(.*?)'/.exec(command.replaceAll("'\\''", "'"))?.[1];
+    for (const text of ["hello", "\nfrom .bashrc\n", `${frame}\nfirst\n`, "second\n"]) channel.write(text);
+    channel.exit(0);
+    channel.end();
+  };
+  const lines: string[] = [];
+  const { stdout } = await connection.exec(["true"], { onLine: (line) => void lines.push(line) });
+  expect([stdout, lines]).toEqual(["first\nsecond\n", ["first", "second"]]);
+});
+
 test("a command without a reported end is a lost connection", async () => {
   answer = (channel) => channel.close();
   await expect(connection.exec(["sleep", "1"])).rejects.toThrow(
