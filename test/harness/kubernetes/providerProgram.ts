@@ -209,8 +209,12 @@ function commonOf(settings: ProgramSettings, path: string, parent: pulumi.Resour
   };
 }
 
-/** Without what was only read: a Cluster's status is another one each time. */
-function changesIn({ read: _read, ...changes }: Readonly<Record<string, number>> = {}): Record<string, number> {
+/** Without what was only read, and is forgotten: a Cluster's status is another one each time. */
+function changesIn({
+  discard: _discard,
+  read: _read,
+  ...changes
+}: Readonly<Record<string, number>> = {}): Record<string, number> {
   return changes;
 }
 
