@@ -7,7 +7,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { resourceType } from "../dynamic/dynamicResource";
 import { childName } from "../internal/children";
 import { type EarlierResource, knownSoon, refusedIf } from "../internal/earlierState";
-import { changesOf, type ComponentInputs, perProgram, watched } from "../internal/hooks";
+import { changesOf, perProgram, watched } from "../internal/hooks";
 import type { RepositoryTarget } from "../repositories/target";
 
 const REPOSITORY = /^pgbackstop:index:\w+Repository$/;
@@ -26,17 +26,7 @@ interface Use {
 const LOCATION_INPUTS = ["bucket", "container", "endpoint", "host", "path", "user"];
 
 /** Repositories that this update makes or moves. */
-const moved = changesOf("is a repository new", LOCATION_INPUTS, otherEncryption);
-
-/** Its backups stay as they are, and no program reads both kinds at one location. */
-function otherEncryption({ encrypted: before }: ComponentInputs, { encrypted: after }: ComponentInputs): string | null {
-  if (typeof before !== "boolean" || typeof after !== "boolean" || before === after) return null;
-  return (
-    `the repository was made ${before ? "with" : "without"} encryption, which cannot change in place: restore the old ` +
-    "setting, and nothing is lost. Declare another repository at a new path, under another key of `repositories`, and " +
-    "keep both until the old backups are no longer needed"
-  );
-}
+const moved = changesOf("is a repository new", LOCATION_INPUTS);
 
 /** Options of a repository's component, and a record of the passphrase that it uses. */
 export function watchLocation(opts: pulumi.ComponentResourceOptions | undefined): {

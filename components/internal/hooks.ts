@@ -13,29 +13,14 @@ interface Changes {
   readonly hook: pulumi.ResourceHook;
 }
 
-export type ComponentInputs = Readonly<Record<string, unknown>>;
-
-/**
- * @param what names the hook
- * @param inputs whose change counts
- * @param refusal of a component that changes none of them; null if it may change
- */
-export function changesOf(
-  what: string,
-  inputs: readonly string[],
-  refusal: (before: ComponentInputs, after: ComponentInputs) => string | null,
-): () => Changes {
+/** @param what names the hook @param inputs whose change counts */
+export function changesOf(what: string, inputs: readonly string[]): () => Changes {
   return perProgram(() => {
     const urns = new Set<string>();
     const note: pulumi.ResourceHookFunction = ({ newInputs = {}, oldInputs, urn }) => {
       const isSame = (field: string): boolean =>
         JSON.stringify(oldInputs?.[field]) === JSON.stringify(newInputs[field]);
-      if (oldInputs === undefined || !inputs.every(isSame)) {
-        urns.add(urn);
-        return;
-      }
-      const reason = refusal(oldInputs, newInputs);
-      if (reason !== null) throw new Error(reason);
+      if (oldInputs === undefined || !inputs.every(isSame)) urns.add(urn);
     };
     return { urns, hook: hookOf(what, note) };
   });

@@ -37,11 +37,11 @@ interface Declared {
   readonly opts?: ComponentResourceOptions;
 }
 
-function open(stack: string, declared: readonly Declared[], nas: { readonly encrypt?: boolean } = {}): Promise<Stack> {
+function open(stack: string, declared: readonly Declared[]): Promise<Stack> {
   const { PosixRepository, PostgresHost, StandbyHost } = pgbackstop;
   const { dataDirectory, host: own } = host.settings();
   return openStack(host.programFolder, stack, async () => {
-    const { target } = new PosixRepository("nas", { path: host.nasPath, ...nas });
+    const { target } = new PosixRepository("nas", { path: host.nasPath });
     const { directories, nodePath, user, ...archiving } = own ?? {};
     const base = { dataDirectory, ...given({ directories, nodePath, user }) };
     const made = declared.flatMap(({ name, args = {}, opts = {}, standby = false }) => {
@@ -90,20 +90,6 @@ test("a host that restores becomes one that archives by one update", async () =>
   const { text } = await up(await open("first", [{ name: "db" }]));
   expect(text).toContain("PostgresHost::db still declares this host");
   expect(owners()).toEqual(["first db"]);
-  await expectWorking();
-});
-
-// claim: docs/keys.md: a repository that exists is neither encrypted nor decrypted in place: the preview fails,
-//   nothing is made, and the old setting works again
-test("a repository that exists is not encrypted in place, and nothing is left of the attempt", async () => {
-  const encrypted = await open("first", [{ name: "db" }], { encrypt: true });
-  const fact = " was made without encryption, which cannot change in place";
-  expect(await failureOf(encrypted.preview(), [])).toContain(fact);
-  expect(await failureOf(encrypted.up(), [])).toContain(fact);
-  expect(JSON.stringify(await encrypted.exportStack())).not.toContain("Passphrase");
-  // The database's component had been told of it.
-  await up(await open("first", [{ name: "db" }]));
-  expect((await up(await open("first", [{ name: "db" }]))).changes).toEqual({ same: expect.any(Number) });
   await expectWorking();
 });
 
