@@ -14,6 +14,7 @@ import {
   shownChild,
 } from "../internal/kubernetesObjects";
 import { type Apart, apart, isDeferredInput, splitKnown, suffixed, withoutSecrets } from "../internal/inputs";
+import { judgedManifest } from "../internal/registeredObjects";
 import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
 import { REPORT_KEYS } from "../../runtime/cnpg/names";
@@ -22,7 +23,6 @@ import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
-import { checkFinalObject, isComparedKind } from "../plan/rules/finalObject";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
@@ -299,8 +299,8 @@ export function declareObjects(
       role === "attachment" ? { ...filled, ...after(filled, made) } : kind === "Pooler" ? endingAtOnce(filled) : filled;
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
-    const compare = isComparedKind(kind) && role !== FULL_BACKUP_ROLE ? checkFinalObject.bind(null, kind) : null;
-    const judged = compare === null ? null : { title: scope.title, parent: scope.parent, inputs: filled, compare };
+    // The sidecar writes the report of full backups.
+    const judged = role === FULL_BACKUP_ROLE ? null : judgedManifest(scope.title, scope.parent, filled);
     if (kind === "ConfigMap" && role !== FULL_BACKUP_ROLE) {
       const { object: map, content } = declareContent(own, object, options, judged);
       made.set(role, map).set(childName(role, "content"), content);

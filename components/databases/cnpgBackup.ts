@@ -130,18 +130,19 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const { derive, known } = checked;
     const shared = sharedByCluster(title, own.repositories, checked, "owns");
     shared.refuse();
-    const topology = derive(({ database }) => topologyOf(database, true));
-    super(typeToken("CnpgBackup"), name, { topology }, opts);
+    super(typeToken("CnpgBackup"), name, { topology: derive(({ database }) => topologyOf(database, true)) }, opts);
     checked.warn(this);
     shared.judge(this);
 
     const cluster = derive(({ database }) => database.cluster);
     const stanza = derive(({ database }) => database.stanza);
     const scope = { title, name, cluster, namespace: own.namespace, parent: this, takeOver: takeOverPlugins ?? false };
-    const pluginName = typeof own.plugin?.name === "string" ? own.plugin.name : undefined;
-    const outline = outlineOf(checked, (_known, context) => renderAttachment(context), "attachment", pluginName);
-    const attaching = { ...scope, name: renderedName(name, "live"), dependsOn: opts?.dependsOn, outline };
-    const live = readCluster || !pulumi.runtime.isDryRun() ? [readAttached(attaching)] : [];
+    const live: pulumi.Resource[] = [];
+    if (readCluster || !pulumi.runtime.isDryRun()) {
+      const pluginName = typeof own.plugin?.name === "string" ? own.plugin.name : undefined;
+      const outline = outlineOf(checked, (_known, context) => renderAttachment(context), "attachment", pluginName);
+      live.push(readAttached({ ...scope, name: renderedName(name, "live"), dependsOn: opts?.dependsOn, outline }));
+    }
     const { contents, named, secrets } = deliverSecrets(scope, own.repositories);
     const others = { sourceSecrets: {}, runtime: runtimeOf(scope, known, own), pluginName: own.plugin?.name };
     const inputs = { ...others, secrets };

@@ -117,8 +117,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const { checked, declared, own, shared } = PREPARED.get(args) ?? preparedCluster(name, args);
     const { derive, known } = checked;
     shared.refuse();
-    const topology = derive(({ database }) => topologyOf(database));
-    super(typeToken("CnpgCluster"), name, { topology }, opts);
+    super(typeToken("CnpgCluster"), name, { topology: derive(({ database }) => topologyOf(database)) }, opts);
     checked.warn(this);
     shared.judge(this);
     const recovery = own.bootstrap?.recovery;

@@ -20,11 +20,11 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
+import { judgedManifest } from "../internal/registeredObjects";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { checkedArguments } from "../internal/validate";
 import { NODE_IMAGE } from "../plan/cluster/images";
 import { given } from "../../runtime/base/given";
-import { checkFinalObject, isComparedKind } from "../plan/rules/finalObject";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
 import { renderDalibo } from "../render/kubernetes/daliboPlugin";
@@ -263,10 +263,8 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     return rendered.now.map(({ role }, index) => {
       const manifest = rendered.derive((objects) => objects[index]?.manifest) as Manifest;
       const options = { parent: this, dependsOn: [...made] };
-      const compare = checkFinalObject.bind(null, manifest.kind);
-      const judged = { title: `CnpgPlugin ${name}`, parent: this, inputs: manifest, compare };
-      const isJudged = isComparedKind(manifest.kind);
-      const child = declareKubernetes(renderedName(name, role), manifest, options, isJudged ? judged : null);
+      const judged = judgedManifest(`CnpgPlugin ${name}`, this, manifest);
+      const child = declareKubernetes(renderedName(name, role), manifest, options, judged);
       showChild(this, role, child);
       made.push(child);
       return child;

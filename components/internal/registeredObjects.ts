@@ -5,7 +5,8 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { unknownMarker } from "../plan/model/unknown";
-import { type Compare, judgeFinal } from "../plan/rules/finalObject";
+import { checkFinalObject, type Compare, isComparedKind, judgeFinal } from "../plan/rules/finalObject";
+import type { Manifest } from "../render/kubernetes/objects";
 import { hookOf, perProgram, watched } from "./hooks";
 import { arrival, isDeferredInput } from "./inputs";
 import { logWarnings, throwErrors } from "./validate";
@@ -19,7 +20,13 @@ export interface JudgedObject {
   readonly compare: Compare;
 }
 
-/** One hook for all objects of a program, because the engine takes a request for each. */
+/** An object of Kubernetes with all fields that decide; null for a kind that has none. */
+export function judgedManifest(title: string, parent: pulumi.Resource, manifest: Manifest): JudgedObject | null {
+  const compare = checkFinalObject.bind(null, manifest.kind);
+  return isComparedKind(manifest.kind) ? { title, parent, inputs: manifest, compare } : null;
+}
+
+/** The hook of a program and the objects that it asks about: the engine takes a request for each hook. */
 const objectsOf = perProgram(() => {
   const objects = new Map<string, JudgedObject>();
   const ask: pulumi.ResourceHookFunction = async ({ newInputs, oldInputs, urn }) => {
@@ -41,7 +48,7 @@ export function judgedAgain(
   opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResourceOptions {
   const made = watched(opts, objectsOf) ?? opts;
-  // Its own URN comes with the engine's answer, which is after the question.
+  // The resource knows its URN by the engine's answer, which comes after the question.
   if (made !== opts) pulumi.createUrn(name, type, judged.parent).apply((urn) => objectsOf().objects.set(urn, judged));
   return made;
 }

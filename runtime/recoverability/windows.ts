@@ -9,7 +9,7 @@ import { type BackupWal, runsOf, SegmentPath, type TimelinePath, type WalRange }
 import { timelineOf } from "../format/wal/walSegment";
 
 export interface WindowsInput {
-  /** Those of one cluster. */
+  /** Backups of one cluster. */
   readonly backups: readonly Pick<BackupInfoEntry, "archiveStart" | "archiveStop" | "lsnStop" | "stoppedAtS">[];
   /** When each complete segment was stored. */
   readonly storedAtS: Pick<SegmentNumbers, "get" | "keys">;

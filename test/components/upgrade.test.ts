@@ -138,7 +138,7 @@ async function declared(by: Package, program: () => void, state: Package | null)
     {
       call: () => ({}),
       newResource: ({ id, inputs, name, type }) => {
-        // One that is only read has an id.
+        // A resource that is only read has an id.
         if (id) return { id, state: inputs as object };
         const isRuntime = /v1:ConfigMap(Patch)?$/.test(type) && name.endsWith("-runtime");
         const object = plain(inputs as Value) as AnyObject & JsonObject;

@@ -443,7 +443,7 @@ describe("a changed configuration", async () => {
       expect(await server.kubectl.find(CLUSTERS, "absent", "orders")).toBeNull();
       await stack.destroy();
     }
-    // It is gone after it was attached, and a change would patch it.
+    // This Cluster goes after it was attached. The next update would patch it.
     await makeCluster("removed", {});
     await (await attachTo("removed")).up();
     await server.kubectl.runOk(["delete", CLUSTERS, "removed", "-n", "orders"]);

@@ -56,7 +56,7 @@ export function checkFinalObject(kind: string, judged: unknown, final: unknown):
   return (DECIDING[kind] ?? []).flatMap((pattern) => changes(pattern, judged, final));
 }
 
-/** The same for the desired state of a host, by its fields. */
+/** Errors for each field of a host's desired state that is another one. */
 export function checkFinalFields(judged: unknown, final: unknown): Finding[] {
   return Object.keys(judged as Fields).flatMap((name) => changes(name, judged, final));
 }
@@ -89,7 +89,7 @@ function namedAt(value: unknown, path: readonly string[]): unknown {
   );
 }
 
-/** True also for what a preview does not know, and for a field that is left out in one and empty in the other. */
+/** What a preview does not know equals anything, and a missing field equals an undefined one. */
 function isEqual(left: unknown, right: unknown): boolean {
   if (isUnknown(left) || isUnknown(right)) return true;
   if (Array.isArray(left) && Array.isArray(right))

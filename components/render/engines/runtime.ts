@@ -133,15 +133,16 @@ function runtimeParameters(
   const { sidecar } = definition;
   const hasClaims = database.repositories.some(({ kind }) => kind === "posix");
   const keys = database.repositories.flatMap(({ name }) => secretParameters(name, secrets[name] ?? {}));
-  const own = fields({
+  const own = givenFields({
     stanza: () => database.stanza,
     configMap,
     cpuRequest: () => sidecar.cpu,
     memoryRequest: () => sidecar.memory,
     memoryLimit: () => sidecar.memoryLimit,
+    cpuLimit: () => sidecar.cpuLimit,
   });
   const parameters = merged(
-    merged(own, isGiven(() => sidecar.cpuLimit) ? fields({ cpuLimit: () => sidecar.cpuLimit }) : {}),
+    own,
     programParameters(runtime),
     hasClaims ? fields({ claims: () => claimNames(database).join(",") }) : {},
     fields(Object.fromEntries(keys)),

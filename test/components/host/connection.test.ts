@@ -109,7 +109,7 @@ test("another account is reached by its ids, and only from root", () => {
 test.runIf(process.getuid?.() === 0)("root really becomes another account", async () => {
   const account = await loadAccount(connection, "daemon");
   expect((await connection.exec(["id", "-u"], { account })).stdout.trim()).toBe("1");
-  // Its own environment, in which libpq finds its ~/.pgpass.
+  // The environment is the account's own: libpq reads its ~/.pgpass.
   const { stdout } = await connection.exec(sh('echo "$HOME $USER $LOGNAME"'), { account });
   expect(stdout).toBe("/usr/sbin daemon daemon\n");
   const odd = { ...account, name: "daemon;touch /tmp/never" };

@@ -20,7 +20,7 @@ export async function renderedObjects(
     {
       call: () => ({}),
       newResource: async ({ id, type, name, inputs }) => {
-        // One that is only read has an id.
+        // A resource that is only read has an id.
         if (type.startsWith("kubernetes:") && !id)
           addObject(result, type, plain(inputs as Value) as object as AnyObject);
         return { id: name, state: { ...(await outputsOf(type, inputs as object)), ...computed(type) } };

@@ -30,14 +30,14 @@ const SEGMENTS_MAX = 200;
 
 interface Branch {
   readonly parent: number;
-  /** Its first segment; those before are the parent's. */
+  /** First segment of the timeline; those before are the parent's. */
   readonly fork: number;
 }
 
 export interface Recovered {
   /** True if every row that production has archived is there, and no other. */
   readonly isExact: boolean;
-  /** The same without rows of which no repository has any WAL. */
+  /** True if every row is there whose WAL some repository has, and no other. */
   readonly hasAllStored: boolean;
   readonly text: string;
 }
