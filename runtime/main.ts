@@ -24,7 +24,7 @@ import { helpText } from "./config/help";
 import { type Loaded, type LoadInput, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
 import type { Config } from "./config/types";
-import { closeSync, fstatSync, lstatSync, readdirSync, stat, writeFileSync } from "./local/nodeFiles";
+import { closeSync, fstatSync, lstatSync, readdirSync, renameSync, stat, writeFileSync } from "./local/nodeFiles";
 import { BACKREST_VERSION } from "./format/repository/infoFile";
 import { ConfigReader } from "./local/configReader";
 import { hasRunSince } from "./local/lockState";
@@ -299,6 +299,9 @@ function stream(out: Call["stdout"], level: LogSink["level"], format: LogSink["f
   return { level, format, timestamp, write: (text) => out.write(text) };
 }
 
+/** A log file that has grown larger becomes `….log.1`, in the place of the one before. */
+const LOG_BYTES_MAX = 16 * 1024 * 1024;
+
 /**
  * One file per stanza and command, each run under a heading; an unwritable log is reported once and never stops a
  * backup.
@@ -310,7 +313,8 @@ function fileSink(config: Config, others: readonly LogSink[]): LogSink {
   const append = (text: string): void => {
     if (broken) return;
     try {
-      // Opened each time, because log rotation may replace the file.
+      if (readSize(path) > LOG_BYTES_MAX) renameSync(path, `${path}.1`);
+      // Opened each time, because another process may have moved the file.
       const fd = openToAppend(path, 0o640);
       try {
         writeFileSync(fd, text);

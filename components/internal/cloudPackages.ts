@@ -1,7 +1,7 @@
 /**
  * Pulumi's cloud packages, which only some repositories need. They are large, so they are optional peers of this
- * package, loaded when a component that needs one is created. Only the required folders are loaded (AWS's index alone
- * takes half a second).
+ * package, loaded when a component makes something with them: a bucket and keys that exist need none. Only the required
+ * folders are loaded (AWS's index alone takes half a second).
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { PodIdentityAssociation } from "@pulumi/aws/eks/podIdentityAssociation";
@@ -51,18 +51,40 @@ export interface Cloudflare {
   readonly getAccountApiTokenPermissionGroupsList: typeof getAccountApiTokenPermissionGroupsList;
 }
 
-/** @throws RunError naming the package to install */
-export function loadAws(component: string): Aws {
-  return loadPackage(component, "@pulumi/aws", "7", () => ({
-    s3: require("@pulumi/aws/s3") as Aws["s3"],
-    iam: require("@pulumi/aws/iam") as Aws["iam"],
-    eks: require("@pulumi/aws/eks") as Aws["eks"],
-  }));
+/** Reading a part of it throws a RunError that names the package to install, if it is missing. */
+export function awsPackage(component: string): Aws {
+  const load = <T>(read: () => T): T => loadPackage(component, "@pulumi/aws", "7", read);
+  return {
+    get s3() {
+      return load(() => require("@pulumi/aws/s3") as Aws["s3"]);
+    },
+    get iam() {
+      return load(() => require("@pulumi/aws/iam") as Aws["iam"]);
+    },
+    get eks() {
+      return load(() => require("@pulumi/aws/eks") as Aws["eks"]);
+    },
+  };
 }
 
-/** @throws RunError naming the package to install */
-export function loadCloudflare(component: string): Cloudflare {
-  return loadPackage(component, "@pulumi/cloudflare", "6", () => require("@pulumi/cloudflare") as Cloudflare);
+/** As {@link awsPackage}. */
+export function cloudflarePackage(component: string): Cloudflare {
+  const load = (): Cloudflare =>
+    loadPackage(component, "@pulumi/cloudflare", "6", () => require("@pulumi/cloudflare") as Cloudflare);
+  return {
+    get R2Bucket() {
+      return load().R2Bucket;
+    },
+    get R2BucketLifecycle() {
+      return load().R2BucketLifecycle;
+    },
+    get AccountToken() {
+      return load().AccountToken;
+    },
+    get getAccountApiTokenPermissionGroupsList() {
+      return load().getAccountApiTokenPermissionGroupsList;
+    },
+  };
 }
 
 /** @throws RunError naming the package to install */

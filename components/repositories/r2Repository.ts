@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
+import { type Cloudflare, cloudflarePackage } from "../internal/cloudPackages";
 import { guardChildren } from "../internal/destroyGuard";
 import { plainText, withDefault } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
@@ -139,7 +139,7 @@ const R2_BUCKETS: BucketKind = {
 };
 
 /**
- * A repository in a bucket of Cloudflare R2. Needs the package `@pulumi/cloudflare`.
+ * A repository in a bucket of Cloudflare R2. Needs the package `@pulumi/cloudflare` to make a bucket or a token.
  *
  * Creates a bucket (`<name>-bucket`) with a rule that ends unfinished uploads after 2 days (`-lifecycle`), and a token
  * for databases (`-writer-token`), on request one to read (`-reader-token`). The provider signs in with
@@ -193,7 +193,7 @@ export class R2Repository extends pulumi.ComponentResource {
       resolve: () => ({}),
       check: checkR2,
     });
-    const cloudflare = loadCloudflare("R2Repository");
+    const cloudflare = cloudflarePackage("R2Repository");
     super(typeToken("R2Repository"), name, prepared.inputs, prepared.opts);
     const { path } = prepared;
     const kept = prepared.begin(this);
@@ -258,7 +258,7 @@ type TokenRole = keyof typeof R2_PERMISSION_GROUPS;
 
 /** The bucket's name, available once its rules exist; for an unchanged existing one, only the name. */
 function createBucket(
-  { R2Bucket, R2BucketLifecycle }: Cloudflare,
+  cloudflare: Cloudflare,
   name: string,
   { accountId, bucket: { create, existing } }: R2RepositoryArgs,
   { jurisdiction, ...location }: Region,
@@ -272,13 +272,13 @@ function createBucket(
     // Cloudflare returns its own choice; that is no change.
     ignoreChanges: ["location", "storageClass"],
   };
-  const bucket = new R2Bucket(
+  const bucket = new cloudflare.R2Bucket(
     childName(name, "bucket"),
     { ...inputs, ...location },
     create === undefined ? { ...kept, ...imported } : kept,
   );
   const rules = r2Rules().map((rule) => ({ ...rule }));
-  const lifecycle = new R2BucketLifecycle(
+  const lifecycle = new cloudflare.R2BucketLifecycle(
     childName(name, "lifecycle"),
     { accountId, bucketName: bucket.name, jurisdiction, rules },
     kept,

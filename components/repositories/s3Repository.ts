@@ -1,6 +1,6 @@
 /** A repository on Amazon S3: bucket, keys or roles, and the settings that keep it restorable. */
 import * as pulumi from "@pulumi/pulumi";
-import { loadAws } from "../internal/cloudPackages";
+import { awsPackage } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
 import { isDeferredInput } from "../internal/inputs";
 import { guardChildren } from "../internal/destroyGuard";
@@ -32,7 +32,7 @@ const S3_BUCKETS: BucketKind = {
 };
 
 /**
- * A repository in a bucket of Amazon S3. Needs the package `@pulumi/aws`.
+ * A repository in a bucket of Amazon S3. Needs the package `@pulumi/aws` to make a bucket, users or a role.
  *
  * Creates a bucket (`<name>-bucket`) with versioning, no access from the public, encryption, TLS only, rules that end
  * unfinished uploads after 2 days and keep replaced versions for `undeleteDays`, on request object lock; and for
@@ -94,7 +94,7 @@ export class S3Repository extends pulumi.ComponentResource {
       resolve: resolveS3Repository,
       check: checkS3Repository,
     });
-    const aws = loadAws("S3Repository");
+    const aws = awsPackage("S3Repository");
     super(typeToken("S3Repository"), name, prepared.inputs, prepared.opts);
     const { path, plan } = prepared;
     const kept = prepared.begin(this);

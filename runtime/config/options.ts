@@ -1001,7 +1001,10 @@ const GENERAL = [
     default: "off",
     allowed: LOG_LEVELS,
   }),
-  acted("log-path", "path", ALL, "directory of the log files", { config: "log.path", default: "/var/log/pgbackrest" }),
+  acted("log-path", "path", ALL, "directory of the log files; one above 16 MiB becomes `….log.1`", {
+    config: "log.path",
+    default: "/var/log/pgbackrest",
+  }),
   acted("log-timestamp", "boolean", ALL, "begin log lines with the time", { config: "log.timestamp", default: "y" }),
   acted("neutral-umask", "boolean", WORK, "ignore the umask: directories 0750, files 0640", {
     config: "neutralUmask",

@@ -12,6 +12,8 @@ export interface PriceRow {
   readonly writesPerMillion: number;
   /** Free calls a month. */
   readonly freeWrites: number;
+  readonly readsPerMillion: number;
+  readonly freeReads: number;
   readonly egressPerGb: number;
   /** Free egress, as a multiple of the stored amount and as an amount. */
   readonly freeEgressTimesStored: number;
@@ -29,6 +31,7 @@ export const PRICES_AS_OF = "2026-11-20";
 const NOTHING_FREE = {
   freeGb: 0,
   freeWrites: 0,
+  freeReads: 0,
   freeEgressTimesStored: 0,
   freeEgressGb: 0,
   retrievalPerGb: 0,
@@ -44,6 +47,7 @@ const PRICES: readonly PriceRow[] = [
     storagePerGbMonth: 0.00695,
     freeGb: 10,
     writesPerMillion: 0,
+    readsPerMillion: 0,
     egressPerGb: 0.01,
     freeEgressTimesStored: 3,
   },
@@ -54,6 +58,8 @@ const PRICES: readonly PriceRow[] = [
     storagePerGbMonth: 0.015,
     freeGb: 10,
     writesPerMillion: 4.5,
+    readsPerMillion: 0.36,
+    freeReads: 10_000_000,
     freeWrites: 1_000_000,
     egressPerGb: 0,
   },
@@ -63,6 +69,7 @@ const PRICES: readonly PriceRow[] = [
     storageClass: "standard",
     storagePerGbMonth: 0.023,
     writesPerMillion: 5,
+    readsPerMillion: 0.4,
     egressPerGb: 0.09,
     freeEgressGb: 100,
   },
@@ -75,6 +82,7 @@ const PRICES: readonly PriceRow[] = [
       storageClass,
       storagePerGbMonth: 0.018,
       writesPerMillion: 5,
+      readsPerMillion: 0.5,
       egressPerGb: 0.087,
       freeEgressGb: 100,
     }),
@@ -87,6 +95,7 @@ const PRICES: readonly PriceRow[] = [
     storageClass: "standard",
     storagePerGbMonth: 0.02,
     writesPerMillion: 5,
+    readsPerMillion: 0.4,
     egressPerGb: 0.12,
   },
   {
@@ -95,6 +104,7 @@ const PRICES: readonly PriceRow[] = [
     storageClass: "standard",
     storagePerGbMonth: 0.00799,
     writesPerMillion: 0,
+    readsPerMillion: 0,
     egressPerGb: 0,
     minimumDays: 90,
     minimumGb: 1000,

@@ -1,6 +1,6 @@
 /**
- * Each project of examples/ as its README says: copied, configured by the README's own commands, previewed by the CLI.
- * The README shows Pulumi.yaml's settings and that preview. If one is stale, this writes it:
+ * Each project of examples/ as a user has it: with the packed package and what its own package.json names, configured by
+ * the README's commands, previewed by the CLI. The README shows Pulumi.yaml's settings and that preview. If one is stale, this writes it:
  *
  *     npx vitest run --project=engine test/engine/exampleProjects.test.ts -u
  */
@@ -12,7 +12,9 @@ import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { run } from "../../tools/parts/process";
+import { packTarballs } from "../../tools/parts/build/packTarball";
+import { run, runOk } from "../../tools/parts/process";
+import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { prepareProgramFolder } from "../harness/programFolder";
@@ -28,6 +30,11 @@ const FILES = { "ca.pem": "-----BEGIN CERTIFICATE-----\n", ".ssh/id_ed25519": SE
 
 const CLUSTER = "kubernetes:postgresql.cnpg.io/v1:Cluster";
 
+interface Packages {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+
 interface ProjectFile {
   readonly config: Readonly<
     Record<string, { readonly description: string; readonly default?: string | number | boolean }>
@@ -37,6 +44,9 @@ interface ProjectFile {
 const { load } = createRequire(__filename)("js-yaml") as { load(text: string): ProjectFile };
 
 let programFolder: ProgramFolder;
+/** Of the projects, with nothing of this project above it. */
+let userFolder: string;
+let tarball: string;
 let providers: ProviderDouble[] = [];
 
 beforeAll(async () => {
@@ -47,23 +57,25 @@ beforeAll(async () => {
     cli,
     passphrase: "only for this test",
   });
+  userFolder = mkdtempSync(join(tmpdir(), "pgb-user-"));
+  ({ pgbackstop: tarball } = await packTarballs(createProgress(), userFolder));
   if (!cli.hasLanguageHost) await installLanguageHost(join(programFolder.folder, "language"), await ensureNode());
 });
 afterAll(() => {
   for (const provider of providers) provider.stop();
-  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  for (const folder of [programFolder?.folder, userFolder]) rmSync(folder ?? "", { recursive: true, force: true });
 });
 
 /** Runs a line of a README in the copied project; `input` answers a prompt. @throws when it fails */
-async function shell(project: string, line: string, input?: string): Promise<string> {
+async function shell(cwd: string, line: string, input?: string): Promise<string> {
   const { env, folder } = programFolder;
   const { exitCode, stderr, stdout } = await run("/bin/sh", ["-c", line], {
-    cwd: join(folder, project),
+    cwd,
     env: {
       ...env,
       ...engineEnvironment(providers),
       PATH: [join(folder, "language"), join(folder, "cli", "bin"), env["PATH"]].join(delimiter),
-      HOME: join(folder, project),
+      HOME: cwd,
       // test/package/package.test.ts compiles the programs.
       PULUMI_NODEJS_TRANSPILE_ONLY: "true",
     },
@@ -75,9 +87,9 @@ async function shell(project: string, line: string, input?: string): Promise<str
 
 const PREVIEW = "pulumi preview --non-interactive --color=never --suppress-permalink=true";
 
-/** Copies a project, and configures it as its README says. */
-async function prepare(project: string, readme: string): Promise<void> {
-  const folder = join(programFolder.folder, project);
+/** Copies a project, installs what it names, and configures it as its README says. Returns its folder. */
+async function prepare(project: string, readme: string): Promise<string> {
+  const folder = join(await installed(project), project);
   cpSync(join(EXAMPLES, project), folder, { recursive: true });
   for (const [path, text] of Object.entries(FILES)) {
     mkdirSync(join(folder, path, ".."), { recursive: true });
@@ -86,7 +98,22 @@ async function prepare(project: string, readme: string): Promise<void> {
   const [commands = ""] = readme.match(/(?<=^```sh\n)[^]*?(?=^```)/m) ?? [];
   const own = commands.split("\n").filter((line) => /^pulumi (stack init|config set) /.test(line));
   for (const line of own)
-    await shell(project, line, line.includes(" --secret ") && !line.includes("<") ? SECRET : undefined);
+    await shell(folder, line, line.includes(" --secret ") && !line.includes("<") ? SECRET : undefined);
+  return folder;
+}
+
+/** A folder with the packages of a project. Projects that name the same ones share it. */
+async function installed(project: string): Promise<string> {
+  const named = JSON.parse(readFileSync(join(EXAMPLES, project, "package.json"), "utf8")) as Packages;
+  const dependencies = { ...named.dependencies, pgbackstop: `file:${tarball}` };
+  const folder = join(userFolder, Object.keys(dependencies).join(" ").replaceAll("/", "-"));
+  if (existsSync(folder)) return folder;
+  mkdirSync(folder);
+  const { devDependencies } = named;
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, dependencies, devDependencies }));
+  const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
+  await runOk("npm", ["install", ...quiet], { cwd: folder });
+  return folder;
 }
 
 test.each(PROJECTS)(
@@ -94,15 +121,15 @@ test.each(PROJECTS)(
   async (project) => {
     const path = join(EXAMPLES, project, "README.md");
     const readme = readFileSync(path, "utf8");
-    await prepare(project, readme);
+    const folder = await prepare(project, readme);
     if (project === "cnpg-attach") {
       // After this failure the engine waits for the passphrase's hook, and no longer answers it.
-      expect(await shell(project, `${PREVIEW} && exit 1 || exit 0`)).toContain("resource 'db/legacy' does not exist");
+      expect(await shell(folder, `${PREVIEW} && exit 1 || exit 0`)).toContain("resource 'db/legacy' does not exist");
       const cluster = { metadata: { name: "legacy", namespace: "db" }, spec: { instances: 2 } };
       const [, kubernetes] = providers;
       kubernetes?.changeByHand({ type: CLUSTER, id: "db/legacy", inputs: cluster, outputs: cluster }, {});
     }
-    const printed = await shell(project, PREVIEW);
+    const printed = await shell(folder, PREVIEW);
     expect(printed).not.toContain(SECRET);
     const { config } = load(readFileSync(join(EXAMPLES, project, "Pulumi.yaml"), "utf8"));
     const settings = Object.entries(config).map(

@@ -3,7 +3,7 @@
  * Accurate to about a third: compression, churn and the length of months vary. File systems and providers without a row
  * have no price: null, never zero.
  */
-import type { DatabasePlan, Sizing } from "../model/plan";
+import type { ClusterDatabasePlan, HostPlan, Sizing } from "../model/plan";
 import { KEEP_CLASSES, type KeepClass } from "../repositories/repositoryType";
 import { factsOf, type RepositoryPlan } from "../repositories/repositoryTypes";
 import { findPrice, type PriceRow, PRICES_AS_OF, storageCost } from "../../../runtime/storage/prices";
@@ -26,6 +26,14 @@ const BYTES_RATIO = 1.073741824;
 const SEGMENTS_PER_GIB = 64;
 /** A duplicate check and a put for each segment. */
 const CALLS_PER_SEGMENT = 2;
+/** What metrics ask one repository for: the newest WAL, the info files, drills and dumps. */
+const METRICS = { listings: 2, reads: 3 };
+/** A sidecar lists in every fifth minute only. */
+const SIDECAR_METRICS = { listings: 4 / 5, reads: 1 };
+const MINUTES_PER_DAY = 24 * 60;
+const SECONDS_PER_DAY = 86_400;
+/** Streaming looks twice in half a minute at what it has sent. */
+const STREAM_LISTINGS_PER_DAY = 4 * MINUTES_PER_DAY;
 /** Objects of a backup share bundles of about 20 MiB; larger ones are sent in parts of 16 MiB (clusters: 8). */
 const WRITES_PER_GIB = 80;
 /** Assumed retention without a limit: an estimate needs an end. */
@@ -35,23 +43,28 @@ const PERIOD_DAYS = { daily: 1, weekly: 7, monthly: 30.4, yearly: 365 } as const
 /** Null without `sizing`, for directories, and for providers without a price. */
 export function estimateRepository(
   repository: RepositoryPlan,
-  plan: Pick<DatabasePlan, "sizing" | "schedules">,
+  plan: HostPlan | ClusterDatabasePlan,
 ): CostEstimate | null {
   const { sizing } = plan;
   const row = priceOf(repository);
-  if (sizing === undefined || row === null || !isComputable(repository, sizing)) return null;
+  if (sizing === undefined || row === null || !isComputable(repository, plan, sizing)) return null;
   const schedules = runningSchedules(plan.schedules).filter((schedule) => schedule.repoKeys.includes(repository.key));
   const amounts = amountsOf(repository, sizing, schedules);
+  const calls = callsOf(plan, sizing);
   const storedGb = amounts.storedGib * BYTES_RATIO;
   const billedGb = storedGb + amounts.earlyDeletedGib(row.minimumDays) * BYTES_RATIO;
-  const writes = Math.max(amounts.writesPerMonth - row.freeWrites, 0);
+  const writes = Math.max(amounts.writesPerMonth + DAYS_PER_MONTH * calls.writes - row.freeWrites, 0);
+  const reads = Math.max(DAYS_PER_MONTH * calls.reads - row.freeReads, 0);
   const restoreGb = amounts.restoreGib * BYTES_RATIO;
   const paidEgressGb = Math.max(restoreGb - row.freeEgressGb - row.freeEgressTimesStored * storedGb, 0);
   return {
     currency: "USD",
     asOf: PRICES_AS_OF,
     storedGb: round(storedGb, 1),
-    perMonth: round(storageCost(row, billedGb) + (writes / 1e6) * row.writesPerMillion, 2),
+    perMonth: round(
+      storageCost(row, billedGb) + (writes * row.writesPerMillion + reads * row.readsPerMillion) / 1e6,
+      2,
+    ),
     perRestore: round(paidEgressGb * row.egressPerGb + restoreGb * row.retrievalPerGb, 2),
   };
 }
@@ -129,12 +142,32 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
   const afterwardsDays = Math.max(undeleteDays ?? 0, immutableDays ?? 0);
   return {
     storedGib: kept + perDayGib * afterwardsDays,
-    writesPerMonth:
-      DAYS_PER_MONTH *
-      (sizing.walGiBPerDay * SEGMENTS_PER_GIB * CALLS_PER_SEGMENT + (perDayGib - wal) * WRITES_PER_GIB),
+    writesPerMonth: DAYS_PER_MONTH * (perDayGib - wal) * WRITES_PER_GIB,
     restoreGib: full + wal,
     earlyDeletedGib: (days) => perDayGib * Math.max(days - windowDays - afterwardsDays, 0),
   };
+}
+
+/** Calls in a day for WAL, and for looking. Listings cost as much as writes. */
+function callsOf(plan: HostPlan | ClusterDatabasePlan, { walGiBPerDay }: Sizing): Record<"writes" | "reads", number> {
+  const { archiveTimeoutSeconds, streamIntervalSeconds } = plan;
+  const isWriting = walGiBPerDay > 0;
+  const forced = archiveTimeoutSeconds === undefined || !isWriting ? 0 : SECONDS_PER_DAY / archiveTimeoutSeconds;
+  const segments = Math.max(walGiBPerDay * SEGMENTS_PER_GIB, forced);
+  const pieces = streamIntervalSeconds === undefined || !isWriting ? 0 : SECONDS_PER_DAY / streamIntervalSeconds;
+  const looks = streamIntervalSeconds === undefined ? 0 : STREAM_LISTINGS_PER_DAY;
+  const { listings, reads } = plan.kind === "host" ? METRICS : SIDECAR_METRICS;
+  const turns = metricsPerDay(plan);
+  return { writes: segments * CALLS_PER_SEGMENT + pieces + looks + turns * listings, reads: turns * reads };
+}
+
+/** How often a day metrics are gathered. */
+function metricsPerDay(plan: HostPlan | ClusterDatabasePlan): number {
+  if (plan.kind === "cnpg") return plan.engine === "runtime" ? MINUTES_PER_DAY * plan.instances : 0;
+  if (plan.metricsListen !== undefined) return MINUTES_PER_DAY;
+  return plan.maintenance
+    .filter(({ name }) => name === "metrics")
+    .reduce((sum, { cron }) => sum + textRunsPerDay(cron), 0);
 }
 
 /**
@@ -156,9 +189,15 @@ export function priceOf(repository: RepositoryPlan): PriceRow | null {
   return findPrice(repository.site.provider, factsOf(repository)?.storageClass);
 }
 
-function isComputable(repository: RepositoryPlan, sizing: Sizing): boolean {
-  const { databaseGiB, walGiBPerDay, changedGiBPerDay, compressedTo } = sizing;
+function isComputable(
+  repository: RepositoryPlan,
+  plan: HostPlan | ClusterDatabasePlan,
+  { databaseGiB, walGiBPerDay, changedGiBPerDay, compressedTo }: Sizing,
+): boolean {
   return [
+    plan.archiveTimeoutSeconds ?? 0,
+    plan.streamIntervalSeconds ?? 0,
+    plan.kind === "cnpg" ? plan.instances : 0,
     databaseGiB,
     walGiBPerDay,
     changedGiBPerDay,

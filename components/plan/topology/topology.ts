@@ -357,7 +357,7 @@ function synchronousOf({ synchronous }: DatabasePlan): SynchronousNode | undefin
   return { mode, ...(mode === "named" ? { repositories } : {}), ...given({ degradeAfterSeconds, standbys }) };
 }
 
-function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): RepositoryNode {
+function repositoryNode(repository: RepositoryPlan, plan: HostPlan | ClusterDatabasePlan): RepositoryNode {
   const { compressLevel, compressType, encrypted, key, kind, name, requireMount, site } = repository;
   const facts = given({ ...factsOf(repository) });
   return merged(

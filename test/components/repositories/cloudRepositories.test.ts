@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, expect, test } from "vitest";
 import { PosixRepository, R2Repository, S3CompatibleRepository, S3Repository } from "../../../components/index";
-import { loadCloudflare } from "../../../components/internal/cloudPackages";
+import { cloudflarePackage } from "../../../components/internal/cloudPackages";
 import { secretKeyOf } from "../../../components/repositories/r2Repository";
 import { type Declared, startProgram, titlesOf, valueOf } from "../declaredResources";
 
@@ -21,8 +21,12 @@ beforeAll(async () => {
 test("the large packages of clouds are loaded by the component that needs them, not with this package", () => {
   const loaded = (): string[] =>
     Object.keys(createRequire(__filename).cache).filter((path) => /@pulumi.(aws|cloudflare)/.test(path));
+  const keys = { accessKeyId: "0".repeat(32), secretAccessKey: "0".repeat(64) };
+  const existing = { bucket: { existing: { name: "acme-pg" } }, credentials: { keys }, path: "/existing" };
+  new R2Repository("existing-r2", { ...existing, accountId: ACCOUNT });
+  new S3Repository("existing-s3", { ...existing, region: "eu-central-1" });
   expect(loaded()).toEqual([]);
-  expect(loadCloudflare("test").AccountToken).toBeTypeOf("function");
+  expect(cloudflarePackage("test").AccountToken).toBeTypeOf("function");
   expect(loaded().length).toBeGreaterThan(0);
 });
 

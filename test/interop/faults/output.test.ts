@@ -1,5 +1,14 @@
 /** What the bundle prints, where, and under which name, as scripts and monitoring of stock expect it. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -61,6 +70,16 @@ test("help and version fail too; a log that cannot be written fails nothing", as
   for (const verb of ["help", "version"]) expect((await shell(`${bare} ${verb} >/dev/full`)).exitCode).toBe(64);
   const stop = `--no-config --stanza=x --lock-path='${folder}/lock' --log-level-file=off --log-level-console=debug stop`;
   expect((await shell(`${bare} ${stop} >/dev/full 2>&1`)).exitCode).toBe(0);
+});
+
+test("a log file that has grown becomes the one before, and a new one begins", async () => {
+  const log = join(folder, "x-verify.log");
+  writeFileSync(log, "");
+  truncateSync(log, 17 * 1024 * 1024);
+  writeFileSync(`${log}.1`, "older\n");
+  await shell(`"$@" --log-level-file=info --log-path='${folder}' --stanza=x verify`);
+  expect(statSync(`${log}.1`).size).toBe(17 * 1024 * 1024);
+  expect(readFileSync(log, "utf8")).toMatch(/^-+PROCESS START-+\n/);
 });
 
 test("a removed working directory and abbreviated options do not matter, as in stock", async () => {

@@ -15,6 +15,7 @@ function costOf(over: {
   provider?: string;
   facts?: object;
   schedules?: object;
+  more?: object;
 }) {
   const { s3 } = BUCKET.at;
   if (s3 === undefined) throw new Error("no bucket");
@@ -30,6 +31,7 @@ function costOf(over: {
     repositories: { repo1: repository },
     schedules: over.schedules ?? WEEKLY,
     sizing: over.sizing ?? SIZING,
+    ...over.more,
   });
   const [first] = made.repositories;
   if (first === undefined) throw new Error("no repository");
@@ -66,6 +68,20 @@ test("R2 charges for calls and not for egress, S3 for both", () => {
   expect(
     costOf({ keepDays: 14, provider: "aws", sizing: { ...SIZING, databaseGiB: 1000 } })?.perRestore,
   ).toBeGreaterThan(30);
+});
+
+test("looking costs calls too: metrics of an agent each minute, streaming by its interval", () => {
+  const small = { databaseGiB: 0.1, walGiBPerDay: 0.01, changedGiBPerDay: 0.01, compressedTo: 0.5 };
+  const aws = (more: object): number => costOf({ keepDays: 14, provider: "aws", sizing: small, more })?.perMonth ?? 0;
+  const timer = aws({});
+  const minutes = aws({ monitoring: { listen: "127.0.0.1:9854" } });
+  // 43,200 - 8,640 more turns of 2 listings and 3 reads: 0.35 + 0.04 USD.
+  expect(minutes - timer).toBeCloseTo(0.39, 1);
+  // docs/streaming.md: 2.60 of pieces and 0.90 of listings.
+  expect(aws({ streaming: { intervalSeconds: 5 } }) - timer).toBeCloseTo(3.5, 0);
+  expect(
+    costOf({ keepDays: 14, provider: "b2", sizing: small, more: { streaming: { intervalSeconds: 5 } } })?.perMonth,
+  ).toBe(0);
 });
 
 test("a minimum duration makes short retention expensive", () => {

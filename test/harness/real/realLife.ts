@@ -1,0 +1,379 @@
+/**
+ * The life of a real server with two repositories, and a ledger of its commits: backups, outages, crashes, recoveries
+ * into the past and their undo, failovers, copies that archive beside it, and losses. What a recovery must give follows
+ * from the ledger alone.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { seededRandom } from "../context";
+import { bringBack, takeAway } from "../network/outage";
+import { dropTemplates } from "./sampleData";
+import { pgCtl, TestBed } from "./testBed";
+import { runOk, type RunResult, sleep, waitFor } from "../../../tools/parts/process";
+import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
+import { TestCluster } from "../../../tools/parts/postgres/testCluster";
+import { giveTo, makeUserFolder } from "../../../tools/parts/users";
+
+const KEYS = [1, 2] as const;
+const RECOVERY_MS = 120_000;
+/** Ids of production's rows in their order; a copy's are negative. */
+const ROWS = "SELECT coalesce(string_agg(id::text, ',' ORDER BY abs(id)), '') FROM kept";
+
+/** A commit, and a moment right after it. */
+interface Commit {
+  readonly id: number;
+  readonly time: string;
+}
+
+export class RealLife {
+  readonly bed: TestBed;
+  readonly draw: (count: number) => number;
+  /** What production has, in its order. */
+  commits: readonly Commit[] = [];
+  /** So many of them are in WAL that a repository has. */
+  storedCount = 0;
+  /** Something was lost that no server replaces. */
+  isHurt = false;
+  hasCopies = false;
+  /** What happened, for a finding. */
+  readonly steps: string[] = [];
+  readonly elsewhere: string;
+  readonly #out = new Set<number>();
+  readonly #binaries: PostgresBinaries;
+  #copy: TestCluster | null = null;
+  /** Production has archived nothing since the copy began: nobody elsewhere can tell them apart. */
+  #isSilent = false;
+  #before: readonly Commit[] | null = null;
+  #nextId = 1;
+  readonly #sideFolder = makeUserFolder("pgb-side-");
+  #sideCount = 0;
+
+  private constructor(bed: TestBed, binaries: PostgresBinaries, seed: number) {
+    this.bed = bed;
+    this.#binaries = binaries;
+    const random = seededRandom(seed);
+    this.draw = (count) => {
+      const [high = 0, low = 0] = random.bytes(2);
+      return (high * 256 + low) % count;
+    };
+    this.elsewhere = bed.variant("elsewhere", {
+      global: { "lock-path": join(bed.folder, "lock2"), "spool-path": join(bed.folder, "spool2") },
+      stanza: { "pg1-path": join(bed.folder, "nowhere"), "pg1-socket-path": bed.folder },
+    });
+  }
+
+  static async begin(binaries: PostgresBinaries, seed: number): Promise<RealLife> {
+    const bed = await TestBed.create({
+      binaries,
+      repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } }],
+      acknowledge: "any",
+      walSegmentSizeMb: 1,
+      settings: { wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "32MB" },
+      global: { "archive-timeout": "20", "repo1-retention-full": "3", "repo2-retention-full": "5" },
+    });
+    const life = new RealLife(bed, binaries, seed);
+    await pgCtl(bed, ["start"]);
+    await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
+    await bed.cluster.sql("CREATE TABLE kept (id int PRIMARY KEY)");
+    await life.write();
+    await bed.oursOk(["backup", "--type=full"]);
+    await life.archive();
+    return life;
+  }
+
+  async end(): Promise<void> {
+    await this.stopCopy();
+    await pgCtl(this.bed, ["stop", "-m", "immediate"]).catch(() => undefined);
+    await this.bed.remove();
+    rmSync(this.#sideFolder, { recursive: true, force: true });
+  }
+
+  /** All repositories answer, and nothing of them was lost. */
+  get isCalm(): boolean {
+    return this.#out.size === 0;
+  }
+
+  /** The archive shows two histories, and production's is not the one that was written last. */
+  get isMistakable(): boolean {
+    return this.hasCopies && this.#isSilent;
+  }
+
+  get total(): number {
+    return this.commits.length;
+  }
+
+  /** What the rows of a server are if it has the first `count` commits, and nothing else. */
+  rowsOf(count: number): string {
+    return this.commits
+      .slice(0, count)
+      .map(({ id }) => id)
+      .join(",");
+  }
+
+  /** How many of production's commits these rows are; null if they are something else. */
+  countOf(rows: string): number | null {
+    const count = rows === "" ? 0 : rows.split(",").length;
+    return this.rowsOf(count) === rows && count <= this.total ? count : null;
+  }
+
+  rows(cluster: TestCluster = this.bed.cluster): Promise<string> {
+    return cluster.value(ROWS);
+  }
+
+  async write(): Promise<void> {
+    const client = await this.bed.cluster.connect();
+    try {
+      for (let left = 1 + this.draw(6); left > 0; left--) {
+        const id = this.#nextId++;
+        await client.query(`INSERT INTO kept VALUES (${id})`);
+        const { rows } = await client.query<{ time: string }>("SELECT clock_timestamp()::text AS time");
+        this.commits = [...this.commits, { id, time: rows[0]?.time ?? "" }];
+        // The next commit is another moment.
+        await sleep(3);
+      }
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** Does nothing while no repository answers. */
+  async archive(): Promise<void> {
+    if (this.#out.size === KEYS.length) return;
+    const { bed, total } = this;
+    await bed.cluster.sql("SELECT pg_create_restore_point('archive all')");
+    const name = await bed.cluster.switchWal();
+    await this.#archived(bed.cluster, bed.walFile(""), name);
+    this.storedCount = total;
+    this.#isSilent = false;
+  }
+
+  async backup(): Promise<void> {
+    const type = ["full", "diff", "incr"][this.draw(3)] ?? "full";
+    const { exitCode, stderr, stdout } = await this.bed.ours(["backup", `--type=${type}`]);
+    this.steps.push(`${type}: ${exitCode}`);
+    if (exitCode !== 0 && this.isCalm && !this.isHurt) throw new Error(`backup: ${exitCode} ${stdout}${stderr}`);
+    if (exitCode === 0) [this.storedCount, this.#isSilent] = [this.total, false];
+  }
+
+  async crash(): Promise<void> {
+    await pgCtl(this.bed, ["stop", "-m", "immediate"]);
+    await pgCtl(this.bed, ["start"]);
+  }
+
+  /** A repository stops answering, or answers again and gets what it lacks. */
+  async toggle(): Promise<void> {
+    const key = 1 + this.draw(2);
+    const path = this.bed.repoPath(key);
+    if (this.#out.delete(key)) {
+      bringBack(path);
+      await this.archive();
+      const { exitCode } = await this.bed.ours(["heal"]);
+      return void this.steps.push(`repo${key} is back, heal ${exitCode}`);
+    }
+    takeAway(path, this.draw(2) === 0 ? "blocked" : "unmounted", this.bed.cluster.user);
+    this.#out.add(key);
+    this.steps.push(`repo${key} is away`);
+  }
+
+  /** To a moment whose commits are stored; the data before it are kept for an undo. */
+  async goBack(): Promise<void> {
+    if (!this.isCalm || this.storedCount < 2) return;
+    await this.archive();
+    const before = this.commits;
+    const count = Math.max(1, this.storedCount - 1 - this.draw(8));
+    const target = before[count - 1]?.time ?? "";
+    const more = ["--type=time", `--target=${target}`, "--target-action=promote"];
+    if (!(await this.#recover(more))) return;
+    this.commits = before.slice(0, count);
+    this.#before = before;
+    await this.#settle(`back to ${count}`);
+  }
+
+  async undo(): Promise<void> {
+    if (this.#before === null || !this.isCalm) return;
+    if (!(await this.#recover(["--undo"]))) return;
+    this.commits = this.#before;
+    this.#before = null;
+    await this.#settle("undone");
+  }
+
+  async recoverToEnd(): Promise<void> {
+    if (!this.isCalm) return;
+    if (await this.#recover([])) await this.#settle("to the end");
+  }
+
+  /** The server dies with what it has not archived, and a restored one takes its place. */
+  async failOver(): Promise<void> {
+    if (!this.isCalm || this.hasCopies) return;
+    const { cluster } = this.bed;
+    await pgCtl(this.bed, ["stop", "-m", "immediate"]);
+    const dataPath = this.#sidePath();
+    const { exitCode } = await this.bed.ours(["restore", `--pg1-path=${dataPath}`], { config: this.elsewhere });
+    if (exitCode === 0) {
+      rmSync(cluster.dataPath, { recursive: true });
+      renameSync(dataPath, cluster.dataPath);
+    }
+    this.steps.push(`failover: ${exitCode}`);
+    await pgCtl(this.bed, ["start"]);
+    if (exitCode !== 0 && !this.isHurt) throw new Error(`no failover: ${exitCode}`);
+    if (exitCode !== 0) return;
+    await cluster.waitForRecovery();
+    const count = this.countOf(await this.rows());
+    if (count === null || (count < this.storedCount && !this.isHurt))
+      throw new Error(`failover: ${await this.rows()}, stored are ${this.storedCount} of ${this.rowsOf(this.total)}`);
+    this.commits = this.commits.slice(0, count);
+    this.#before = null;
+    await this.archive();
+  }
+
+  /** Somebody restores the archive elsewhere, and lets the copy archive here. */
+  async copy(): Promise<void> {
+    if (!this.isCalm || this.isHurt || this.#copy !== null) return;
+    const dataPath = this.#sidePath();
+    const { exitCode } = await this.bed.ours(["restore", `--pg1-path=${dataPath}`], { config: this.elsewhere });
+    this.steps.push(`copy: ${exitCode}`);
+    if (exitCode !== 0) return;
+    const command = this.bed.oursCommand([`--pg1-path=${dataPath}`, "archive-push", "%p"]);
+    const copy = TestCluster.adopt({ binaries: this.#binaries, dataPath });
+    this.#copy = copy;
+    const program = [this.bed.runtime.node, ...command, "# pgbackrest"].join(" ");
+    await copy.start({ archive_mode: "on", archive_command: program }, { timeoutMs: RECOVERY_MS });
+    await copy.waitForRecovery();
+    await this.writeCopy();
+  }
+
+  async writeCopy(): Promise<void> {
+    if (this.#copy === null || !this.isCalm) return;
+    await this.#copy.sql("INSERT INTO kept SELECT coalesce(min(id), 0) - 1000 FROM kept WHERE id < 0");
+    const name = await this.#copy.switchWal();
+    await this.#archived(this.#copy, join(this.#copy.dataPath, "pg_wal"), name);
+    this.hasCopies = true;
+    this.#isSilent = true;
+  }
+
+  async stopCopy(): Promise<void> {
+    await this.#copy?.remove();
+    this.#copy = null;
+  }
+
+  /** Something removes stored WAL. */
+  loseWal(): void {
+    const key = 1 + this.draw(2);
+    const archive = join(this.bed.repoPath(key), "archive", this.bed.stanza);
+    if (this.#out.has(key)) return;
+    const stored = readdirSync(archive, { recursive: true, encoding: "utf8" }).filter((path) =>
+      /[0-9A-F]{24}-[0-9a-f]{40}/.test(path),
+    );
+    const path = stored[this.draw(Math.max(1, stored.length))];
+    if (path === undefined) return;
+    rmSync(join(archive, path));
+    this.isHurt = true;
+    this.steps.push(`repo${key} loses ${path}`);
+  }
+
+  loseInfo(): void {
+    const key = 1 + this.draw(2);
+    if (this.#out.has(key)) return;
+    const kind = this.draw(2) === 0 ? "archive" : "backup";
+    for (const end of ["", ".copy"])
+      rmSync(join(this.bed.repoPath(key), kind, this.bed.stanza, `${kind}.info${end}`), { force: true });
+    this.isHurt = true;
+    this.steps.push(`repo${key} loses ${kind}.info`);
+  }
+
+  /** Somebody keeps a copy of a repository, and puts it back at the next call. */
+  async putBack(): Promise<void> {
+    const key = 1 + this.draw(2);
+    const [path, kept] = [this.bed.repoPath(key), `${this.bed.repoPath(key)}.kept`];
+    if (this.#out.has(key)) return;
+    if (!existsSync(kept)) return void (await runOk("cp", ["-a", path, kept]));
+    rmSync(path, { recursive: true });
+    renameSync(kept, path);
+    this.isHurt = true;
+    this.steps.push(`repo${key} is put back`);
+  }
+
+  async expire(): Promise<void> {
+    const { exitCode } = await this.bed.ours(["expire"]);
+    this.steps.push(`expire: ${exitCode}`);
+  }
+
+  /** What a restore on another machine gives: rows, or how it ended. */
+  async restored(args: readonly string[]): Promise<{ readonly exitCode: number; readonly text: string }> {
+    const dataPath = this.#sidePath();
+    try {
+      const all = ["restore", `--pg1-path=${dataPath}`, "--archive-mode=off", ...args];
+      const result = await this.bed.ours(all, { config: this.elsewhere });
+      if (result.exitCode !== 0) return { exitCode: result.exitCode, text: tailOf(result) };
+      const cluster = TestCluster.adopt({ binaries: this.#binaries, dataPath });
+      try {
+        await cluster.start({}, { timeoutMs: RECOVERY_MS });
+        await cluster.waitForRecovery();
+        return { exitCode: 0, text: await this.rows(cluster) };
+      } catch (error) {
+        return { exitCode: 1, text: `${String(error)}\n${cluster.logTail()}` };
+      } finally {
+        await cluster.remove();
+      }
+    } finally {
+      rmSync(dataPath, { recursive: true, force: true });
+    }
+  }
+
+  /** Does something to a copy of the whole world, and puts the world back. */
+  async inCopy<T>(work: () => Promise<T>): Promise<T> {
+    const { folder } = this.bed;
+    const world = `${folder}.world`;
+    await pgCtl(this.bed, ["stop", "-m", "immediate"]);
+    await runOk("cp", ["-a", folder, world]);
+    try {
+      await pgCtl(this.bed, ["start"]);
+      return await work();
+    } finally {
+      await pgCtl(this.bed, ["stop", "-m", "immediate"]).catch(() => undefined);
+      rmSync(folder, { recursive: true });
+      renameSync(world, folder);
+      await pgCtl(this.bed, ["start"]);
+    }
+  }
+
+  async #recover(args: readonly string[]): Promise<boolean> {
+    const result = await this.bed.ours(["recover", "--yes", ...args]);
+    this.steps.push(`recover ${args.join(" ")}: ${result.exitCode}`);
+    // A failure after the stop leaves a server that is down, and says how to go on.
+    if (result.exitCode !== 0 && !this.isHurt) throw new Error(`recover: ${tailOf(result)}`);
+    if (result.exitCode !== 0) await pgCtl(this.bed, ["start"]).catch(() => undefined);
+    return result.exitCode === 0;
+  }
+
+  async #settle(what: string): Promise<void> {
+    const rows = await this.rows();
+    if (rows !== this.rowsOf(this.total)) throw new Error(`${what}: ${rows} instead of ${this.rowsOf(this.total)}`);
+    this.storedCount = 0;
+    await this.archive();
+  }
+
+  async #archived(cluster: TestCluster, folder: string, name: string): Promise<void> {
+    const isThere = (file: string): boolean => existsSync(join(folder, file));
+    await waitFor(`archiving of ${name}`, RECOVERY_MS, async () => {
+      if (isThere(`archive_status/${name}.done`)) return true;
+      if (!isThere(`archive_status/${name}.ready`) && !isThere(name)) return true;
+      // PostgreSQL's archiver waits a minute after three failures, unless it is called.
+      await cluster.sql("SELECT pg_reload_conf()");
+      return null;
+    });
+  }
+
+  /** Outside of the bed's folder, so that a copy of the world leaves a running copy alone. */
+  #sidePath(): string {
+    const dataPath = join(this.#sideFolder, String(++this.#sideCount));
+    mkdirSync(dataPath, { mode: 0o700 });
+    giveTo(dataPath, this.bed.cluster.user);
+    return dataPath;
+  }
+}
+
+function tailOf({ exitCode, stderr, stdout }: RunResult): string {
+  return `[${exitCode}] ${`${stdout}\n${stderr}`.trim().split("\n").slice(-12).join("\n")}`;
+}

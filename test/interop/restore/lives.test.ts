@@ -1,0 +1,199 @@
+/**
+ * A search: what `status` says is what recovery gives, on a real server. Random lives with a ledger of commits; at each
+ * stop one way to get the data back is tried: `recover` in a copy of the world, `restore` on another machine from all
+ * repositories or one, to a moment, `drill`, `open`. Each gives exactly the ledger's rows, or `status` is not 0.
+ *
+ * `PGBACKSTOP_LIFE_DAYS` is the number of steps for each major version, `PGBACKSTOP_SEED` repeats a run.
+ */
+// claim: docs/hosts/recover.md: a default recovery follows this server's own history, or asks
+import { afterAll, describe, expect, test } from "vitest";
+import { skipped } from "../../harness/real/interopParts";
+import { fuseMissing, OpenedBackup } from "../../harness/real/openedBackup";
+import { RealLife } from "../../harness/real/realLife";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
+import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
+
+const DAYS = Number(process.env["PGBACKSTOP_LIFE_DAYS"] ?? (NIGHTLY ? 24 : 12));
+const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
+/** Losses end a life soon: a new one begins then. */
+const LIFE_DAYS = 12;
+const STEP_MS = 120_000;
+
+type Verb = "archive" | "backup" | "copy" | "crash" | "expire" | "failOver" | "goBack" | "loseInfo" | "loseWal";
+type Step = Verb | "putBack" | "recoverToEnd" | "stopCopy" | "toggle" | "undo" | "writeCopy";
+
+const STEPS: readonly Step[] = [
+  ...(["archive", "archive", "archive", "backup", "backup", "backup", "crash", "expire", "toggle", "toggle"] as const),
+  ...(["goBack", "goBack", "undo", "undo", "recoverToEnd", "failOver", "copy", "writeCopy", "stopCopy"] as const),
+  ...(["putBack", "putBack", "loseWal", "loseInfo"] as const),
+];
+
+interface Status {
+  readonly ok: boolean;
+  readonly repos: readonly {
+    readonly key: number;
+    readonly recoverableFrom: number | null;
+    readonly troubles: object[];
+  }[];
+  readonly troubles: readonly object[];
+}
+
+interface Stop {
+  readonly life: RealLife;
+  readonly here: Status;
+  readonly elsewhere: Status;
+  /** Adds a finding. */
+  say(text: string): void;
+}
+
+async function statusOf(life: RealLife, config?: string): Promise<Status> {
+  const options = config === undefined ? {} : { config };
+  const { exitCode, stderr, stdout } = await life.bed.ours(["status", "--output=json"], options);
+  const status = JSON.parse(stdout) as Status;
+  expect(exitCode, stderr).toBe(status.ok ? 0 : 104);
+  return status;
+}
+
+/** What rows from another machine are wrong; null if they are the ledger's up to what is stored. */
+function faultOf(life: RealLife, rows: string): string | null {
+  const count = life.countOf(rows);
+  if (count === null) return `foreign rows: ${rows} instead of ${life.rowsOf(life.total)}`;
+  return count < life.storedCount ? `${count} of ${life.storedCount} stored commits` : null;
+}
+
+const WAYS: readonly ((stop: Stop) => Promise<void>)[] = [
+  recovers,
+  restores,
+  restoresOne,
+  restoresMoment,
+  drills,
+  opens,
+];
+
+/** On the host: the plan keeps its word, and no commit is missing. */
+async function recovers({ here, life, say }: Stop): Promise<void> {
+  await life.inCopy(async () => {
+    const planned = await life.bed.ours(["recover", "--dry-run"]);
+    const { exitCode, stderr, stdout } = await life.bed.ours(["recover", "--yes"]);
+    const text = `${stdout}${stderr}`.split("\n").slice(-8).join("\n");
+    if ((planned.exitCode === 0) !== (exitCode === 0))
+      say(`recover: the plan ends with ${planned.exitCode}, and the recovery with ${exitCode}: ${text}`);
+    if (exitCode !== 0) return here.ok ? say(`recover: ${exitCode} where status is well: ${text}`) : undefined;
+    const rows = await life.rows();
+    if (life.countOf(rows) === null) say(`recover gives foreign rows: ${rows} instead of ${life.rowsOf(life.total)}`);
+    else if (here.ok && rows !== life.rowsOf(life.total)) say(`recover gives ${rows} of ${life.rowsOf(life.total)}`);
+  });
+}
+
+async function restores({ elsewhere, life, say }: Stop): Promise<void> {
+  const { exitCode, text } = await life.restored([]);
+  const fault = exitCode === 0 ? faultOf(life, text) : text;
+  if (fault === null || life.isMistakable) return;
+  if (elsewhere.ok) say(`restore where status is well: ${fault}`);
+  else if (exitCode === 0 && life.countOf(text) === null && !life.isHurt) say(`restore: ${fault}`);
+}
+
+async function restoresOne({ elsewhere, life, say }: Stop): Promise<void> {
+  const key = 1 + life.draw(2);
+  const { exitCode, text } = await life.restored([`--repo=${key}`]);
+  const fault = exitCode === 0 ? faultOf(life, text) : text;
+  if (fault !== null && !life.isMistakable && elsewhere.ok)
+    say(`restore from repo${key} where status is well: ${fault}`);
+}
+
+/** A moment inside of a window is reached exactly; one before each window is refused, and gives no wrong rows. */
+async function restoresMoment({ elsewhere, life, say }: Stop): Promise<void> {
+  // The last stored commit ends no replay: PostgreSQL stops at the next one.
+  if (life.storedCount < 2 || life.hasCopies) return;
+  const count = 1 + life.draw(life.storedCount - 1);
+  const target = life.commits[count - 1]?.time ?? "";
+  const { exitCode, text } = await life.restored(["--type=time", `--target=${target}`, "--target-action=promote"]);
+  const from = Math.min(...elsewhere.repos.map(({ recoverableFrom }) => recoverableFrom ?? Number.POSITIVE_INFINITY));
+  const targetS = Date.parse(target.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00")) / 1000;
+  if (exitCode === 0 && text !== life.rowsOf(count)) say(`moment ${target}: ${text} instead of ${life.rowsOf(count)}`);
+  if (exitCode !== 0 && elsewhere.ok && targetS > from + 1) say(`moment ${target} in the window from ${from}: ${text}`);
+  if (exitCode === 0 && elsewhere.ok && targetS < from - 1) say(`moment ${target} before the window from ${from}`);
+}
+
+async function drills({ here, life, say }: Stop): Promise<void> {
+  const { bed } = life;
+  const sql = `SELECT coalesce(string_agg(id::text, ',' ORDER BY id), '') = '${life.rowsOf(life.total)}' FROM kept`;
+  const config = bed.variant("drilled", {
+    settings: { drill: life.storedCount === life.total ? { assertions: [{ name: "all rows", sql }] } : {} },
+  });
+  const key = 1 + life.draw(2);
+  const args = [
+    "drill",
+    `--repo=${key}`,
+    "--pick=newest",
+    "--level=quick",
+    `--bin-path=${bed.cluster.binaries.folder}`,
+  ];
+  const { exitCode, stderr, stdout } = await bed.ours(args, { config });
+  if (exitCode !== 0 && here.ok) say(`drill of repo${key}: ${exitCode} where status is well: ${stdout}${stderr}`);
+}
+
+async function opens({ here, life, say }: Stop): Promise<void> {
+  if (fuseMissing() !== null) return;
+  const opened = new OpenedBackup(life.bed, `opened${life.steps.length}`);
+  const { exitCode, stderr, stdout } = await opened.run(["open", `--bin-path=${life.bed.cluster.binaries.folder}`]);
+  try {
+    if (exitCode !== 0) return here.ok ? say(`open: ${exitCode} where status is well: ${stdout}${stderr}`) : undefined;
+    const rows = await opened.value("SELECT coalesce(string_agg(id::text, ',' ORDER BY abs(id)), '') FROM kept");
+    const fault = faultOf(life, rows);
+    if (fault !== null && (here.ok || life.countOf(rows) === null)) say(`open: ${fault}`);
+  } finally {
+    await opened.run(["close", "--force"]).catch(() => undefined);
+  }
+}
+
+describe.each(atNight(18, 17, 16, 15, 14))("lives of PostgreSQL %i", async (major) => {
+  const result = await findWholePostgres(major);
+  if ("missing" in result) return void skipped(`lives of PostgreSQL ${major}`, result.missing);
+  const { binaries } = result;
+  const tally = new Map<string, number>();
+  let life: RealLife | null = null;
+  afterAll(async () => {
+    const counts = [...tally].sort().map(([name, count]) => `${name} ${count}`);
+    process.stderr.write(`lives of PostgreSQL ${major}, seed ${SEED}: ${counts.join(", ")}\n`);
+    await life?.end();
+  });
+
+  test.each(Array.from({ length: Math.ceil(DAYS / LIFE_DAYS) }, (_, index) => index))(
+    "life %i: what status says is what recovery gives",
+    async (number) => {
+      const lived = await RealLife.begin(binaries, SEED * 1000 + major * 100 + number);
+      life = lived;
+      const findings: string[] = [];
+      for (let day = 0; day < LIFE_DAYS && findings.length === 0; day++) {
+        await lived.write();
+        const step = STEPS[lived.draw(STEPS.length)] ?? "archive";
+        lived.steps.push(step);
+        await lived[step]();
+        const [here, elsewhere] = [await statusOf(lived), await statusOf(lived, lived.elsewhere)];
+        const way = WAYS[lived.draw(WAYS.length)] ?? restores;
+        for (const name of [step, way.name, here.ok ? "well" : "not well"]) tally.set(name, (tally.get(name) ?? 0) + 1);
+        const say = (text: string): void => {
+          const told = JSON.stringify(
+            [here, elsewhere].map(({ repos, troubles }) => [...troubles, ...repos.flatMap((repo) => repo.troubles)]),
+          );
+          findings.push(`day ${day}, ${way.name}: ${text}\nsteps: ${lived.steps.join("; ")}\nstatus: ${told}`);
+        };
+        if (
+          !here.ok &&
+          lived.isCalm &&
+          !lived.isHurt &&
+          !lived.hasCopies &&
+          lived.storedCount > 0 &&
+          step === "archive"
+        )
+          say("nothing is wrong, and status is not well");
+        await way({ life: lived, here, elsewhere, say });
+      }
+      expect(findings).toEqual([]);
+      life = null;
+      await lived.end();
+    },
+    LIFE_DAYS * STEP_MS,
+  );
+});
