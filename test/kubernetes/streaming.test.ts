@@ -82,6 +82,17 @@ describe("streamed WAL of a cluster", async () => {
     await expect.poll(() => reached().catch(() => false), { timeout: 180_000, interval: 500 }).toBe(true);
     return performance.now() - beganMs;
   };
+  /** Both repositories have a stream of this timeline. */
+  const awaitTimeline = (timeline: string): Promise<void> =>
+    // A backup may end the segment in between: nothing of the next one is streamed yet.
+    vi.waitFor(
+      async () => {
+        await stack.sql(primary, "select pg_logical_emit_message(true, 'test', '')");
+        await awaitStreamed(await flushed());
+        for (const stream of await streams(primary)) expect(stream?.wal.slice(0, 8)).toBe(timeline);
+      },
+      { timeout: 180_000, interval: 1000 },
+    );
   const metrics = async (pod: string): Promise<ReadonlyMap<string, number>> => {
     const program =
       "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
@@ -248,15 +259,7 @@ describe("streamed WAL of a cluster", async () => {
 
   test("the restored cluster archives and streams its own timeline", async () => {
     await stack.sql(primary, "insert into load values (0)");
-    // The first backup may end meanwhile: it ends the segment, and nothing of the next one is streamed yet.
-    await vi.waitFor(
-      async () => {
-        await stack.sql(primary, "select pg_logical_emit_message(true, 'test', '')");
-        await awaitStreamed(await flushed());
-        for (const stream of await streams(primary)) expect(stream?.wal).toMatch(/^00000003/);
-      },
-      { timeout: 180_000, interval: 1000 },
-    );
+    await awaitTimeline("00000003");
     expect(await stack.verb(primary, "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
 
@@ -297,7 +300,6 @@ describe("streamed WAL of a cluster", async () => {
       stack.sql(primary, "insert into load values (-2) on conflict do nothing returning 1").catch(String);
     await expect.poll(write, { timeout: 180_000 }).toMatch(/^1/);
     expect(await stack.sql(primary, "show synchronous_standby_names")).toBe('FIRST 1 ("pgbackstop")');
-    await awaitStreamed(await flushed());
-    for (const stream of await streams(primary)) expect(stream?.wal).toMatch(/^00000004/);
+    await awaitTimeline("00000004");
   });
 });
