@@ -6,9 +6,9 @@
  * its data directory. An answer has the same meaning as the plain command's exit code; every request may be repeated.
  */
 import { isAbsolute, normalize } from "node:path";
-import { GetService } from "../archiver/getService";
+import { GetService, type GetSource } from "../archiver/getService";
 import { OwnFiles } from "../archiver/ownFile";
-import { getForRecovery } from "../archiver/recoveryGet";
+import { getForRecovery, type RecoveryGets } from "../archiver/recoveryGet";
 import { SlotArchiver } from "../archiver/slotArchiver";
 import { StreamService, stopRequiring } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
@@ -145,7 +145,7 @@ async function answer(
       case "archive-push":
         return await push(wal, pathIn(proc.dataDirectory, workingDirectory, params[0]));
       case "archive-get":
-        return await get(services, params[0] ?? "", pathIn(proc.dataDirectory, workingDirectory, params[1]), gone);
+        return await get(services, workingDirectory, params, gone);
       case "status":
         return {
           exitCode: 0,
@@ -209,17 +209,44 @@ function streamText(repoIndex: number, stream: StreamService | null): string {
   return ` streamed=${at}${waits}${error === null ? "" : ` stream-error=${codeOf(error)} ${error.message.split("\n")[0]}`}`;
 }
 
+/** The WAL file, its destination, and `--repo=2` to get it from that repository alone. */
 async function get(
-  { proc, gets, ownFiles }: Services,
-  walName: string,
-  destination: string,
+  services: Services,
+  workingDirectory: string,
+  [walName = "", path, repo]: readonly string[],
   gone: AbortSignal,
 ): Promise<Answer> {
-  const parts = { source: proc, gets, ownFiles, refusesTablespace: false };
+  const { ownFiles, proc } = services;
+  const destination = pathIn(proc.dataDirectory, workingDirectory, path);
+  const parts = { ...sourceOf(services, repo), ownFiles, refusesTablespace: false };
   const { error, exitCode } = await getForRecovery(parts, walName, destination, gone);
   if (error === null) return { exitCode, lines: [] };
   proc.ctx.log.error(error);
   return { exitCode, lines: errorLines(error) };
+}
+
+/** @throws optionInvalidValue (32) */
+function sourceOf({ gets, proc }: Services, repo: string | undefined): Pick<RecoveryGets, "source" | "gets"> {
+  if (repo === undefined) return { source: proc, gets };
+  const repos = proc.repositories().filter(({ key }) => repo === `--repo=${key}`);
+  if (repos.length === 0) throw fail("optionInvalidValue", `'${repo}' names no repository of this agent`);
+  const source: GetSource = {
+    config: proc.config,
+    dataDirectory: proc.dataDirectory,
+    loadControl: () => proc.loadControl(),
+    pool: () => proc.pool(),
+    readFile: (file) => proc.readFile(file),
+    repositories: () => repos,
+  };
+  const alone = new GetService(source, proc.ctx);
+  return {
+    source,
+    gets: {
+      // The queue has segments of every repository.
+      getOrLast: (walName, destination) => alone.getOrLast(walName, destination, { ahead: false }),
+      last: (...args) => alone.last(...args),
+    },
+  };
 }
 
 /** @throws optionInvalidValue (32) for a path outside the data directory: the agent serves one cluster */

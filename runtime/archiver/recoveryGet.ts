@@ -10,7 +10,7 @@ import { refuseTablespace } from "../operations/archiveGet/refuseTablespace";
 import type { GetService, GetSource } from "./getService";
 import type { OwnFiles } from "./ownFile";
 
-interface RecoveryGets {
+export interface RecoveryGets {
   readonly source: GetSource;
   readonly gets: Pick<GetService, "getOrLast" | "last">;
   readonly ownFiles: OwnFiles;

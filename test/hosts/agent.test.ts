@@ -679,7 +679,7 @@ describe("files and units on a host", async () => {
     await host.runOk(["systemctl", "stop", CLUSTER_UNIT]);
     await host.runOk(["/usr/local/bin/pgbackstop", "--delta", "--repo=2", "restore"]);
     expect(await shell(`grep ^restore_command ${DATA}/postgresql.auto.conf`)).toContain(
-      "pgbackrest-client /run/pgbackstop/main.sock archive-get %f %p",
+      "pgbackrest-client /run/pgbackstop/main.sock archive-get %f %p --repo=2",
     );
     await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
     await waitForRecovery(sql);

@@ -1,12 +1,23 @@
 /**
  * `recover-step STEP`: steps of `recover` and `rollback` that run as PostgreSQL's account, because the server and
- * repositories may refuse root. `plan` and `wait` print JSON; `finish-wal` prints nothing.
+ * repositories may refuse root. `plan`, `readable` and `wait` print JSON; `finish-wal` prints nothing.
  */
 import { fail } from "../../base/errors";
 import { stat } from "../../local/nodeFiles";
 import { bringHistories } from "../../operations/restore/bringWal";
-import { findRecoverSource } from "../../operations/recover/recoverSource";
-import { findLiveServer, finishWal, type Opened, type TooLow, waitUntilOpen } from "../../operations/recover/steps";
+import { guaranteeOf } from "../../operations/archiveGet/endOfRecovery";
+import { leadsOn } from "../../operations/recover/oldWal";
+import { findRecoverSource, type HostWal } from "../../operations/recover/recoverSource";
+import {
+  findLiveServer,
+  finishWal,
+  type Opened,
+  type Readable,
+  type TooLow,
+  waitUntilOpen,
+} from "../../operations/recover/steps";
+import { perRepo } from "../../base/parallel";
+import { loadArchiveInfo } from "../../repository/infoStore";
 import { loadRecoveryLimits } from "../../postgres/controlFile";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
@@ -25,6 +36,9 @@ export const recoverStepCommand: Command = async (proc) => {
     case "finish-wal":
       await finishWal(await proc.session(), config.archive.timeoutMs, ctx, slotArchivingOf(config));
       return 0;
+    case "readable":
+      proc.print(`${JSON.stringify(await findReadable(proc))}\n`);
+      return 0;
     case "histories":
       await histories(proc);
       return 0;
@@ -33,7 +47,7 @@ export const recoverStepCommand: Command = async (proc) => {
       return 0;
     default:
       throw fail("paramInvalid", `'${step ?? ""}' is not a step of a recovery`, {
-        hint: "recover calls this command. Steps are plan, server, finish-wal, histories and wait.",
+        hint: "recover calls this command. Steps are plan, server, finish-wal, readable, histories and wait.",
       });
   }
 };
@@ -48,6 +62,15 @@ async function wait(proc: Invocation & ClusterAccess): Promise<Opened | TooLow> 
   );
 }
 
+async function findReadable(proc: Invocation & RepositoryAccess): Promise<Readable> {
+  const results = await perRepo(proc.repositories(), loadArchiveInfo);
+  const keysOf = (isReadable: boolean): number[] =>
+    results.flatMap(({ ok, repoIndex }) => (ok === isReadable ? [repoIndex] : []));
+  for (const result of results)
+    if (!result.ok) proc.ctx.log.warn(`repo${result.repoIndex} cannot be read: ${result.error.message}`);
+  return { readable: keysOf(true), unreadable: keysOf(false) };
+}
+
 /** For a server in a container, which cannot fetch them itself. */
 async function histories(proc: Invocation & RepositoryAccess & ClusterAccess): Promise<void> {
   const { config, ctx, dataDirectory, walDirectory } = proc;
@@ -57,10 +80,26 @@ async function histories(proc: Invocation & RepositoryAccess & ClusterAccess): P
   await bringHistories(proc.repositories(), { version, systemId }, target, ctx);
 }
 
+/** A server that follows a later timeline has WAL elsewhere. */
+function leadsOnOf(proc: ClusterAccess): HostWal["leadsOn"] {
+  return async (archived) => {
+    const control = await proc.loadControl().catch(() => null);
+    return control !== null && control.timeline <= archived.timeline
+      ? leadsOn({ ...archived, directory: proc.walDirectory })
+      : false;
+  };
+}
+
 async function plan(proc: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
   const { config, ctx } = proc;
   const recovery = { ...config.restore, restoreCommand: "", options: {} };
   const options = { set: config.set, recovery, server: await ownHistory(proc) };
-  const source = await findRecoverSource(proc.repositories(), options, ctx);
+  const repos = proc.repositories();
+  const source = await findRecoverSource(
+    repos,
+    options,
+    { ...guaranteeOf(repos, config), leadsOn: leadsOnOf(proc) },
+    ctx,
+  );
   return { source, live: await findLiveServer(() => proc.session(), slotArchivingOf(config)) };
 }

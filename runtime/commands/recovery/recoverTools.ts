@@ -5,7 +5,7 @@ import { existsSync } from "../../local/nodeFiles";
 import type { Owner } from "../../operations/recover/hostFacts";
 import type { RecoverTools } from "../../operations/recover/recover";
 import type { ClusterAccess, CommandProcess, Invocation, ProgramAccess } from "../../process/commandProcess";
-import { archiveGetLine, LENT_ARG } from "./restore";
+import { archiveGetLine, fromRepository, LENT_ARG } from "./restore";
 
 /** Exists on a machine with SELinux ("selinux(8)"). */
 export const SELINUX = "/sys/fs/selinux/enforce";
@@ -35,7 +35,7 @@ export function toolsOf(proc: CommandProcess, account: Owner): RecoverTools {
       : [...asAccount, ...ownCommand, ...carried, stanza];
   return {
     asAccount: (work) => (inContainer ? work() : actAs(account, work)),
-    archiveGet: inContainer ? "false" : archiveGetOf(proc, [...carried, stanza]),
+    archiveGet: (repoIndex) => (inContainer ? "false" : archiveGetOf(proc, [...carried, stanza], repoIndex)),
     bringsWal: inContainer,
     hasLabels: isRoot && existsSync(SELINUX),
     isRoots: inContainer,
@@ -69,8 +69,13 @@ export function carriedArgs({ carriedOptions }: Invocation["config"]): string[] 
 }
 
 /** The configuration's restore_command (a host's agent answers it), else this program. */
-function archiveGetOf(proc: Invocation & ClusterAccess & ProgramAccess, args: readonly string[]): string {
-  return restoreCommandIn(configuredOptions(proc, args)) ?? archiveGetLine(proc);
+function archiveGetOf(
+  proc: Invocation & ClusterAccess & ProgramAccess,
+  args: readonly string[],
+  repoIndex: number | undefined,
+): string {
+  const configured = restoreCommandIn(configuredOptions(proc, args));
+  return configured === undefined ? archiveGetLine(proc, repoIndex) : fromRepository(configured, repoIndex);
 }
 
 /** Recovery settings of a restore of this cluster, always with a restore_command. */

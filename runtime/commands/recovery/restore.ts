@@ -48,9 +48,20 @@ export const restoreCommand: Command = async (proc) => {
 
 /** An agent answers the configured restore_command from the repositories of today: the past needs its own. */
 function recoveryOptionsOf({ config }: Invocation): Readonly<Record<string, string>> {
-  const { recoveryOptions } = config.restore;
-  if (config.repoTargetTime === undefined) return recoveryOptions;
-  return Object.fromEntries(Object.entries(recoveryOptions).filter(([name]) => !/^restore[-_]command$/.test(name)));
+  const entries = Object.entries(config.restore.recoveryOptions);
+  const isCommand = (name: string): boolean => /^restore[-_]command$/.test(name);
+  if (config.repoTargetTime !== undefined) return Object.fromEntries(entries.filter(([name]) => !isCommand(name)));
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, isCommand(name) ? fromRepository(value, config.repoIndex) : value]),
+  );
+}
+
+/** A restore_command of the agent's client that asks for one repository. */
+export function fromRepository(restoreCommand: string, repoIndex: number | undefined): string {
+  // The client passes its words on, and only its command has no quotes.
+  return repoIndex === undefined
+    ? restoreCommand
+    : restoreCommand.replaceAll("archive-get %f %p", `archive-get %f %p --repo=${repoIndex}`);
 }
 
 /**
@@ -68,12 +79,15 @@ function archiveGetArgs(options: readonly string[]): string {
 }
 
 /** The restore_command: this program with the same repositories and the restored directory, without secrets. */
-export function archiveGetLine(proc: Invocation & ClusterAccess & ProgramAccess): string {
+export function archiveGetLine(
+  proc: Invocation & ClusterAccess & ProgramAccess,
+  repoIndex = proc.config.repoIndex,
+): string {
   const { config } = proc;
   const options = new Set([
     ...config.carriedOptions.filter((arg) => !LENT_ARG.test(arg)),
     `--pg1-path=${proc.container?.view.dataDirectory ?? proc.dataDirectory}`,
-    ...(config.repoIndex === undefined ? [] : [`--repo=${config.repoIndex}`]),
+    ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),
     `--stanza=${config.stanza ?? ""}`,
   ]);
   // The guard needs a program that knows it: one that the user names may be stock's, or drop variables.

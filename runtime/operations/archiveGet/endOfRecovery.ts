@@ -62,15 +62,20 @@ async function exists(recovery: Recovery, name: string, unseen: boolean): Promis
  * needs one of those. The user must have said so: a new machine has defaults. And where WAL may be dropped, or a slot
  * be lost, a repository may have what the others lack, whatever the policy.
  */
-export async function mayEnd(error: BackupError, { dropsWal, repoIndexes, settings }: Guarantee): Promise<boolean> {
-  const { acknowledge, archive, stream } = settings;
-  if (acknowledge.isDefault === true || dropsWal || archive !== undefined) return false;
-  const proven = await provenKeys(error);
-  if (proven.length === 0) return false;
+export async function mayEnd(error: BackupError, guarantee: Guarantee): Promise<boolean> {
+  return isAllHeldBy(await provenKeys(error), guarantee);
+}
+
+/** True if every acknowledged file is in one of these repositories. */
+export function isAllHeldBy(
+  keys: readonly number[],
+  { dropsWal, repoIndexes, settings: { acknowledge, archive, stream } }: Guarantee,
+): boolean {
+  if (keys.length === 0 || acknowledge.isDefault === true || dropsWal || archive !== undefined) return false;
   const policies = [acknowledge, ...(stream?.synchronous === undefined ? [] : [stream.synchronous])];
   return policies.every((policy) => {
     // With --repo a policy may name a repository that was not asked.
-    const others = [...repoIndexes, ...policy.repoIndexes].filter((key) => !proven.includes(key));
+    const others = [...repoIndexes, ...policy.repoIndexes].filter((key) => !keys.includes(key));
     return !isSatisfied(policy, repoIndexes, new Set(others));
   });
 }

@@ -19,8 +19,14 @@ import type { Owner } from "./hostFacts";
 
 const BLOCK = "a new timeline";
 
-/** Text of postgresql.auto.conf. `archiveGet` is a shell command that ends in `archive-get %f "%p"`. Pure. */
-export function withNewTimeline(text: string, archiveGet: string): string {
+/**
+ * Text of postgresql.auto.conf. Pure.
+ * @param archiveGets shell commands that end in `archive-get %f "%p"`: each asks other repositories
+ */
+export function withNewTimeline(text: string, archiveGets: readonly string[]): string {
+  const [last = "exit 1", ...others] = archiveGets.toReversed();
+  // Absent is only what the one before does not have.
+  const archiveGet = [...others.reverse().map((each) => `(${each}); c=$?; [ $c -eq 1 ] || exit $c`), last].join("; ");
   return withBlock(text, BLOCK, {
     ...NEUTRAL,
     recovery_target_action: "promote",
@@ -38,13 +44,17 @@ export function withoutNewTimeline(text: string): string {
  * Runs before the server is started; repeating it changes nothing.
  * @throws fileExists (93) for a standby, which follows its primary
  */
-export async function askForNewTimeline(dataDirectory: string, archiveGet: string, account: Owner): Promise<void> {
+export async function askForNewTimeline(
+  dataDirectory: string,
+  archiveGets: readonly string[],
+  account: Owner,
+): Promise<void> {
   if ((await nullIfMissing(stat(`${dataDirectory}/standby.signal`))) !== null) {
     throw fail("fileExists", `'${dataDirectory}' belongs to a standby, which follows its primary's timeline`, {
       hint: "Roll back the primary, and rebuild the standby.",
     });
   }
-  await changeAutoConf(dataDirectory, (text) => withNewTimeline(text, archiveGet), account);
+  await changeAutoConf(dataDirectory, (text) => withNewTimeline(text, archiveGets), account);
   const signal = `${dataDirectory}/recovery.signal`;
   await atomicWrite(signal, new Uint8Array(), { mode: 0o600 });
   await chown(signal, account.uid, account.gid);

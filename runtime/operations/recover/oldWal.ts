@@ -6,7 +6,7 @@
  */
 import { chown, copyFile, mkdir, open, readdir, rename, rmdir, stat, unlink } from "../../local/nodeFiles";
 import { fail } from "../../base/errors";
-import { lsnOfSegment, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
+import { lsnOfSegment, nextSegment, SEGMENT_NAME, timelineOf } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
 import { namesIfThere, nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import type { Owner } from "./hostFacts";
@@ -48,6 +48,26 @@ export async function saveOldWal(old: OldWal, dataDirectory: string, account: Ow
   }
   if (saved.length > 0) await syncDirectory(`${dataDirectory}/${OLD_WAL}`);
   return saved;
+}
+
+/**
+ * True when this pg_wal leads on from the newest archived segment to the server's last one, which is always in it: then
+ * no WAL of this server is anywhere else.
+ */
+export async function leadsOn(old: OldWal): Promise<boolean> {
+  const { directory, last, segmentSizeBytes, timeline } = old;
+  const names = ((await nullIfMissing(readdir(directory))) ?? []).sort();
+  const next = (name: string): string => nextSegment(name, segmentSizeBytes).slice(8);
+  // The segment with the switch point is on both timelines.
+  let position = timelineOf(last) === timeline ? next(last) : last.slice(8);
+  let hasEnd = names.includes(last);
+  for (const name of names) {
+    if (!isAfter(name, old) || !(await isWritten(`${directory}/${name}`, name, segmentSizeBytes))) continue;
+    if (name.slice(8) !== position) return false;
+    position = next(name);
+    hasEnd = true;
+  }
+  return hasEnd;
 }
 
 /** Moves what {@link saveOldWal} copied to pg_wal. */

@@ -18,7 +18,7 @@ import type { JournalFile } from "./journalFile";
 import { moveAside, moveBack, prepare, requireKept } from "./moves";
 import { askForNewTimeline, forgetNewTimeline } from "./newTimeline";
 import { saveOldWal } from "./oldWal";
-import type { Opened, TooLow } from "./steps";
+import type { Opened, Readable, TooLow } from "./steps";
 
 export interface RecoverTools {
   /** Runs another program, as this process or as PostgreSQL's account. */
@@ -27,8 +27,8 @@ export interface RecoverTools {
   self(args: readonly string[], signal: AbortSignal): Promise<SelfEnd>;
   /** Works on the account's files with its rights. Nothing else of this process may run in the meantime. */
   asAccount<T>(work: () => Promise<T>): Promise<T>;
-  /** Shell command that ends in `archive-get %f "%p"`. */
-  readonly archiveGet: string;
+  /** Shell command that ends in `archive-get %f "%p"`. @param repoIndex asks this repository alone */
+  archiveGet(repoIndex?: number): string;
   /** The server cannot run that command: histories must be in pg_wal beforehand. */
   readonly bringsWal?: boolean;
   /** True on a machine with SELinux. */
@@ -155,12 +155,29 @@ export async function undo(
   const kept = [...cleared, ...(await moveBack(journal, tools))];
   if (mayHaveRun && tools.bringsWal === true)
     requireOk("recover-step histories", await tools.self(["recover-step", "histories"], ctx.signal));
-  if (mayHaveRun)
-    await tools.asAccount(() => askForNewTimeline(journal.dataDirectory, tools.archiveGet, journal.account));
+  if (mayHaveRun) {
+    const commands = await historyCommands(tools, ctx);
+    await tools.asAccount(() => askForNewTimeline(journal.dataDirectory, commands, journal.account));
+  }
   const opened = await startServer(served, tools, ctx);
   if (mayHaveRun) await tools.asAccount(() => forgetNewTimeline(journal.dataDirectory, journal.account));
   await file.remove();
   return { kept, opened };
+}
+
+/**
+ * Commands that bring the histories which decide a new timeline. A repository that cannot be read is not asked: it must
+ * not keep the old data from their server. The worst is a timeline that it has too, whose WAL it refuses (45).
+ */
+export async function historyCommands(
+  { archiveGet, bringsWal, self }: Pick<RecoverTools, "archiveGet" | "bringsWal" | "self">,
+  ctx: Context,
+): Promise<string[]> {
+  if (bringsWal === true) return [archiveGet()];
+  const { exitCode, stdout } = await self(["recover-step", "readable"], ctx.signal);
+  if (exitCode !== 0) return [archiveGet()];
+  const { readable, unreadable } = JSON.parse(stdout) as Readable;
+  return unreadable.length === 0 || readable.length === 0 ? [archiveGet()] : readable.map((key) => archiveGet(key));
 }
 
 export interface Served {

@@ -94,6 +94,7 @@ const PRECONDITIONS: readonly ((input: PlanInput) => readonly string[] | void)[]
   },
   requireMovable,
   requireReachable,
+  requireReadable,
   requireSpace,
 ];
 
@@ -121,6 +122,7 @@ function restoreArgs({ facts, request, source }: PlanInput): string[] {
     `--set=${source.label}`,
     ...targetArgs({ ...request, targetTimeline: source.targetTimeline }),
     ...(facts.walLink === null ? [] : [`--link-map=pg_wal=${facts.walLink}`]),
+    ...(isAlone(source) ? [`--repo=${source.repoIndex}`] : []),
   ];
 }
 
@@ -256,10 +258,6 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
     warnings.push(
       `recovery will end before WAL segment ${wal.missing}: no repository has it, although later ones exist`,
     );
-  for (const key of source.unlisted)
-    warnings.push(
-      `repo${key} cannot be read: recovery stops where only it may have WAL. If it is gone for good, choose another one with --repo`,
-    );
   if (type === "name" || type === "xid")
     warnings.push(`only the replay shows whether the WAL contains ${type} '${target}'`);
   if (live === null && facts.owner !== null)
@@ -267,6 +265,35 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
       "the server is down: WAL after the newest archived segment is taken from its pg_wal as far as it is complete",
     );
   return warnings;
+}
+
+/**
+ * PostgreSQL asks for the next timeline and the next segment. As long as a repository may have them, it does not open.
+ * @throws repoInvalid (103)
+ */
+function requireReadable({ instant, source }: PlanInput): string[] {
+  const { repoIndex, unlisted, without } = source;
+  if (unlisted.length === 0) return [];
+  const those = unlisted.map((key) => `repo${key}`).join(" and ");
+  if (without === "policy") return [`${those} cannot be read: whatever was acknowledged is in the others`];
+  if (isAlone(source) && instant === null)
+    return [`${those} cannot be read: repo${repoIndex} and the old pg_wal have all WAL up to the server's end`];
+  throw fail(
+    "repoInvalid",
+    `${those} cannot be read and may have WAL that this recovery needs: the server would not open`,
+    {
+      hint: [
+        `Make ${those} readable, and run this again.`,
+        ...(without === "alone" ? ["Without --instant it needs no other repository."] : []),
+        `If ${those} is gone for good, recover from repo${repoIndex} alone with --repo=${repoIndex}.`,
+      ],
+    },
+  );
+}
+
+/** True if the backup's repository is the only one to ask. */
+function isAlone({ unlisted, without }: RecoverSource): boolean {
+  return unlisted.length > 0 && without === "alone";
 }
 
 /** @throws fileWrite (64) */

@@ -18,6 +18,8 @@ import type { TargetTimeline } from "../restore/select";
 import { timelineOption } from "../restore/timelines";
 import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
 import type { Doubt } from "../archiveGet/archiveGet";
+import { type Guarantee, isAllHeldBy } from "../archiveGet/endOfRecovery";
+import type { OldWal } from "./oldWal";
 import { type ReplayPath, replayPath } from "./replayPath";
 import { archivedSegmentSize } from "../verify/archivedSize";
 
@@ -41,6 +43,11 @@ export interface RecoverSource {
   readonly targetTimeline: string | undefined;
   /** Keys of repositories whose WAL could not be listed. */
   readonly unlisted: readonly number[];
+  /**
+   * Why they have nothing that this recovery needs: the backup's repository and the old pg_wal have all WAL up to the
+   * server's end, or the policy of acknowledgement says so. Null if they may have some.
+   */
+  readonly without: "alone" | "policy" | null;
   /** When a repository received its newest WAL; null without WAL. */
   readonly newestWalStoredAtS: number | null;
 }
@@ -52,9 +59,16 @@ export interface SourceTarget {
   readonly sizeBytes: number;
 }
 
+/** What the host knows of WAL that repositories may lack. */
+export interface HostWal extends Guarantee {
+  /** True if this server's pg_wal leads on from the newest archived segment to its end. */
+  leadsOn(archived: Omit<OldWal, "directory">): Promise<boolean>;
+}
+
 export async function findRecoverSource(
   repos: readonly Repository[],
   options: ChooseOptions,
+  host: HostWal,
   ctx: Context,
 ): Promise<RecoverSource> {
   const { followed, sources } = await openSources(repos, options, ctx);
@@ -78,8 +92,23 @@ export async function findRecoverSource(
     wal: replay?.path ?? null,
     targetTimeline: timelineOption(options.recovery, followed),
     unlisted: replay?.unlisted.map(({ repoIndex }) => repoIndex) ?? [],
+    without: replay === null ? null : await reasonWithout(repos, repo.key, replay, host),
     newestWalStoredAtS: storedAtS === 0 ? null : storedAtS,
   };
+}
+
+async function reasonWithout(
+  repos: readonly Repository[],
+  key: number,
+  { followed: { segmentSizeBytes }, path, pathOf, unlisted }: ListedPath,
+  host: HostWal,
+): Promise<RecoverSource["without"]> {
+  const { last, timeline } = path;
+  if (unlisted.length === 0) return null;
+  if (last !== null && pathOf(key).last === last && (await host.leadsOn({ last, timeline, segmentSizeBytes })))
+    return "alone";
+  const listed = repos.flatMap((repo) => (unlisted.some(({ repoIndex }) => repoIndex === repo.key) ? [] : [repo.key]));
+  return isAllHeldBy(listed, host) ? "policy" : null;
 }
 
 function targetsOf(manifest: Manifest): SourceTarget[] {
@@ -95,6 +124,8 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
 
 export interface ListedPath {
   readonly path: ReplayPath;
+  /** The path of one repository alone. */
+  pathOf(key: number): ReplayPath;
   readonly followed: SegmentPath;
   /** Repositories whose WAL could not be listed. */
   readonly unlisted: readonly Doubt[];
@@ -111,7 +142,7 @@ export async function findReplayPath(
   const entry = { id, systemId, pgVersion };
   const archiveId = archiveIdOf(entry);
   const first = manifest.archiveStart ?? "";
-  const stored = new Map<string, number>();
+  const storedIn = new Map(repos.map(({ key }) => [key, new Map<string, number>()]));
   // A backup that begins in the first segment of 4 GiB fits several sizes; a segment tells.
   const shownSize = segmentSizeOf([manifest]);
   const listings = await perRepo(repos, async (repo) => {
@@ -119,7 +150,7 @@ export async function findReplayPath(
     const segments: StoredWal[] = [];
     for await (const wal of listWal(repo, archiveId)) {
       if (!isSegment(wal.name) || parseWalName(wal.name)?.kind !== "segment") continue;
-      stored.set(wal.name, wal.sizeRepoBytes);
+      storedIn.get(repo.key)?.set(wal.name, wal.sizeRepoBytes);
       if (shownSize === null) segments.push(wal);
     }
     await requirePresent(repo);
@@ -133,5 +164,7 @@ export async function findReplayPath(
   const own = { timeline: timelineOf(first), ancestors: [] };
   const goal = along === undefined || ancestors === null ? own : { timeline: along.timeline, ancestors };
   const followed = new SegmentPath(goal, segmentSizeBytes);
-  return { path: replayPath(first, stored, followed), followed, unlisted };
+  const pathOf = (keys: readonly number[]): ReplayPath =>
+    replayPath(first, new Map(keys.flatMap((key) => [...(storedIn.get(key) ?? [])])), followed);
+  return { path: pathOf([...storedIn.keys()]), pathOf: (key) => pathOf([key]), followed, unlisted };
 }

@@ -11,6 +11,12 @@ import type { LiveServer } from "./recoverPlan";
 const POLL_MS = 250;
 const REPORT_MS = 5000;
 
+/** Keys of repositories. */
+export interface Readable {
+  readonly readable: readonly number[];
+  readonly unreadable: readonly number[];
+}
+
 /** Null when no server answers. @param slot null where PostgreSQL archives by itself */
 export async function findLiveServer(
   open: () => Promise<Session>,

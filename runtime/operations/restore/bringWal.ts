@@ -180,13 +180,15 @@ export async function bringHistories(
     const ids = archiveIdsOf(await loadArchiveInfo(repo), cluster).map(archiveIdOf);
     return (await Promise.all(ids.map((id) => listArchive(repo, id)))).flatMap(({ histories }) => histories);
   });
-  const lost = results.find((result) => !result.ok);
-  // A timeline that only this repository knows would be used again.
-  if (lost !== undefined && !lost.ok) throw lost.error;
+  const lost = results.flatMap((result) => (result.ok ? [] : [result]));
+  // As in `historyCommands`.
+  if (lost[0] !== undefined && lost.length === results.length) throw lost[0].error;
+  for (const { error, repoIndex } of lost) ctx.log.warn(`repo${repoIndex} cannot be read: ${error.message}`);
+  const readable = repos.filter(({ key }) => lost.every(({ repoIndex }) => repoIndex !== key));
   const brought: string[] = [];
   for (const walName of new Set(results.flatMap((result) => (result.ok ? result.value : [])))) {
     const destination = `${walDirectory}/${walName}`;
-    if (await archiveGetInTime(repos, { walName, destination, cluster }, timeoutMs, ctx)) brought.push(walName);
+    if (await archiveGetInTime(readable, { walName, destination, cluster }, timeoutMs, ctx)) brought.push(walName);
   }
   await finish(walDirectory, brought, owner);
 }

@@ -8,7 +8,7 @@ import { fail } from "../../base/errors";
 import type { Journal } from "../recover/recoveryJournal";
 import type { JournalFile } from "../recover/journalFile";
 import { askForNewTimeline, forgetNewTimeline } from "../recover/newTimeline";
-import { type RecoverTools, type Served, startServer, stopServer } from "../recover/recover";
+import { historyCommands, type RecoverTools, type Served, startServer, stopServer } from "../recover/recover";
 import type { Opened } from "../recover/steps";
 import type { RollbackPlan } from "./rollbackPlan";
 import type { Zfs } from "./zfs";
@@ -64,9 +64,10 @@ export async function rollBack(
   if ((await zfs.origin(plan.dataset)) !== null) await zfs.promote(plan.dataset);
   // Of the server at the time of the snapshot; its process id may belong to another process now.
   await stopServer(served, tools, ctx);
+  const commands = await historyCommands(tools, ctx);
   await tools.asAccount(async () => {
     await rm(`${dataDirectory}/postmaster.pid`, { force: true });
-    await askForNewTimeline(dataDirectory, tools.archiveGet, account);
+    await askForNewTimeline(dataDirectory, commands, account);
   });
   ctx.log.info("rollback: starting the server on a new timeline");
   const opened = await startServer(served, tools, ctx);

@@ -3,7 +3,7 @@
  * into the past and their undo, failovers, copies that archive beside it, and losses. What a recovery must give follows
  * from the ledger alone.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { seededRandom } from "../context";
 import { bringBack, takeAway } from "../network/outage";
@@ -16,6 +16,10 @@ import { giveTo, makeUserFolder } from "../../../tools/parts/users";
 
 const KEYS = [1, 2] as const;
 const RECOVERY_MS = 120_000;
+const STEP_S = 600;
+/** Of a moment before the first backup. */
+const NO_BACKUP = 75;
+const SERVER_DOWN = 38;
 /** Ids of production's rows in their order; a copy's are negative. */
 const ROWS = "SELECT coalesce(string_agg(id::text, ',' ORDER BY abs(id)), '') FROM kept";
 
@@ -178,7 +182,7 @@ export class RealLife {
 
   /** To a moment whose commits are stored; the data before it are kept for an undo. */
   async goBack(): Promise<void> {
-    if (!this.isCalm || this.storedCount < 2) return;
+    if (this.#out.size === KEYS.length || this.storedCount < 2) return;
     await this.archive();
     const before = this.commits;
     const count = Math.max(1, this.storedCount - 1 - this.draw(8));
@@ -191,7 +195,7 @@ export class RealLife {
   }
 
   async undo(): Promise<void> {
-    if (this.#before === null || !this.isCalm) return;
+    if (this.#before === null || this.#out.size === KEYS.length) return;
     if (!(await this.#recover(["--undo"]))) return;
     this.commits = this.#before;
     this.#before = null;
@@ -199,7 +203,7 @@ export class RealLife {
   }
 
   async recoverToEnd(): Promise<void> {
-    if (!this.isCalm) return;
+    if (this.#out.size === KEYS.length) return;
     if (await this.#recover([])) await this.#settle("to the end");
   }
 
@@ -299,6 +303,17 @@ export class RealLife {
     this.steps.push(`expire: ${exitCode}`);
   }
 
+  /** Time passes for what is stored: segments that were sent at once may arrive in any order for five minutes. */
+  age(): void {
+    for (const key of KEYS.filter((each) => !this.#out.has(each))) {
+      const archive = join(this.bed.repoPath(key), "archive", this.bed.stanza);
+      for (const path of readdirSync(archive, { recursive: true, encoding: "utf8" })) {
+        const agedS = statSync(join(archive, path)).mtimeMs / 1000 - STEP_S;
+        utimesSync(join(archive, path), agedS, agedS);
+      }
+    }
+  }
+
   /** What a restore on another machine gives: rows, or how it ended. */
   async restored(args: readonly string[]): Promise<{ readonly exitCode: number; readonly text: string }> {
     const dataPath = this.#sidePath();
@@ -341,10 +356,12 @@ export class RealLife {
   async #recover(args: readonly string[]): Promise<boolean> {
     const result = await this.bed.ours(["recover", "--yes", ...args]);
     this.steps.push(`recover ${args.join(" ")}: ${result.exitCode}`);
-    // A failure after the stop leaves a server that is down, and says how to go on.
-    if (result.exitCode !== 0 && !this.isHurt) throw new Error(`recover: ${tailOf(result)}`);
-    if (result.exitCode !== 0) await pgCtl(this.bed, ["start"]).catch(() => undefined);
-    return result.exitCode === 0;
+    if (isOpen(result)) return true;
+    // A refusal changes nothing. A failure after the stop leaves a server that is down.
+    if (!this.isHurt && this.isCalm && result.exitCode !== NO_BACKUP) throw new Error(`recover: ${tailOf(result)}`);
+    if (result.exitCode === SERVER_DOWN && !this.isHurt) throw new Error(`recover: ${tailOf(result)}`);
+    await pgCtl(this.bed, ["start"]).catch(() => undefined);
+    return false;
   }
 
   async #settle(what: string): Promise<void> {
@@ -372,6 +389,11 @@ export class RealLife {
     giveTo(dataPath, this.bed.cluster.user);
     return dataPath;
   }
+}
+
+/** `check` at its end may still say that a repository does not answer. */
+export function isOpen({ stdout }: RunResult): boolean {
+  return /^The server of .* is open\b/m.test(stdout);
 }
 
 function tailOf({ exitCode, stderr, stdout }: RunResult): string {

@@ -9,7 +9,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { skipped } from "../../harness/real/interopParts";
 import { fuseMissing, OpenedBackup } from "../../harness/real/openedBackup";
-import { RealLife } from "../../harness/real/realLife";
+import { isOpen, RealLife } from "../../harness/real/realLife";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 
@@ -74,11 +74,12 @@ const WAYS: readonly ((stop: Stop) => Promise<void>)[] = [
 async function recovers({ here, life, say }: Stop): Promise<void> {
   await life.inCopy(async () => {
     const planned = await life.bed.ours(["recover", "--dry-run"]);
-    const { exitCode, stderr, stdout } = await life.bed.ours(["recover", "--yes"]);
-    const text = `${stdout}${stderr}`.split("\n").slice(-8).join("\n");
-    if ((planned.exitCode === 0) !== (exitCode === 0))
+    const recovered = await life.bed.ours(["recover", "--yes"]);
+    const { exitCode, stderr, stdout } = recovered;
+    const text = `${stdout}${stderr}`.split("\n").slice(-40).join("\n");
+    if ((planned.exitCode === 0) !== isOpen(recovered))
       say(`recover: the plan ends with ${planned.exitCode}, and the recovery with ${exitCode}: ${text}`);
-    if (exitCode !== 0) return here.ok ? say(`recover: ${exitCode} where status is well: ${text}`) : undefined;
+    if (!isOpen(recovered)) return here.ok ? say(`recover: ${exitCode} where status is well: ${text}`) : undefined;
     const rows = await life.rows();
     if (life.countOf(rows) === null) say(`recover gives foreign rows: ${rows} instead of ${life.rowsOf(life.total)}`);
     else if (here.ok && rows !== life.rowsOf(life.total)) say(`recover gives ${rows} of ${life.rowsOf(life.total)}`);
@@ -143,7 +144,7 @@ async function opens({ here, life, say }: Stop): Promise<void> {
     const fault = faultOf(life, rows);
     if (fault !== null && (here.ok || life.countOf(rows) === null)) say(`open: ${fault}`);
   } finally {
-    await opened.run(["close", "--force"]).catch(() => undefined);
+    await opened.run(["close"]);
   }
 }
 
@@ -170,7 +171,9 @@ describe.each(atNight(18, 17, 16, 15, 14))("lives of PostgreSQL %i", async (majo
         const step = STEPS[lived.draw(STEPS.length)] ?? "archive";
         lived.steps.push(step);
         await lived[step]();
+        lived.age();
         const [here, elsewhere] = [await statusOf(lived), await statusOf(lived, lived.elsewhere)];
+        if (process.env["PGBACKSTOP_LIFE_LOG"] !== undefined) process.stderr.write(`${day} ${JSON.stringify([lived.steps.slice(-3), here.ok, elsewhere.ok, here.repos.map((r: any) => [r.lookedFrom, r.wal, r.newest])])}\n`);
         const way = WAYS[lived.draw(WAYS.length)] ?? restores;
         for (const name of [step, way.name, here.ok ? "well" : "not well"]) tally.set(name, (tally.get(name) ?? 0) + 1);
         const say = (text: string): void => {

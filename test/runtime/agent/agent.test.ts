@@ -107,6 +107,14 @@ it("gives no answer to a restore_command when it ends before it has the file: Po
 });
 
 // claim: docs/agent.md: a recovery in another directory than the agent's stops, instead of opening without its WAL
+it("gets WAL from one repository alone if it is asked to", async () => {
+  expect(await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG", "--repo=1").answer).toContain("exit 0\n");
+  expect(readFileSync(join(data, "pg_wal/RECOVERYXLOG")).equals(Buffer.from(walBytes(1)))).toBe(true);
+  const other = await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG", "--repo=2").answer;
+  expect(other).toContain("'--repo=2' names no repository of this agent");
+  expect(other).not.toMatch(/exit [01]\n/);
+});
+
 it("leaves the exit code to the client of a server in another directory, with the reason: a code would end its recovery", async () => {
   const answer = await askFrom(join(folder, "beside"), "archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer;
   expect(answer).toContain("is not in the data directory");

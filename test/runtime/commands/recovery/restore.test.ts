@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
-import { archiveGetLine } from "../../../../runtime/commands/recovery/restore";
+import { restoreCommand } from "../../../../components/render/host/commandLine";
+import { archiveGetLine, fromRepository } from "../../../../runtime/commands/recovery/restore";
 import { testContext } from "../../../harness/context";
+import { DEFAULTS } from "../../../../components/plan/model/defaults";
 import { temporaryFolder } from "../../repository/support";
 import { host } from "../support";
 
@@ -13,4 +15,10 @@ test("restore_command names no keys that systemd lent to the restore", () => {
   };
   expect(lineWith("/run/credentials/pgbackstop-main-run-7.service")).not.toContain("config-include-path");
   expect(lineWith("/etc/pgbackstop/conf.d")).toContain("--config-include-path=/etc/pgbackstop/conf.d");
+});
+
+test("an agent's client is told which repository to ask", () => {
+  const command = restoreCommand({ directories: DEFAULTS.directories, stanza: "main" });
+  expect(fromRepository(command, undefined)).toBe(command);
+  expect(fromRepository(command, 2)).toContain("/run/pgbackstop/main.sock archive-get %f %p --repo=2; c=$?");
 });

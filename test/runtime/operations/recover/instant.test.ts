@@ -60,7 +60,7 @@ class World {
       return { exitCode: 0, stdout: '{"paused":false,"timeline":2}', stderr: "" };
     },
     asAccount: (work) => work(),
-    archiveGet: "false",
+    archiveGet: () => "false",
   };
 
   instant(moveAt: string | null = null): Instant {

@@ -10,7 +10,7 @@ test("a file in LATIN1 keeps its bytes", async () => {
   const before = Buffer.from("cluster_name = 'caf\xe9'\n", "latin1");
   writeFileSync(path, before);
   const account = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, mode: 0o600 };
-  await askForNewTimeline(folder, "false", account);
+  await askForNewTimeline(folder, ["false"], account);
   const asked = readFileSync(path);
   expect(asked.subarray(0, before.length)).toEqual(before);
   expect(asked.length).toBeGreaterThan(before.length);

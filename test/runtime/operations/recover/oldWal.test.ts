@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, it } from "vitest";
-import { moveOldWal, type OldWal, saveOldWal } from "../../../../runtime/operations/recover/oldWal";
+import { leadsOn, moveOldWal, type OldWal, saveOldWal } from "../../../../runtime/operations/recover/oldWal";
 import { temporaryFolder, WAL_SIZE_BYTES, walBytes, walName } from "../../repository/support";
 
 const ACCOUNT = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mode: 0o700 };
@@ -59,4 +59,20 @@ it("has nothing to save without an old pg_wal, and fails when it cannot be read"
     message: expect.stringContaining(`unable to save the old WAL in '${directory}'`),
     hints: [expect.stringContaining("move that directory away")],
   });
+});
+
+it("leads on from the archive to its end, or does not", async () => {
+  expect(await leadsOn(old)).toBe(false);
+  put(6);
+  put(7);
+  // A recycled file.
+  put(9, 1, 2);
+  expect(await leadsOn(old)).toBe(true);
+  put(9);
+  expect(await leadsOn(old)).toBe(false);
+  expect(await leadsOn({ ...old, last: walName(7) })).toBe(false);
+  expect(await leadsOn({ ...old, last: walName(9) })).toBe(true);
+  expect(await leadsOn({ ...old, last: walName(4) })).toBe(false);
+  put(5, 2);
+  expect(await leadsOn({ ...old, timeline: 2 })).toBe(true);
 });

@@ -81,7 +81,7 @@ it("starts no server on a restore that says that it ended well and left no pg_co
       oldWal: null,
       stamp: "1",
     };
-    const killed = { ...tools, archiveGet: "false", self: async () => ({ exitCode: 0, stdout: "", stderr: "" }) };
+    const killed = { ...tools, archiveGet: () => "false", self: async () => ({ exitCode: 0, stdout: "", stderr: "" }) };
     await expect(goOn({ journal, file, control: served.control }, killed, testContext())).rejects.toMatchObject({
       kind: "fileMissing",
       hints: expect.arrayContaining([expect.stringContaining("Run recover again to continue")]),

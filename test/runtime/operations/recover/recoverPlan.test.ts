@@ -65,6 +65,7 @@ const INPUT: PlanInput = {
     },
     targetTimeline: "latest",
     unlisted: [],
+    without: null,
     newestWalStoredAtS: 900,
   },
   live: { dataDirectory: DATA, inRecovery: false, archiveMode: "on", lsn: "0/A000000" },
@@ -282,11 +283,22 @@ test("a server that is known not to start on the restored data is refused; one t
   );
 });
 
-test("the plan names repositories that cannot be read, before the server is stopped", () => {
-  const { warnings } = planRecover({ ...INPUT, source: { ...INPUT.source, unlisted: [2] } });
-  expect(warnings).toEqual([
-    "repo2 cannot be read: recovery stops where only it may have WAL. If it is gone for good, choose another one with --repo",
-  ]);
+test("a repository that cannot be read refuses the recovery, unless it can have nothing that is needed", () => {
+  const source = { ...INPUT.source, unlisted: [2] };
+  expect(kindOf({ source })).toMatch(/^repoInvalid: repo2 cannot be read and may have WAL/);
+  const alone = { ...INPUT, source: { ...source, without: "alone" as const } };
+  const { restoreArgs, warnings } = planRecover(alone);
+  expect(restoreArgs).toContain("--repo=1");
+  expect(warnings).toEqual(["repo2 cannot be read: repo1 and the old pg_wal have all WAL up to the server's end"]);
+  const byPolicy = planRecover({ ...INPUT, source: { ...source, without: "policy" } });
+  expect(byPolicy.restoreArgs).not.toContain("--repo=1");
+  expect(byPolicy.warnings).toEqual(["repo2 cannot be read: whatever was acknowledged is in the others"]);
+});
+
+test("several repositories decide a new timeline in turn", () => {
+  expect(withNewTimeline("", ["A", "B"])).toContain(
+    `case "%f" in *.history) (A); c=$?; [ $c -eq 1 ] || exit $c; B;; *) exit 1;; esac`,
+  );
 });
 
 describe("the path of the WAL", () => {
@@ -322,7 +334,7 @@ describe("the path of the WAL", () => {
 
 test("settings for a new timeline are removed without a trace", () => {
   const before = "# kept\nwork_mem = '4MB'\n";
-  const text = withNewTimeline(before, `/usr/bin/node x --stanza='a b' archive-get %f "%p"`);
+  const text = withNewTimeline(before, [`/usr/bin/node x --stanza='a b' archive-get %f "%p"`]);
   expect(text).toContain(
     `restore_command = 'case "%f" in *.history) /usr/bin/node x --stanza=''a b'' archive-get %f "%p";; *) exit 1;; esac'`,
   );
