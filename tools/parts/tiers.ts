@@ -116,6 +116,8 @@ export const TIERS: readonly Tier[] = [
       "test/interop/bench.test.ts": "a measurement; `test/tools`: its tables and options",
       "test/interop/faults/troubleshooting.test.ts":
         "`test/interop/faults/badInput.test.ts`: faults of configuration and repositories, with their messages",
+      "test/interop/restore/lives.test.ts":
+        "`test/runtime/recoverability/statusSearch.test.ts`: the same search in memory; `test/interop/restore/histories.test.ts`: several histories with PostgreSQL",
       "test/interop/restore/drill.test.ts":
         "`test/hosts/drill.test.ts` and `test/kubernetes/drill.test.ts`: drills, and what they detect",
       "test/interop/restore/openVersions.test.ts":

@@ -16,6 +16,7 @@ import { giveTo, makeUserFolder } from "../../../tools/parts/users";
 
 const KEYS = [1, 2] as const;
 const RECOVERY_MS = 120_000;
+const HURT_MS = 15_000;
 const STEP_S = 600;
 /** Of a moment before the first backup. */
 const NO_BACKUP = 75;
@@ -147,7 +148,9 @@ export class RealLife {
     const { bed, total } = this;
     await bed.cluster.sql("SELECT pg_create_restore_point('archive all')");
     const name = await bed.cluster.switchWal();
-    await this.#archived(bed.cluster, bed.walFile(""), name);
+    // What was lost may be what archiving needs.
+    const isArchived = await this.#archived(bed.cluster, bed.walFile(""), name);
+    if (!isArchived) return;
     this.storedCount = total;
     this.#isSilent = false;
   }
@@ -371,15 +374,16 @@ export class RealLife {
     await this.archive();
   }
 
-  async #archived(cluster: TestCluster, folder: string, name: string): Promise<void> {
+  async #archived(cluster: TestCluster, folder: string, name: string): Promise<boolean> {
     const isThere = (file: string): boolean => existsSync(join(folder, file));
-    await waitFor(`archiving of ${name}`, RECOVERY_MS, async () => {
+    const archived = waitFor(`archiving of ${name}`, this.isHurt ? HURT_MS : RECOVERY_MS, async () => {
       if (isThere(`archive_status/${name}.done`)) return true;
       if (!isThere(`archive_status/${name}.ready`) && !isThere(name)) return true;
       // PostgreSQL's archiver waits a minute after three failures, unless it is called.
       await cluster.sql("SELECT pg_reload_conf()");
       return null;
     });
+    return this.isHurt ? archived.catch(() => false) : archived;
   }
 
   /** Outside of the bed's folder, so that a copy of the world leaves a running copy alone. */

@@ -6,7 +6,7 @@
  * `PGBACKSTOP_LIFE_DAYS` is the number of steps for each major version, `PGBACKSTOP_SEED` repeats a run.
  */
 // claim: docs/hosts/recover.md: a default recovery follows this server's own history, or asks
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { skipped } from "../../harness/real/interopParts";
 import { fuseMissing, OpenedBackup } from "../../harness/real/openedBackup";
 import { isOpen, RealLife } from "../../harness/real/realLife";
@@ -154,10 +154,13 @@ describe.each(atNight(18, 17, 16, 15, 14))("lives of PostgreSQL %i", async (majo
   const { binaries } = result;
   const tally = new Map<string, number>();
   let life: RealLife | null = null;
-  afterAll(async () => {
+  afterEach(async () => {
+    await life?.end();
+    life = null;
+  });
+  afterAll(() => {
     const counts = [...tally].sort().map(([name, count]) => `${name} ${count}`);
     process.stderr.write(`lives of PostgreSQL ${major}, seed ${SEED}: ${counts.join(", ")}\n`);
-    await life?.end();
   });
 
   test.each(Array.from({ length: Math.ceil(DAYS / LIFE_DAYS) }, (_, index) => index))(
@@ -173,7 +176,6 @@ describe.each(atNight(18, 17, 16, 15, 14))("lives of PostgreSQL %i", async (majo
         await lived[step]();
         lived.age();
         const [here, elsewhere] = [await statusOf(lived), await statusOf(lived, lived.elsewhere)];
-        if (process.env["PGBACKSTOP_LIFE_LOG"] !== undefined) process.stderr.write(`${day} ${JSON.stringify([lived.steps.slice(-3), here.ok, elsewhere.ok, here.repos.map((r: any) => [r.lookedFrom, r.wal, r.newest])])}\n`);
         const way = WAYS[lived.draw(WAYS.length)] ?? restores;
         for (const name of [step, way.name, here.ok ? "well" : "not well"]) tally.set(name, (tally.get(name) ?? 0) + 1);
         const say = (text: string): void => {
@@ -194,8 +196,6 @@ describe.each(atNight(18, 17, 16, 15, 14))("lives of PostgreSQL %i", async (majo
         await way({ life: lived, here, elsewhere, say });
       }
       expect(findings).toEqual([]);
-      life = null;
-      await lived.end();
     },
     LIFE_DAYS * STEP_MS,
   );

@@ -18,7 +18,8 @@ test("restore_command names no keys that systemd lent to the restore", () => {
 });
 
 test("an agent's client is told which repository to ask", () => {
-  const command = restoreCommand({ directories: DEFAULTS.directories, stanza: "main" });
+  const directories = { ...DEFAULTS.directories, lock: "/tmp/pgbackrest" };
+  const command = restoreCommand({ directories, stanza: "main" });
   expect(fromRepository(command, undefined)).toBe(command);
   expect(fromRepository(command, 2)).toContain("/run/pgbackstop/main.sock archive-get %f %p --repo=2; c=$?");
 });
