@@ -56,12 +56,10 @@ function recoveryOptionsOf({ config }: Invocation): Readonly<Record<string, stri
   );
 }
 
-/** A restore_command of the agent's client that asks for one repository. */
-export function fromRepository(restoreCommand: string, repoIndex: number | undefined): string {
+/** A restore_command of the agent's client that asks for one repository. @param line as the configuration has it */
+export function fromRepository(line: string, repoIndex: number | undefined): string {
   // The client passes its words on, and only its command has no quotes.
-  return repoIndex === undefined
-    ? restoreCommand
-    : restoreCommand.replaceAll("archive-get %f %p", `archive-get %f %p --repo=${repoIndex}`);
+  return repoIndex === undefined ? line : line.replaceAll("archive-get %f %p", `archive-get %f %p --repo=${repoIndex}`);
 }
 
 /**
