@@ -1,6 +1,7 @@
 /**
- * Each project of examples/ as a user has it: with the packed package and what its own package.json names, configured by
- * the README's commands, previewed by the CLI. The README shows Pulumi.yaml's settings and that preview. If one is stale, this writes it:
+ * Each project of examples/ as a user has it: with the packed package and what its own package.json names, configured
+ * by the README's commands, previewed by the CLI. The README shows Pulumi.yaml's settings and that preview. If one is
+ * stale, this writes it:
  *
  *     npx vitest run --project=engine test/engine/exampleProjects.test.ts -u
  */

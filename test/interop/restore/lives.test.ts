@@ -61,7 +61,7 @@ function faultOf(life: RealLife, rows: string): string | null {
   return count < life.storedCount ? `${count} of ${life.storedCount} stored commits` : null;
 }
 
-const WAYS: readonly ((stop: Stop) => Promise<void>)[] = [
+const TRIALS: readonly ((stop: Stop) => Promise<void>)[] = [
   recovers,
   restores,
   restoresOne,
@@ -176,13 +176,14 @@ describe.each(atNight(18, 17, 16, 15, 14))("lives of PostgreSQL %i", async (majo
         await lived[step]();
         lived.age();
         const [here, elsewhere] = [await statusOf(lived), await statusOf(lived, lived.elsewhere)];
-        const way = WAYS[lived.draw(WAYS.length)] ?? restores;
-        for (const name of [step, way.name, here.ok ? "well" : "not well"]) tally.set(name, (tally.get(name) ?? 0) + 1);
+        const trial = TRIALS[lived.draw(TRIALS.length)] ?? restores;
+        for (const name of [step, trial.name, here.ok ? "well" : "not well"])
+          tally.set(name, (tally.get(name) ?? 0) + 1);
         const say = (text: string): void => {
-          const told = JSON.stringify(
+          const shown = JSON.stringify(
             [here, elsewhere].map(({ repos, troubles }) => [...troubles, ...repos.flatMap((repo) => repo.troubles)]),
           );
-          findings.push(`day ${day}, ${way.name}: ${text}\nsteps: ${lived.steps.join("; ")}\nstatus: ${told}`);
+          findings.push(`day ${day}, ${trial.name}: ${text}\nsteps: ${lived.steps.join("; ")}\nstatus: ${shown}`);
         };
         if (
           !here.ok &&
@@ -193,7 +194,7 @@ describe.each(atNight(18, 17, 16, 15, 14))("lives of PostgreSQL %i", async (majo
           step === "archive"
         )
           say("nothing is wrong, and status is not well");
-        await way({ life: lived, here, elsewhere, say });
+        await trial({ life: lived, here, elsewhere, say });
       }
       expect(findings).toEqual([]);
     },
