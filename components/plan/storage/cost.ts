@@ -151,10 +151,9 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
 /** Calls in a day for WAL, and for looking. Listings cost as much as writes. */
 function callsOf(plan: HostPlan | ClusterDatabasePlan, { walGiBPerDay }: Sizing): Record<"writes" | "reads", number> {
   const { archiveTimeoutSeconds, streamIntervalSeconds } = plan;
-  const isWriting = walGiBPerDay > 0;
-  const forced = archiveTimeoutSeconds === undefined || !isWriting ? 0 : SECONDS_PER_DAY / archiveTimeoutSeconds;
-  const segments = Math.max(walGiBPerDay * SEGMENTS_PER_GIB, forced);
-  const pieces = streamIntervalSeconds === undefined || !isWriting ? 0 : SECONDS_PER_DAY / streamIntervalSeconds;
+  const each = (seconds = 0): number => (walGiBPerDay > 0 && seconds > 0 ? SECONDS_PER_DAY / seconds : 0);
+  const segments = Math.max(walGiBPerDay * SEGMENTS_PER_GIB, each(archiveTimeoutSeconds));
+  const pieces = each(streamIntervalSeconds);
   const looks = streamIntervalSeconds === undefined ? 0 : STREAM_LISTINGS_PER_DAY;
   const { listings, reads } = plan.kind === "host" ? METRICS : SIDECAR_METRICS;
   const turns = metricsPerDay(plan);
