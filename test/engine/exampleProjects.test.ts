@@ -106,7 +106,9 @@ async function prepare(project: string, readme: string): Promise<string> {
 /** A folder with the packages of a project. Projects that name the same ones share it. */
 async function installed(project: string): Promise<string> {
   const named = JSON.parse(readFileSync(join(EXAMPLES, project, "package.json"), "utf8")) as Packages;
-  const dependencies = { ...named.dependencies, pgbackstop: `file:${tarball}` };
+  // A newer version of a provider's package would ask for a newer provider than its double is.
+  const versions = Object.keys(named.dependencies).map((name) => [name, versionOf(name)]);
+  const dependencies = { ...Object.fromEntries(versions), pgbackstop: `file:${tarball}` } as Packages["dependencies"];
   const folder = join(userFolder, Object.keys(dependencies).join(" ").replaceAll("/", "-"));
   if (existsSync(folder)) return folder;
   mkdirSync(folder);
@@ -115,6 +117,12 @@ async function installed(project: string): Promise<string> {
   const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
   await runOk("npm", ["install", ...quiet], { cwd: folder });
   return folder;
+}
+
+/** As this project has it. */
+function versionOf(name: string): string {
+  const file = join(projectFolder(), "node_modules", name, "package.json");
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { readonly version: string }).version : "*";
 }
 
 test.each(PROJECTS)(

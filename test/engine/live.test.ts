@@ -51,7 +51,7 @@ test("with management keys, components create buckets and keys, a backup uses th
     expect(text).toContain(`NOT RUN ${name}: doctor, backup, WAL, verify and restore: ${name}_BUCKET`);
   }
   // The component created this writer key for Amazon.
-  expect(text).toContain("  ok   versions: versions are kept, and this key cannot delete them");
+  expect(text).toContain("  ok   versions: versions are kept, and this key has no right to delete them");
   expect(text).toMatch(/ {2}ok {3}compare: \d+ tables are equal/);
   expect(text).toContain("backup with the keys that were made: NOT RUN, nothing answers at the endpoint");
   expect(text).toContain(
