@@ -476,7 +476,12 @@ async function startServer(
   // From now on the files may hold writes.
   await saveState(location, { ...state, phase: "used" });
   const restoreCommand = askingCommand(location, server.node);
-  const recovery = { ...state.recovery, restoreCommand, options: serverOptions(version, state.phase === "used") };
+  const recovery = {
+    ...state.recovery,
+    targetTimeline: state.recovery.targetTimeline ?? state.backup?.timeline,
+    restoreCommand,
+    options: serverOptions(version, state.phase === "used"),
+  };
   const programs = await server.programs.find(version, folder, ctx.signal);
   const port = clients === undefined ? server.port : (clone?.port ?? server.port);
   const request = { ...server, port, programs, scratch, preload: undefined, recovery, clients };

@@ -95,6 +95,8 @@ export interface OpenState {
     /** What could be verified when, in words. */
     readonly verified: string;
     readonly tablespaces: readonly ManifestTarget[];
+    /** The followed timeline, where nobody named one and PostgreSQL would take another one. */
+    readonly timeline?: string;
   };
   /** Also what nobody reads is fetched. */
   readonly fetchesAll: boolean;

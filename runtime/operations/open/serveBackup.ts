@@ -19,6 +19,7 @@ import type { Repository } from "../../repository/repository";
 import { SharedPages } from "../clone/sharedPages";
 import { moveOldWal, saveOldWal } from "../recover/oldWal";
 import { withSettings } from "../recover/productionSettings";
+import { given } from "../../base/given";
 import type { ServerHistory } from "../../recoverability/followedTimeline";
 import { openSources } from "../restore/openSources";
 import { recoveryAlong } from "../restore/timelines";
@@ -257,7 +258,7 @@ async function servedFrom(
     upper.targets,
     ctx,
   );
-  const prepared = preparedState(state, sources, manifest, rows, control);
+  const prepared = preparedState(state, sources, manifest, rows, control, recovery.targetTimeline);
   const cache =
     cacheBytesMax === undefined
       ? null
@@ -333,6 +334,7 @@ function preparedState(
   manifest: Manifest,
   rows: string,
   { dataChecksums }: PgControl,
+  followed: string | undefined,
 ): OpenState {
   return {
     ...state,
@@ -347,6 +349,7 @@ function preparedState(
       rows,
       verified: verifiedText(manifest, dataChecksums),
       tablespaces: manifest.targets.filter(({ tablespaceId }) => tablespaceId !== undefined),
+      ...given({ timeline: state.backup === undefined ? followed : state.backup.timeline }),
     },
   };
 }

@@ -8,6 +8,7 @@ import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { historyName } from "../../../runtime/format/wal/walSegment";
 import { skipped } from "../../harness/real/interopParts";
+import { fuseMissing, OpenedBackup } from "../../harness/real/openedBackup";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
 import { atNight } from "../../../tools/parts/nightly";
@@ -106,6 +107,12 @@ describe.each(atNight(17, 18, 15))("histories in one archive, PostgreSQL %i", as
     await bed.oursOk(["backup", "--type=full"], { config });
     const { stdout } = await bed.oursOk(["recover", "--dry-run"]);
     expect(stdout).toMatch(/not followed[^]*timeline 2/);
+    if (fuseMissing() === null) {
+      const opened = new OpenedBackup(bed, "opened");
+      await opened.open();
+      expect(await opened.value(ROWS)).toBe("200+0");
+      await opened.close();
+    }
     const status = await bed.ours(["status"]);
     expect(status.exitCode).toBe(104);
     expect(status.stdout).toMatch(/another server archives here: timeline 2, from .* of timeline 1/);

@@ -135,7 +135,7 @@ async function drills({ here, life, say }: Stop): Promise<void> {
 }
 
 async function opens({ here, life, say }: Stop): Promise<void> {
-  if (fuseMissing() !== null || life.hasCopies) return;
+  if (fuseMissing() !== null) return;
   const opened = new OpenedBackup(life.bed, `opened${life.steps.length}`);
   const { exitCode, stderr, stdout } = await opened.run(["open", `--bin-path=${life.bed.cluster.binaries.folder}`]);
   try {
