@@ -2,7 +2,7 @@
  * The bed of `npm run bench -- open`: a database with its backups and WAL in one S3 repository, which stock and ours
  * read through delaying proxies. The store's log and the proxies tell what each of them has fetched.
  */
-import { copyFileSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { findOnPath, runOk, waitFor } from "../parts/process";
@@ -144,12 +144,23 @@ export class OpenBed {
     ];
     const own = { folders: [], dataPath: this.cluster.dataPath, lines };
     configureProgram(this.cluster, join(this.#folder, program), STANZA, own);
+    mkdirSync(this.#configFolder, { recursive: true });
+    copyFileSync(join(this.#folder, `${program}.conf`), this.#configFile(program));
+  }
+
+  /** Outside of the account's folder: root obeys only what root alone can change. */
+  get #configFolder(): string {
+    return `${this.#folder}-config`;
+  }
+
+  #configFile(program: Program): string {
+    return join(this.#configFolder, `${program}.conf`);
   }
 
   #argv(program: Program): string[] {
     const own =
       program === "ours" ? [reachable(process.execPath), join(this.#folder, "runtime.cjs")] : [this.parts.stock.path];
-    return [...own, `--config=${join(this.#folder, `${program}.conf`)}`, `--stanza=${STANZA}`];
+    return [...own, `--config=${this.#configFile(program)}`, `--stanza=${STANZA}`];
   }
 
   /** Options that lead through the proxy of this round trip. */
@@ -254,6 +265,6 @@ export class OpenBed {
     await this.cluster.remove();
     for (const proxy of this.#proxies.values()) await proxy.close();
     await this.#server.remove();
-    rmSync(this.#folder, { recursive: true, force: true });
+    for (const folder of [this.#folder, this.#configFolder]) rmSync(folder, { recursive: true, force: true });
   }
 }
