@@ -207,7 +207,9 @@ export class RealLife {
 
   async recoverToEnd(): Promise<void> {
     if (this.#out.size === KEYS.length) return;
-    if (await this.#recover([])) await this.#settle("to the end");
+    if (!(await this.#recover([]))) return;
+    this.#before = this.commits;
+    await this.#settle("to the end");
   }
 
   /** The server dies with what it has not archived, and a restored one takes its place. */

@@ -77,8 +77,8 @@ test("a log file that has grown becomes the one before, and a new one begins", a
   writeFileSync(log, "");
   truncateSync(log, 17 * 1024 * 1024);
   writeFileSync(`${log}.1`, "older\n");
-  const words = [program.node, program.file, "--no-config", `--repo1-path=${folder}/repo`, `--log-path=${folder}`];
-  await shell(`${words.map((word) => `'${word}'`).join(" ")} --stanza=x verify`);
+  const argv = [program.node, program.file, "--no-config", `--repo1-path=${folder}/repo`, `--log-path=${folder}`];
+  await shell(`${argv.map((argument) => `'${argument}'`).join(" ")} --stanza=x verify`);
   expect(statSync(`${log}.1`).size).toBe(17 * 1024 * 1024);
   expect(readFileSync(log, "utf8")).toMatch(/^\s*-+PROCESS START-+\n/);
 });
