@@ -51,40 +51,18 @@ export interface Cloudflare {
   readonly getAccountApiTokenPermissionGroupsList: typeof getAccountApiTokenPermissionGroupsList;
 }
 
-/** Reading a part of it throws a RunError that names the package to install, if it is missing. */
-export function awsPackage(component: string): Aws {
-  const load = <T>(read: () => T): T => loadPackage(component, "@pulumi/aws", "7", read);
-  return {
-    get s3() {
-      return load(() => require("@pulumi/aws/s3") as Aws["s3"]);
-    },
-    get iam() {
-      return load(() => require("@pulumi/aws/iam") as Aws["iam"]);
-    },
-    get eks() {
-      return load(() => require("@pulumi/aws/eks") as Aws["eks"]);
-    },
-  };
+/** @throws RunError naming the package to install */
+export function loadAws(component: string): Aws {
+  return loadPackage(component, "@pulumi/aws", "7", () => ({
+    s3: require("@pulumi/aws/s3") as Aws["s3"],
+    iam: require("@pulumi/aws/iam") as Aws["iam"],
+    eks: require("@pulumi/aws/eks") as Aws["eks"],
+  }));
 }
 
-/** As {@link awsPackage}. */
-export function cloudflarePackage(component: string): Cloudflare {
-  const load = (): Cloudflare =>
-    loadPackage(component, "@pulumi/cloudflare", "6", () => require("@pulumi/cloudflare") as Cloudflare);
-  return {
-    get R2Bucket() {
-      return load().R2Bucket;
-    },
-    get R2BucketLifecycle() {
-      return load().R2BucketLifecycle;
-    },
-    get AccountToken() {
-      return load().AccountToken;
-    },
-    get getAccountApiTokenPermissionGroupsList() {
-      return load().getAccountApiTokenPermissionGroupsList;
-    },
-  };
+/** @throws RunError naming the package to install */
+export function loadCloudflare(component: string): Cloudflare {
+  return loadPackage(component, "@pulumi/cloudflare", "6", () => require("@pulumi/cloudflare") as Cloudflare);
 }
 
 /** @throws RunError naming the package to install */

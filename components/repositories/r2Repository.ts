@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { type Cloudflare, cloudflarePackage } from "../internal/cloudPackages";
+import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
 import { guardChildren } from "../internal/destroyGuard";
 import { plainText, withDefault } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
@@ -193,7 +193,7 @@ export class R2Repository extends pulumi.ComponentResource {
       resolve: () => ({}),
       check: checkR2,
     });
-    const cloudflare = cloudflarePackage("R2Repository");
+    const cloudflare = (): Cloudflare => loadCloudflare("R2Repository");
     super(typeToken("R2Repository"), name, prepared.inputs, prepared.opts);
     const { path } = prepared;
     const kept = prepared.begin(this);
@@ -203,7 +203,7 @@ export class R2Repository extends pulumi.ComponentResource {
     const groups = permissionGroups(cloudflare, this, own);
     const made: pulumi.Resource[] = [];
     const createKeys = (role: TokenRole): S3Credentials => {
-      const token = createToken(cloudflare, this, name, role, own, region.jurisdiction, bucket, groups[role]);
+      const token = createToken(cloudflare(), this, name, role, own, region.jurisdiction, bucket, groups[role]);
       made.push(token);
       return secretCredentials({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
     };
@@ -258,13 +258,14 @@ type TokenRole = keyof typeof R2_PERMISSION_GROUPS;
 
 /** The bucket's name, available once its rules exist; for an unchanged existing one, only the name. */
 function createBucket(
-  cloudflare: Cloudflare,
+  cloudflare: () => Cloudflare,
   name: string,
   { accountId, bucket: { create, existing } }: R2RepositoryArgs,
   { jurisdiction, ...location }: Region,
   opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> {
   if (create === undefined && existing?.takeOver !== true) return pulumi.output(existing?.name ?? "");
+  const { R2Bucket, R2BucketLifecycle } = cloudflare();
   const inputs = { accountId, name: create?.name ?? existing?.name ?? "", jurisdiction };
   const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
   const imported = {
@@ -272,13 +273,13 @@ function createBucket(
     // Cloudflare returns its own choice; that is no change.
     ignoreChanges: ["location", "storageClass"],
   };
-  const bucket = new cloudflare.R2Bucket(
+  const bucket = new R2Bucket(
     childName(name, "bucket"),
     { ...inputs, ...location },
     create === undefined ? { ...kept, ...imported } : kept,
   );
   const rules = r2Rules().map((rule) => ({ ...rule }));
-  const lifecycle = new cloudflare.R2BucketLifecycle(
+  const lifecycle = new R2BucketLifecycle(
     childName(name, "lifecycle"),
     { accountId, bucketName: bucket.name, jurisdiction, rules },
     kept,
@@ -331,7 +332,7 @@ export function secretKeyOf(tokenValue: string): string {
  * another right
  */
 function permissionGroups(
-  cloudflare: Cloudflare,
+  cloudflare: () => Cloudflare,
   parent: pulumi.Resource,
   { accountId, credentials }: R2RepositoryArgs,
 ): Record<TokenRole, pulumi.Input<string>> {
@@ -340,7 +341,7 @@ function permissionGroups(
   if (credentials?.keys !== undefined || credentials?.existingSecret !== undefined || isComplete)
     return { writer: writerPermissionGroupId ?? "", reader: readerPermissionGroupId ?? "" };
   const listed = pulumi.output(accountId).apply(async (account) => {
-    const { results } = await cloudflare
+    const { results } = await cloudflare()
       .getAccountApiTokenPermissionGroupsList({ accountId: account }, { parent })
       .catch((error: unknown) => {
         const reason = error instanceof Error ? error.message : String(error);

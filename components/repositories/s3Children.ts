@@ -41,7 +41,7 @@ export interface S3Access {
 
 /** The bucket with all its settings; for an unchanged existing one, only the name. */
 export function createBucket(
-  aws: Aws,
+  aws: () => Aws,
   name: string,
   args: S3RepositoryArgs,
   plan: S3BucketPlan,
@@ -57,7 +57,8 @@ export function createBucket(
     return { name: bucketName, arn: arnOf(bucketName) };
   }
   const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
-  const bucket = new aws.s3.Bucket(
+  const { s3 } = aws();
+  const bucket = new s3.Bucket(
     childName(name, "bucket"),
     {
       bucket: create?.name ?? existing?.name ?? "",
@@ -67,7 +68,7 @@ export function createBucket(
     create === undefined ? { ...kept, ...importOf(args) } : kept,
   );
   const arn = arnOf(bucket.bucket);
-  const settings = createSettings(aws, name, args, plan, { bucket: bucket.bucket, arn }, kept);
+  const settings = createSettings(s3, name, args, plan, { bucket: bucket.bucket, arn }, kept);
   const ready = pulumi.all([bucket.bucket, pulumi.all(settings.map((setting) => setting.bucket))]);
   return { name: ready.apply(([bucketName]) => bucketName), arn };
 }
@@ -86,14 +87,13 @@ function importOf({ bucket, region }: S3RepositoryArgs): pulumi.CustomResourceOp
  * blocked.
  */
 function createSettings(
-  aws: Aws,
+  s3: Aws["s3"],
   name: string,
   { kmsKeyArn, region }: S3RepositoryArgs,
   plan: S3BucketPlan,
   made: { readonly bucket: pulumi.Output<string>; readonly arn: pulumi.Output<string> },
   opts: pulumi.CustomResourceOptions,
 ): readonly { readonly bucket: pulumi.Output<string> }[] {
-  const { s3 } = aws;
   const common = { bucket: made.bucket, region };
   const after = (dependency: pulumi.Resource): pulumi.CustomResourceOptions => ({ ...opts, dependsOn: [dependency] });
   const versioning = new s3.BucketVersioning(
@@ -147,7 +147,7 @@ function createSettings(
 
 /** Users with keys, or a role, neither protected nor kept. */
 export function createAccess(
-  aws: Aws,
+  aws: () => Aws,
   name: string,
   { credentials, region }: S3RepositoryArgs,
   policyOf: S3Access["policyOf"],
@@ -159,27 +159,32 @@ export function createAccess(
   const opts = { parent, protect: false, retainOnDelete: false, dependsOn: resourcesOf(bucket.name) };
   if (keys !== undefined) return { writer: secretCredentials(keys), made: [] };
   if (existingSecret !== undefined) return { made: [] };
-  if (role !== undefined) return createRole(aws, name, role, region, policyOf("writer"), opts);
+  if (role !== undefined) return createRole(aws(), name, role, region, policyOf("writer"), opts);
   if (instanceRole !== undefined) {
     const { roleName } = instanceRole;
     if (roleName === undefined) return { made: [] };
     return {
       made: [
-        new aws.iam.RolePolicy(childName(name, "writerPolicy"), { role: roleName, policy: policyOf("writer") }, opts),
+        new (aws().iam.RolePolicy)(
+          childName(name, "writerPolicy"),
+          { role: roleName, policy: policyOf("writer") },
+          opts,
+        ),
       ],
     };
   }
+  const { iam } = aws();
   const made: pulumi.Resource[] = [];
   const { reader = false, recovery = false, rotationTrigger } = credentials?.create ?? {};
   const rotated = { ...opts, replacementTrigger: rotationTrigger ?? FIRST_ROTATION };
   const createUser = (role_: PolicyRole): S3Credentials => {
-    const user = new aws.iam.User(childName(name, `${role_}User`), {}, opts);
-    const policy = new aws.iam.UserPolicy(
+    const user = new iam.User(childName(name, `${role_}User`), {}, opts);
+    const policy = new iam.UserPolicy(
       childName(name, `${role_}Policy`),
       { user: user.name, policy: policyOf(role_) },
       opts,
     );
-    const key = new aws.iam.AccessKey(childName(name, `${role_}Key`), { user: user.name }, rotated);
+    const key = new iam.AccessKey(childName(name, `${role_}Key`), { user: user.name }, rotated);
     made.push(user, policy, key);
     // A key without its rights would fail the first backup.
     const ready = pulumi.all([key.id, key.secret, policy.id]);

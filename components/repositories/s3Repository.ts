@@ -1,6 +1,6 @@
 /** A repository on Amazon S3: bucket, keys or roles, and the settings that keep it restorable. */
 import * as pulumi from "@pulumi/pulumi";
-import { awsPackage } from "../internal/cloudPackages";
+import { type Aws, loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
 import { isDeferredInput } from "../internal/inputs";
 import { guardChildren } from "../internal/destroyGuard";
@@ -94,7 +94,7 @@ export class S3Repository extends pulumi.ComponentResource {
       resolve: resolveS3Repository,
       check: checkS3Repository,
     });
-    const aws = awsPackage("S3Repository");
+    const aws = (): Aws => loadAws("S3Repository");
     super(typeToken("S3Repository"), name, prepared.inputs, prepared.opts);
     const { path, plan } = prepared;
     const kept = prepared.begin(this);

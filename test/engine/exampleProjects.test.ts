@@ -14,11 +14,11 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { packTarballs } from "../../tools/parts/build/packTarball";
-import { run, runOk } from "../../tools/parts/process";
+import { run } from "../../tools/parts/process";
 import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { installPackages, prepareProgramFolder } from "../harness/programFolder";
 import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
 import { HCLOUD, KUBERNETES, TLS } from "../harness/doubles/providerSchemas";
@@ -114,8 +114,7 @@ async function installed(project: string): Promise<string> {
   mkdirSync(folder);
   const { devDependencies } = named;
   writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, dependencies, devDependencies }));
-  const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
-  await runOk("npm", ["install", ...quiet], { cwd: folder });
+  await installPackages(folder);
   return folder;
 }
 

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runOk } from "../../tools/parts/process";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import {
   prepareProgramFolder as prepare,
@@ -25,6 +26,12 @@ export async function makeProgramFolder(doubles: readonly ProviderDouble[] = [])
   const folder = mkdtempSync(join(tmpdir(), "pgb-engine-"));
   const prepared = await prepareProgramFolder(folder, { cli, passphrase: STATE_PASSPHRASE });
   return { ...prepared, env: { ...prepared.env, ...(doubles.length === 0 ? {} : engineEnvironment(doubles)) } };
+}
+
+/** By npm: what the folder's package.json names, and `packages`. */
+export async function installPackages(folder: string, ...packages: readonly string[]): Promise<void> {
+  const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
+  await runOk("npm", ["install", ...quiet, ...packages], { cwd: folder });
 }
 
 /** Undefined if it was not made: a part before it failed. */

@@ -7,10 +7,10 @@ import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { given } from "../../runtime/base/given";
 import { packTarballs } from "../../tools/parts/build/packTarball";
-import { run, runOk, type RunResult } from "../../tools/parts/process";
+import { run, type RunResult } from "../../tools/parts/process";
 import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { prepareProgramFolder } from "../harness/programFolder";
+import { installPackages, prepareProgramFolder } from "../harness/programFolder";
 
 const STRICT = {
   target: "es2022",
@@ -86,8 +86,7 @@ export class ForeignProject {
   }
 
   async install(...packages: string[]): Promise<void> {
-    const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
-    await runOk("npm", ["install", ...quiet, ...packages], { cwd: this.folder });
+    await installPackages(this.folder, ...packages);
   }
 
   /** Prepares the folder for the engine. @param env more of the engine's environment, such as providers */

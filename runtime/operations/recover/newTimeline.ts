@@ -24,9 +24,9 @@ const BLOCK = "a new timeline";
  * @param archiveGets shell commands that end in `archive-get %f "%p"`: each asks other repositories
  */
 export function withNewTimeline(text: string, archiveGets: readonly string[]): string {
-  const [last = "exit 1", ...others] = archiveGets.toReversed();
-  // Absent is only what the one before does not have.
-  const archiveGet = [...others.reverse().map((each) => `(${each}); c=$?; [ $c -eq 1 ] || exit $c`), last].join("; ");
+  // Only a file that one command does not find is asked of the next.
+  const first = archiveGets.slice(0, -1).map((each) => `(${each}); c=$?; [ $c -eq 1 ] || exit $c`);
+  const archiveGet = [...first, ...archiveGets.slice(-1)].join("; ");
   return withBlock(text, BLOCK, {
     ...NEUTRAL,
     recovery_target_action: "promote",

@@ -32,12 +32,11 @@ export interface OldWal {
  * @throws fileRead (42) for an old pg_wal that exists and cannot be read
  */
 export async function saveOldWal(old: OldWal, dataDirectory: string, account: Owner): Promise<string[]> {
-  const { directory, segmentSizeBytes } = old;
+  const { directory } = old;
   const saved: string[] = [];
   try {
-    for (const name of ((await nullIfMissing(readdir(directory))) ?? []).sort()) {
-      // A recycled file still holds its old content.
-      if (!isAfter(name, old) || !(await isWritten(`${directory}/${name}`, name, segmentSizeBytes))) continue;
+    const names = (await nullIfMissing(readdir(directory))) ?? [];
+    for await (const name of writtenAfter(old, names)) {
       await saveFile(`${directory}/${name}`, `${dataDirectory}/${OLD_WAL}`, name, account);
       saved.push(name);
     }
@@ -56,13 +55,12 @@ export async function saveOldWal(old: OldWal, dataDirectory: string, account: Ow
  */
 export async function leadsOn(old: OldWal): Promise<boolean> {
   const { directory, last, segmentSizeBytes, timeline } = old;
-  const names = ((await nullIfMissing(readdir(directory))) ?? []).sort();
   const next = (name: string): string => nextSegment(name, segmentSizeBytes).slice(8);
   // The segment with the switch point is on both timelines.
   let position = timelineOf(last) === timeline ? next(last) : last.slice(8);
+  const names = (await namesIfThere(directory)) ?? [];
   let hasEnd = names.includes(last);
-  for (const name of names) {
-    if (!isAfter(name, old) || !(await isWritten(`${directory}/${name}`, name, segmentSizeBytes))) continue;
+  for await (const name of writtenAfter(old, names)) {
     if (name.slice(8) !== position) return false;
     position = next(name);
     hasEnd = true;
@@ -87,6 +85,13 @@ export async function moveOldWal(dataDirectory: string, walDirectory: string): P
   }
   await syncDirectory(walDirectory);
   await rmdir(directory);
+}
+
+/** Segments of pg_wal that the archive lacks, in their order. A recycled file still holds its old content. */
+async function* writtenAfter(old: OldWal, names: readonly string[]): AsyncIterable<string> {
+  const { directory, segmentSizeBytes } = old;
+  for (const name of names.toSorted())
+    if (isAfter(name, old) && (await isWritten(`${directory}/${name}`, name, segmentSizeBytes))) yield name;
 }
 
 function isAfter(name: string, { last, timeline }: OldWal): boolean {

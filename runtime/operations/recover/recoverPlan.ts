@@ -122,7 +122,7 @@ function restoreArgs({ facts, request, source }: PlanInput): string[] {
     `--set=${source.label}`,
     ...targetArgs({ ...request, targetTimeline: source.targetTimeline }),
     ...(facts.walLink === null ? [] : [`--link-map=pg_wal=${facts.walLink}`]),
-    ...(isAlone(source) ? [`--repo=${source.repoIndex}`] : []),
+    ...(source.without === "alone" ? [`--repo=${source.repoIndex}`] : []),
   ];
 }
 
@@ -276,7 +276,7 @@ function requireReadable({ instant, source }: PlanInput): string[] {
   if (unlisted.length === 0) return [];
   const those = unlisted.map((key) => `repo${key}`).join(" and ");
   if (without === "policy") return [`${those} cannot be read: whatever was acknowledged is in the others`];
-  if (isAlone(source) && instant === null)
+  if (without === "alone" && instant === null)
     return [`${those} cannot be read: repo${repoIndex} and the old pg_wal have all WAL up to the server's end`];
   throw fail(
     "repoInvalid",
@@ -289,11 +289,6 @@ function requireReadable({ instant, source }: PlanInput): string[] {
       ],
     },
   );
-}
-
-/** True if the backup's repository is the only one to ask. */
-function isAlone({ unlisted, without }: RecoverSource): boolean {
-  return unlisted.length > 0 && without === "alone";
 }
 
 /** @throws fileWrite (64) */

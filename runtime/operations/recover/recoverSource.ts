@@ -45,7 +45,7 @@ export interface RecoverSource {
   readonly unlisted: readonly number[];
   /**
    * Why they have nothing that this recovery needs: the backup's repository and the old pg_wal have all WAL up to the
-   * server's end, or the policy of acknowledgement says so. Null if they may have some.
+   * server's end, or the policy of acknowledgement says so. Null if they may have some, or if there is none.
    */
   readonly without: "alone" | "policy" | null;
   /** When a repository received its newest WAL; null without WAL. */

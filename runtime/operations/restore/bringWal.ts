@@ -181,7 +181,7 @@ export async function bringHistories(
     return (await Promise.all(ids.map((id) => listArchive(repo, id)))).flatMap(({ histories }) => histories);
   });
   const lost = results.flatMap((result) => (result.ok ? [] : [result]));
-  // As in `historyCommands`.
+  // One that cannot be read must not keep the old data from their server.
   if (lost[0] !== undefined && lost.length === results.length) throw lost[0].error;
   for (const { error, repoIndex } of lost) ctx.log.warn(`repo${repoIndex} cannot be read: ${error.message}`);
   const readable = repos.filter(({ key }) => lost.every(({ repoIndex }) => repoIndex !== key));

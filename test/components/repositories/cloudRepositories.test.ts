@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, expect, test } from "vitest";
 import { PosixRepository, R2Repository, S3CompatibleRepository, S3Repository } from "../../../components/index";
-import { cloudflarePackage } from "../../../components/internal/cloudPackages";
+import { loadCloudflare } from "../../../components/internal/cloudPackages";
 import { secretKeyOf } from "../../../components/repositories/r2Repository";
 import { type Declared, startProgram, titlesOf, valueOf } from "../declaredResources";
 
@@ -26,7 +26,7 @@ test("the large packages of clouds are loaded by the component that needs them, 
   new R2Repository("existing-r2", { ...existing, accountId: ACCOUNT });
   new S3Repository("existing-s3", { ...existing, region: "eu-central-1" });
   expect(loaded()).toEqual([]);
-  expect(cloudflarePackage("test").AccountToken).toBeTypeOf("function");
+  expect(loadCloudflare("test").AccountToken).toBeTypeOf("function");
   expect(loaded().length).toBeGreaterThan(0);
 });
 

@@ -22,7 +22,7 @@ const STEP_S = 600;
 const NO_BACKUP = 75;
 const SERVER_DOWN = 38;
 /** Ids of production's rows in their order; a copy's are negative. */
-const ROWS = "SELECT coalesce(string_agg(id::text, ',' ORDER BY abs(id)), '') FROM kept";
+export const ROWS = "SELECT coalesce(string_agg(id::text, ',' ORDER BY abs(id)), '') FROM kept";
 
 /** A commit, and a moment right after it. */
 interface Commit {
@@ -94,7 +94,7 @@ export class RealLife {
     rmSync(this.#sideFolder, { recursive: true, force: true });
   }
 
-  /** All repositories answer, and nothing of them was lost. */
+  /** All repositories answer. */
   get isCalm(): boolean {
     return this.#out.size === 0;
   }
@@ -217,8 +217,7 @@ export class RealLife {
     if (!this.isCalm || this.hasCopies) return;
     const { cluster } = this.bed;
     await pgCtl(this.bed, ["stop", "-m", "immediate"]);
-    const dataPath = this.#sidePath();
-    const { exitCode } = await this.bed.ours(["restore", `--pg1-path=${dataPath}`], { config: this.elsewhere });
+    const { dataPath, exitCode } = await this.#restoreElsewhere();
     if (exitCode === 0) {
       rmSync(cluster.dataPath, { recursive: true });
       renameSync(dataPath, cluster.dataPath);
@@ -239,8 +238,7 @@ export class RealLife {
   /** Somebody restores the archive elsewhere, and lets the copy archive here. */
   async copy(): Promise<void> {
     if (!this.isCalm || this.isHurt || this.#copy !== null) return;
-    const dataPath = this.#sidePath();
-    const { exitCode } = await this.bed.ours(["restore", `--pg1-path=${dataPath}`], { config: this.elsewhere });
+    const { dataPath, exitCode } = await this.#restoreElsewhere();
     this.steps.push(`copy: ${exitCode}`);
     if (exitCode !== 0) return;
     const command = this.bed.oursCommand([`--pg1-path=${dataPath}`, "archive-push", "%p"]);
@@ -321,10 +319,8 @@ export class RealLife {
 
   /** What a restore on another machine gives: rows, or how it ended. */
   async restored(args: readonly string[]): Promise<{ readonly exitCode: number; readonly text: string }> {
-    const dataPath = this.#sidePath();
+    const { dataPath, ...result } = await this.#restoreElsewhere("--archive-mode=off", ...args);
     try {
-      const all = ["restore", `--pg1-path=${dataPath}`, "--archive-mode=off", ...args];
-      const result = await this.bed.ours(all, { config: this.elsewhere });
       if (result.exitCode !== 0) return { exitCode: result.exitCode, text: tailOf(result) };
       const cluster = TestCluster.adopt({ binaries: this.#binaries, dataPath });
       try {
@@ -386,6 +382,12 @@ export class RealLife {
       return null;
     });
     return this.isHurt ? archived.catch(() => false) : archived;
+  }
+
+  async #restoreElsewhere(...args: readonly string[]): Promise<RunResult & { readonly dataPath: string }> {
+    const dataPath = this.#sidePath();
+    const result = await this.bed.ours(["restore", `--pg1-path=${dataPath}`, ...args], { config: this.elsewhere });
+    return { ...result, dataPath };
   }
 
   /** Outside of the bed's folder, so that a copy of the world leaves a running copy alone. */

@@ -9,7 +9,7 @@
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { skipped } from "../../harness/real/interopParts";
 import { fuseMissing, OpenedBackup } from "../../harness/real/openedBackup";
-import { isOpen, RealLife } from "../../harness/real/realLife";
+import { isOpen, RealLife, ROWS } from "../../harness/real/realLife";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 
@@ -140,7 +140,7 @@ async function opens({ here, life, say }: Stop): Promise<void> {
   const { exitCode, stderr, stdout } = await opened.run(["open", `--bin-path=${life.bed.cluster.binaries.folder}`]);
   try {
     if (exitCode !== 0) return here.ok ? say(`open: ${exitCode} where status is well: ${stdout}${stderr}`) : undefined;
-    const rows = await opened.value("SELECT coalesce(string_agg(id::text, ',' ORDER BY abs(id)), '') FROM kept");
+    const rows = await opened.value(ROWS);
     const fault = faultOf(life, rows);
     if (fault !== null && (here.ok || life.countOf(rows) === null)) say(`open: ${fault}`);
   } finally {

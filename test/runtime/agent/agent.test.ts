@@ -106,8 +106,7 @@ it("gives no answer to a restore_command when it ends before it has the file: Po
   expect(readdirSync(join(data, "pg_wal"))).toEqual(["archive_status"]);
 });
 
-// claim: docs/agent.md: a recovery in another directory than the agent's stops, instead of opening without its WAL
-it("gets WAL from one repository alone if it is asked to", async () => {
+it("fetches from a single repository when the client names one", async () => {
   expect(await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG", "--repo=1").answer).toContain("exit 0\n");
   expect(readFileSync(join(data, "pg_wal/RECOVERYXLOG")).equals(Buffer.from(walBytes(1)))).toBe(true);
   const other = await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG", "--repo=2").answer;
@@ -115,6 +114,7 @@ it("gets WAL from one repository alone if it is asked to", async () => {
   expect(other).not.toMatch(/exit [01]\n/);
 });
 
+// claim: docs/agent.md: a recovery in another directory than the agent's stops, instead of opening without its WAL
 it("leaves the exit code to the client of a server in another directory, with the reason: a code would end its recovery", async () => {
   const answer = await askFrom(join(folder, "beside"), "archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer;
   expect(answer).toContain("is not in the data directory");

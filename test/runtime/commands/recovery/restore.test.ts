@@ -17,7 +17,7 @@ test("restore_command names no keys that systemd lent to the restore", () => {
   expect(lineWith("/etc/pgbackstop/conf.d")).toContain("--config-include-path=/etc/pgbackstop/conf.d");
 });
 
-test("an agent's client is told which repository to ask", () => {
+test("restore passes its repository on to the agent's client", () => {
   const directories = { ...DEFAULTS.directories, lock: "/tmp/pgbackrest" };
   const command = restoreCommand({ directories, stanza: "main" });
   expect(fromRepository(command, undefined)).toBe(command);
