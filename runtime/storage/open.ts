@@ -1,5 +1,5 @@
 /** Opens the storage of a repository: the one file that names the drivers. */
-import { fail } from "../base/errors";
+import { type BackupError, fail } from "../base/errors";
 import type { AzureConfig, GcsConfig, RepoConfig, S3Config, S3KeySource } from "../config/types";
 import { type AzureAuthority, sasAuthority, sharedKeyAuthority, tokenAuthority } from "./azure/azureKey";
 import { azureAddressOf } from "./azure/azureAddress";
@@ -46,6 +46,11 @@ export interface StorageProcesses extends Pick<ProcessStorageDeps, "start" | "ve
 const VERSIONED: readonly RepoConfig["type"][] = ["azure", "gcs", "s3"];
 /** A mount may appear while an agent runs, and this is cheap: 0.1 ms. */
 const MOUNTS_LOOKED_UP_MS = 5000;
+/** Calls that would write to a bare mount point. */
+const WRITES: ReadonlySet<keyof Storage> = new Set([
+  ...(["put", "create", "replace", "putStream", "openWriter", "makePath", "syncPath", "link", "hardLink"] as const),
+  ...(["remove", "removePath", "removeDirectory"] as const),
+]);
 
 /**
  * Does no I/O apart from reading the CA file: the first use shows an unreachable repository.
@@ -112,8 +117,8 @@ function openDirectory(
   const apart = new Map<string, ProcessStorage>();
   let lookedUpMs = Number.NEGATIVE_INFINITY;
   let chosen: Storage = direct;
-  const choose = (): Storage => {
-    if (clock.monotonicMs() - lookedUpMs < MOUNTS_LOOKED_UP_MS) return chosen;
+  const choose = (isFresh = false): Storage => {
+    if (!isFresh && clock.monotonicMs() - lookedUpMs < MOUNTS_LOOKED_UP_MS) return chosen;
     lookedUpMs = clock.monotonicMs();
     if (requireMount && !isOnMount(served.root, processes?.mounts)) {
       chosen = unmounted(key, direct);
@@ -138,6 +143,12 @@ function openDirectory(
       void each.close();
     }
   };
+  /** What was written counts only if the mount was there until the end. */
+  const stillThere = async (result: unknown, storage: Storage): Promise<unknown> => {
+    const value = await result;
+    if (choose(true) === storage) return value;
+    throw unmountedError(key, direct);
+  };
   const closeAll = async (): Promise<void> => void (await Promise.all([...apart.values()].map((each) => each.close())));
   return new Proxy<Storage>(direct, {
     get: (_, name: keyof Storage) => {
@@ -145,11 +156,14 @@ function openDirectory(
       const asked = choose();
       const member: unknown = asked[name];
       if (typeof member !== "function") return member;
+      const isGuarded = requireMount && WRITES.has(name);
       // A caller may keep the method: each call goes to the storage of its moment.
       return (...args: unknown[]): unknown => {
-        const storage = choose();
+        const storage = choose(isGuarded);
         const current: unknown = storage[name];
-        return typeof current === "function" ? current.apply(storage, args) : member.apply(asked, args);
+        const result: unknown =
+          typeof current === "function" ? current.apply(storage, args) : member.apply(asked, args);
+        return isGuarded ? stillThere(result, storage) : result;
       };
     },
   });
@@ -157,14 +171,16 @@ function openDirectory(
 
 /** It can do what the directory can: otherwise a check for a lost mount would take it for a store without mounts. */
 function unmounted(repoIndex: number, direct: Storage): Storage {
-  const root = direct.name;
-  const error = fail("pathMissing", `nothing is mounted at or above '${root}'`, {
+  return unusableStorage(direct.name, unmountedError(repoIndex, direct), direct);
+}
+
+function unmountedError(repoIndex: number, { name: root }: Storage): BackupError {
+  return fail("pathMissing", `nothing is mounted at or above '${root}'`, {
     hint: `Mount it. Only for a repository on this machine's own disk: remove requireMount of repo${repoIndex} from the settings file.`,
     repoIndex,
     path: root,
     retryable: true,
   });
-  return unusableStorage(root, error, direct);
 }
 
 /** 30 s of a file server that takes a megabyte a second: less than the usual `io-timeout`. */

@@ -85,6 +85,8 @@ describe("a directory on a mount", async () => {
     await bed.startWithStanza();
     await bed.archiveAll();
     await bed.oursOk(["backup", "--repo=2", "--type=full"]);
+    // A write under way would end in the bare mount point, and fail.
+    await bed.archiveAll();
 
     await run("umount", [path]);
     for (const args of [["stanza-create"], ["sync", "--from-repo=2", "--to-repo=1"]]) {

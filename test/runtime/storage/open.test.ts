@@ -256,10 +256,11 @@ test("a remount leaves no storage process behind, and ends none that still works
 test("a directory with requireMount is unusable until something is mounted there", async () => {
   const root = temporaryFolder();
   let table = "27 1 254:0 / / rw - ext4 /dev/vda rw";
+  let readTable = (): string => table;
   const ctx = testContext();
   const double = new StorageProcesses((served, signal) => openServed(served, { random: systemRandom, signal }));
   const [repo] = openRepositories("demo", [posixRepo(root, { requireMount: true })], 1000, ctx, {
-    processes: { ...double, mounts: { readTable: () => table, readLink: () => null } },
+    processes: { ...double, mounts: { readTable: () => readTable(), readLink: () => null } },
   });
   if (repo === undefined) throw new Error("one repository is configured");
   const missing = {
@@ -275,6 +276,17 @@ test("a directory with requireMount is unusable until something is mounted there
   table += `\n30 27 8:1 / ${root} rw - ext4 /dev/sda1 rw`;
   ctx.clock.advance(6000);
   expect(await stanzaCreate([repo], CONTROL, ctx)).toMatchObject([{ ok: true }]);
+
+  // A process that has just looked writes nothing to a bare mount point, and counts no write that the mount lost.
+  const mounted = table;
+  const bare = "27 1 254:0 / / rw - ext4 /dev/vda rw";
+  table = bare;
+  await expect(repo.storage.put("late", new Uint8Array(1))).rejects.toMatchObject(missing);
+  expect(readdirSync(root)).not.toContain("late");
+  let looks = 0;
+  readTable = () => (looks++ === 0 ? mounted : bare);
+  await expect(repo.storage.put("lost", new Uint8Array(1))).rejects.toMatchObject(missing);
+  expect(looks).toBeGreaterThan(1);
 });
 
 test.each([true, false])("a limit reaches what is there now, not at the opening (mounted: %s)", async (isMounted) => {
