@@ -120,6 +120,13 @@ export async function saveManifestCopy(
   await writeParts(repo, path, () => renderManifestParts(manifest), pass, ctx);
 }
 
+export interface ManifestWrite {
+  readonly lease: Pick<Lease, "keep">;
+  readonly pass: string | null;
+  /** Called between the two files. The manifest follows only if it resolves. */
+  readonly check?: () => Promise<void>;
+}
+
 /**
  * Writes copy and manifest, in this order: from then on the backup can be adopted. Returns the writer of the history's
  * file.
@@ -127,16 +134,17 @@ export async function saveManifestCopy(
 export async function saveManifest(
   repo: Repository,
   manifest: Manifest,
-  { lease, pass }: { readonly lease: Pick<Lease, "keep">; readonly pass: string | null },
+  { lease, pass, check }: ManifestWrite,
   ctx: Context,
 ): Promise<() => Promise<void>> {
   const path = manifestPath(repo.stanza, manifest.label);
   const history = manifestHistoryPath(repo.stanza, manifest.label);
   const saveBy = async (write: (target: string) => Promise<void>): Promise<void> => {
-    for (const target of [copyOf(path), path]) {
-      await lease.keep();
-      await write(target);
-    }
+    await lease.keep();
+    await write(copyOf(path));
+    await check?.();
+    await lease.keep();
+    await write(path);
   };
   if (manifest.files.length <= WHOLE_FILES_MAX) {
     const text = renderManifestBytes(manifest);

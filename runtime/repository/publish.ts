@@ -4,10 +4,11 @@
  * A backup is listed only while this process holds the lease and the attempt file has its token. The repository must
  * hold every file and bundle of the manifest, and everything that the backup builds on must be listed and exist. The
  * manifest is written first: from then on others may adopt the backup. Then references, lease and attempt are checked
- * again, and backup.info follows immediately. Whenever the power fails, the repository lists only complete backups.
+ * again, and backup.info follows immediately. Whenever the power fails, the repository lists only complete backups. A
+ * last look shows whether the repository was put back to an older copy in the meantime.
  */
 import type { Context } from "../base/context";
-import { isError, toBackupError } from "../base/errors";
+import { type BackupError, isError, toBackupError } from "../base/errors";
 import type { ArchiveInfo } from "../format/repository/archiveInfo";
 import { mapParallel } from "../base/parallel";
 import { type BackupInfo, backupInfoEntryOf, withEntries } from "../format/repository/backupInfo";
@@ -49,11 +50,14 @@ export async function finishBackup(
 ): Promise<BackupInfo> {
   const { label } = manifest;
   await requireAttempt(repo, label, lease, pass);
-  const strays = await requireStored(repo, manifest);
-  if (overwritesInOneStep(repo)) await removeStrays(repo, label, strays, lease);
-  await requireReferences(repo, manifest, await loadBackupInfo(repo));
-
-  const saveHistory = await saveManifest(repo, manifest, { lease, pass }, ctx);
+  let strays: readonly string[] = [];
+  // The manifest's copy is written first. While it is there, nobody has put the repository back to an older copy.
+  const check = async (): Promise<void> => {
+    strays = await requireStored(repo, manifest);
+    if (overwritesInOneStep(repo)) await removeStrays(repo, label, strays, lease);
+    await requireReferences(repo, manifest, await loadBackupInfo(repo));
+  };
+  const saveHistory = await saveManifest(repo, manifest, { lease, pass, check }, ctx);
   await lease.keep();
   await saveHistory();
   // It kept others from the manifest that another host left here.
@@ -64,6 +68,7 @@ export async function finishBackup(
     return withEntries(info, [backupInfoEntryOf(manifest)]);
   };
   const updated = await saveListed(repo, lease, update, ctx);
+  await requireListedStill(repo, manifest, lease, ctx);
   if (repo.latestLink && repo.storage.features.symlinks)
     await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
   // For buckets whose rules remove old objects. A process that slept must not put back an older one.
@@ -151,15 +156,54 @@ async function requireStill(
   } catch (error) {
     if (isError(error, "backupSetInvalid", "backupMismatch", "fileMissing")) {
       await lease.check();
-      const path = manifestPath(repo.stanza, manifest.label);
-      for (const own of [path, copyOf(path), manifestHistoryPath(repo.stanza, manifest.label)]) {
-        await repo.storage
-          .remove(own)
-          .catch((failure: unknown) =>
-            ctx.log.warn(`${repo.name}: unable to remove '${own}': ${toBackupError(failure).message}`),
-          );
-      }
+      await removeManifests(repo, manifest.label, ctx);
     }
     throw error;
+  }
+}
+
+/**
+ * The third check, with the backup in backup.info: somebody may have put the repository back to an older copy while
+ * the list was written. A backup that lacks files then leaves the list. A manifest's copy that an old request has
+ * overwritten takes no backup away.
+ * @throws fileMissing (55), fileInvalid (28), lockAcquire (50)
+ */
+async function requireListedStill(repo: Repository, manifest: Manifest, lease: Lease, ctx: Context): Promise<void> {
+  const { label } = manifest;
+  try {
+    await requireManifests(repo, label);
+  } catch (error) {
+    if (!isError(error, "fileMissing")) throw error;
+    const harm = await findHarm(repo, manifest, error);
+    if (harm === null) return;
+    const unlist = async (info: BackupInfo): Promise<BackupInfo> => {
+      await lease.check();
+      return { ...info, backups: info.backups.filter((entry) => entry.label !== label) };
+    };
+    await saveListed(repo, lease, unlist, ctx);
+    await removeManifests(repo, label, ctx);
+    throw harm;
+  }
+}
+
+/** Null when manifest and files are there; `doubt` when the manifest is gone. */
+async function findHarm(repo: Repository, manifest: Manifest, doubt: BackupError): Promise<BackupError | null> {
+  try {
+    await requireStored(repo, manifest);
+    return (await hasManifest(repo, manifest.label)) ? null : doubt;
+  } catch (error) {
+    if (isError(error, "fileMissing", "fileInvalid")) return error;
+    throw error;
+  }
+}
+
+async function removeManifests({ name, stanza, storage }: Repository, label: string, ctx: Context): Promise<void> {
+  const path = manifestPath(stanza, label);
+  for (const own of [path, copyOf(path), manifestHistoryPath(stanza, label)]) {
+    await storage
+      .remove(own)
+      .catch((failure: unknown) =>
+        ctx.log.warn(`${name}: unable to remove '${own}': ${toBackupError(failure).message}`),
+      );
   }
 }

@@ -142,10 +142,10 @@ export class Truth {
       if (believed !== sha1) return `repo${key}: two servers were told that it has their ${name}`;
       this.#believed.set(`${key}:${name}`, sha1);
     }
-    const isHeld = holding.some(
-      (bucket) => holds(bucket, name, sha1) || this.#isHarmed(bucket, name) || name < this.#keptFrom(bucket),
-    );
-    return isHeld ? null : `acknowledged ${name} is nowhere`;
+    // A process that slept may have recorded a repository that has got it meanwhile: `heal` ends such a record.
+    const isHeld = this.#buckets.some((bucket) => holds(bucket, name, sha1));
+    const isExcused = holding.some((bucket) => this.#isHarmed(bucket, name) || name < this.#keptFrom(bucket));
+    return isHeld || isExcused ? null : `acknowledged ${name} is nowhere`;
   }
 
   /** A process that looked after `sinceMs` says that a repository has this segment. What was stolen before counts. */

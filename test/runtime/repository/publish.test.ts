@@ -258,7 +258,8 @@ describe("a backup that another process has harmed", () => {
         expect(storage.acts).toBeNull();
         expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).not.toContain(LEAF);
         // After a lost lease the manifests stay: another host that syncs the same backup may have written them.
-        if (kind === "backupSetInvalid") expect(manifests(storage)).toEqual([]);
+        const isUnfinished = manifests(storage).every((path) => path.endsWith("manifest.copy"));
+        if (kind === "backupSetInvalid") expect(isUnfinished).toBe(true);
         else expect(manifests(storage)).not.toEqual([]);
       }
     }
@@ -277,6 +278,36 @@ describe("a backup that another process has harmed", () => {
     await expect(finishBackup(repo, strange, { lease, pass: null }, ctx)).rejects.toMatchObject({
       kind: "backupMismatch",
     });
+  });
+
+  it("is not listed when the repository was put back to an older copy while the list was written", async () => {
+    for (const end of ["backup.manifest", ".manifest.gz", "backup.info.copy", "backup.info"]) {
+      const storage = new ActingStorage({ replaces: false });
+      const repo = await stanza({ storage });
+      await copied(repo, FEW);
+      const path = storage.paths().find((name) => name.includes("/pg_data/")) ?? "";
+      storage.acts = {
+        end,
+        act: async () => {
+          await storage.remove(path);
+          await saveManifestCopy(repo, { ...FEW, files: [] }, null, ctx);
+        },
+      };
+      await expect(finishBackup(repo, FEW, { lease, pass: null }, ctx)).rejects.toMatchObject({ kind: "fileMissing" });
+      expect(storage.acts).toBeNull();
+      expect((await loadBackupInfo(repo)).backups).toEqual([]);
+      expect(await hasManifest(repo, LABEL)).toBe(false);
+    }
+  });
+
+  it("stays listed when an old request overwrites the copy of its manifest", async () => {
+    const storage = new ActingStorage({ replaces: false });
+    const repo = await stanza({ storage });
+    await copied(repo, FEW);
+    storage.acts = { end: "backup.info", act: () => saveManifestCopy(repo, { ...FEW, files: [] }, null, ctx) };
+    await finishBackup(repo, FEW, { lease, pass: null }, ctx);
+    expect(storage.acts).toBeNull();
+    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual([LABEL]);
   });
 
   it("is listed again when a process that woke has overwritten the list with its older one", async () => {
