@@ -284,6 +284,13 @@ export function harmedBy(harm: Harm): readonly RuledScenario[] {
       writers: { a: ["verify", "wait 60", "verify"], x: ["wait 30", `spoil@2 ${harm} data`] },
       needs: [],
     },
+    // A gap is told from WAL that still arrives by its age.
+    {
+      ...two,
+      name: `status after a thief: ${harm}`,
+      writers: { a: ["push", "wait 60", "push", "wait 400", "status"], x: ["wait 30", `spoil@2 ${harm}`] },
+      needs: [],
+    },
   ];
   return followed(scenarios.filter(({ name }) => !name.endsWith("data: replace")));
 }
@@ -338,6 +345,15 @@ const BESIDE_OTHERS: readonly RuledScenario[] = [
       x: ["snapshot@2", "wait 30", "rewind@2"],
     },
     needs: ["bytes"],
+  },
+  {
+    ...two,
+    name: "status after a snapshot is restored",
+    writers: {
+      a: ["push", "push", "incr", "wait 60", "push", "wait 400", "status", "heal", "wait 400", "status"],
+      x: ["snapshot@2", "wait 30", "rewind@2"],
+    },
+    needs: [],
   },
   {
     ...base,

@@ -225,6 +225,23 @@ export class Truth {
     return null;
   }
 
+  /**
+   * The first segment that a recovery of the newest backup lacks in a repository, and that was acknowledged and is not
+   * recorded as missing; null if there is none. Only names count. What was stolen after `sinceMs` does not.
+   */
+  findLacking(repoIndex: number, sinceMs: number): string | null {
+    const bucket = this.#buckets.find(({ key }) => key === repoIndex);
+    const newest = bucket === undefined ? undefined : this.#list(bucket)?.backups.at(-1);
+    if (bucket === undefined || newest?.archiveStart == null) return null;
+    const from = newest.archiveStart;
+    const lacking = [...this.acknowledged.keys()].find((name) => {
+      const isStolenSince = (this.#harmed.get(`${repoIndex}:${name}`) ?? -1) >= sinceMs;
+      const isKnown = name < from || isStolenSince || this.isMissing(repoIndex, name);
+      return !isKnown && copiesOf(bucket, name).length === 0;
+    });
+    return lacking === undefined ? null : `repo${repoIndex} lacks ${lacking}, which ${newest.label} needs`;
+  }
+
   /** Other bytes under their own hash show only beside another repository's copy. */
   #isHidden(bucket: Bucket, name: string): boolean {
     const sha1 = this.acknowledged.get(name) ?? "";

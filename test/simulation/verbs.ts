@@ -7,6 +7,7 @@ import type { AcknowledgePolicy } from "../../runtime/config/types";
 import { annotate } from "../../runtime/operations/shared/annotate";
 import { archivePush } from "../../runtime/operations/archivePush/archivePush";
 import { backup } from "../../runtime/operations/backup/backup";
+import { collectStatus } from "../../runtime/operations/info/status";
 import { setHold } from "../../runtime/operations/expire/holdRecord";
 import { expireRepository } from "../../runtime/operations/expire/expire";
 import { copyMissingWal, type Healed, heal } from "../../runtime/operations/heal/heal";
@@ -25,6 +26,7 @@ import { fail, isError, toBackupError } from "../../runtime/base/errors";
 import { perRepo, type RepoResult } from "../../runtime/base/parallel";
 import type { BackupType } from "../../runtime/format/repository/label";
 import type { MissingWalStore } from "../../runtime/local/missingWal";
+import { factsOf } from "../../runtime/recoverability/facts";
 import { loadBackupInfo } from "../../runtime/repository/infoStore";
 import type { Repository } from "../../runtime/repository/repository";
 import { SimStorage, sha1Of } from "./bucket";
@@ -34,7 +36,7 @@ import { type Harm, harmFile, plant, rewind } from "./thief";
 import { stream } from "./streams";
 import { isOff } from "./weak";
 import { testDomain } from "../harness/leases";
-import { walName as nameOfWal } from "../runtime/repository/support";
+import { STANZA, walName as nameOfWal } from "../runtime/repository/support";
 import { KEEP_ALL } from "../harness/madeRepository";
 import { BACKUP_OPTIONS, FACTS, type Stage as BareStage, WAL_SIZE_BYTES } from "./host";
 
@@ -60,9 +62,8 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
  * with the same pause), `recreate@1` (the repository is lost and created again), `recycle` (acknowledged segments leave
  * pg_wal), `heal`, `copy` (of recorded WAL, by the agent), `upgrade`, `annotate`, `hold` (the oldest backup), `change`,
  * `wait 60`, `again` (PostgreSQL requests its newest segment again), `unheard` (pushes that answer nobody), `twin 40`
- * (this server's own segment of that number), `get` (fetches every acknowledged segment), `verify`, `expire-days 7`,
- * `clock 400` (the host's clock is days ahead), `spoil@2 empty`
- * and `spoil@2 empty data` (see {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange`
+ * (this server's own segment of that number), `get` (fetches every acknowledged segment), `verify`, `status`,
+ * `expire-days 7`, `clock 400` (the host's clock is days ahead), `spoil@2 empty` and `spoil@2 empty data` (see {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange`
  * (the configuration gives each repository the other one's key; the records of missing WAL stay), `dump`,
  * `copy-dumps 1 2` (as sync does), `stream 40` (the server writes for so many seconds, and its agent streams),
  * `stream 40 2` (it writes 2 bytes a second), and `stream-twin 40` (the same, with this server's own bytes from some
@@ -161,6 +162,8 @@ async function run(text: string, stage: Stage): Promise<string> {
       return getAll(stage, repos);
     case "verify":
       return verifyAll(stage, repos);
+    case "status":
+      return statusAll(stage, repos);
     case "expire-days":
       for (const repo of repos) await expireOne(stage, repo, Number(rest[0]), "time");
       return "";
@@ -491,6 +494,51 @@ async function verifyAll(stage: Stage, repos: readonly Repository[]): Promise<st
     if (untrue !== null) world.judge(`verify says that all is well, but ${untrue}`);
   }
   return "";
+}
+
+/** A repository without a trouble has all WAL that its newest backup needs. */
+async function statusAll({ ctx, host, life, world }: Stage, repos: readonly Repository[]): Promise<string> {
+  const { missingWal, walDirectory } = host;
+  const { truth } = world;
+  const sinceMs = truth.nowMs();
+  const ready = new Set(host.listReady());
+  const archived =
+    [...truth.acknowledged.keys()]
+      .filter((name) => !ready.has(name))
+      .sort()
+      .at(-1) ?? null;
+  const { repos: rows, troubles } = await collectStatus({
+    stanza: STANZA,
+    repos: factsOf(repos),
+    missingWal: (key) => missingWal.list(key),
+    conflicts: (key) => missingWal.listConflicts(key),
+    dropped: missingWal.listDropped,
+    expectFull: () => undefined,
+    waiting: null,
+    slot: null,
+    rpoS: undefined,
+    server: { dataDirectory: walDirectory, systemId: FACTS.cluster.systemId, archived },
+    seen: () => new Map(),
+    stop: null,
+    verified: () => null,
+    history: async () => null,
+    isStandby: false,
+    streams: null,
+    host: { troubles: [], notLookedAt: [], next: null },
+    drills: [],
+    running: [],
+    opened: [],
+    nowS: Math.floor(ctx.clock.nowMs() / 1000),
+  });
+  if (troubles.length === 0 && !life.process.isDisturbed)
+    for (const { key, troubles: own } of rows)
+      if (own.length === 0 && !life.process.troubled.has(key)) {
+        const lacking = truth.findLacking(key, sinceMs);
+        if (lacking !== null) world.judge(`status says that all is well, but ${lacking}`);
+      }
+  return rows
+    .map(({ key, troubles: own }) => `repo${key}: ${own.map(({ code }) => code).join(" ") || "well"}`)
+    .join(", ");
 }
 
 async function healAll(stage: Stage, repos: readonly Repository[]): Promise<string> {

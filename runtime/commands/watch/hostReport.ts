@@ -15,10 +15,12 @@ const SYSTEMCTL_MS = 5000;
  * Never throws.
  * @param dataDirectory the cluster whose server is looked at; null if its container hides it; omitted by verbs that ask
  *   the server themselves
+ * @param backedUpAtS end of this host's last successful backup; null if there is none
  */
 export async function loadHostReport(
   proc: CommandProcess,
   dataDirectory?: string | null,
+  backedUpAtS: number | null = null,
 ): Promise<HostReport & { readonly next: readonly NextRun[] | null }> {
   const { config, ctx } = proc;
   const repos = Object.values(config.settings.repos);
@@ -34,6 +36,7 @@ export async function loadHostReport(
       typeof expectFullWithinS === "number" ? [expectFullWithinS] : [],
     ),
     server: dataDirectory === undefined ? null : await loadServer(proc, dataDirectory),
+    backedUpAtS,
     nowS: Math.floor(ctx.clock.nowMs() / 1000),
   });
   return { ...report, next: stanzaUnits?.next ?? null };

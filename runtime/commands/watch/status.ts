@@ -65,7 +65,7 @@ export async function loadStatus(
     rpoS: config.settings.drill?.objectives.rpoSeconds,
     isStandby,
     streams: await loadStreams(config, exists),
-    host: await loadHostReport(proc, dataDirectory),
+    host: await loadHostReport(proc, dataDirectory, runs.find(({ command }) => command === "backup")?.succeededAtS),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
     opened: await reportedOpened(proc),
     running: [...runningOf("backup", proc.lockState("backup")), ...runningOf("restore", proc.lockState("restore"))],

@@ -28,6 +28,8 @@ export interface HostState {
   readonly fullWithinS: readonly number[];
   /** Null if the host has none, or nobody asks; a text says why nobody could look. */
   readonly server: ServerState | string | null;
+  /** When this host last took a backup; null if it never did, or nobody asks. */
+  readonly backedUpAtS: number | null;
   readonly nowS: number;
 }
 
@@ -54,14 +56,16 @@ export function hostReport(state: HostState): HostReport {
   };
 }
 
-function serverTroubles(server: ServerState, { nowS, units }: HostState): BackupError[] {
+function serverTroubles(server: ServerState, { backedUpAtS, nowS, units }: HostState): BackupError[] {
   const { archiving, dataDirectory, hasCluster, isUp, recovery, seenAtS, unit } = server;
   if (isUp) return archiving === null ? [] : [archiving];
   if (!hasCluster && recovery === null) {
     // A host that only restores or drills has none yet.
     const isBackedUp = units?.some(({ commands }) => commands.some((command) => / backup( |$)/.test(command))) ?? false;
     const hint = "pgbackstop recover restores it. Is its file system mounted?";
-    return isBackedUp ? [fail("pathMissing", `there is no cluster in '${dataDirectory}'`, { hint })] : [];
+    const since = backedUpAtS === null ? "" : `: this host backed one up at ${timeText(backedUpAtS)}`;
+    const fact = `there is no cluster in '${dataDirectory}'${since}`;
+    return isBackedUp || backedUpAtS !== null ? [fail("pathMissing", fact, { hint })] : [];
   }
   const since =
     seenAtS === null ? "" : `: not seen since ${timeText(seenAtS)} (${durationText(Math.max(0, nowS - seenAtS))} ago)`;

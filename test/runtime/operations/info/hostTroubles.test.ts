@@ -57,14 +57,14 @@ const WELL = [
 /** The units with a changed or a missing one. */
 function troublesWith(changed: StanzaUnit | null, fullWithinS: readonly number[] = [8 * DAY_S], without = "") {
   const units = WELL.flatMap((unit) => (unit.name === without ? [] : [unit.name === changed?.name ? changed : unit]));
-  return hostReport({ units, fullWithinS, server: null, nowS: NOW_S }).troubles;
+  return hostReport({ units, fullWithinS, server: null, backedUpAtS: null, nowS: NOW_S }).troubles;
 }
 const textsWith = (...args: Parameters<typeof troublesWith>): string[] =>
   troublesWith(...args).map(({ hints, message, name }) => [`[${name}] ${message}`, ...hints].join("\n"));
 
 test("a host whose units systemd runs as they were written has no trouble", () => {
   expect(textsWith(null)).toEqual([]);
-  expect(hostReport({ units: WELL, fullWithinS: [], server: null, nowS: NOW_S })).toEqual({
+  expect(hostReport({ units: WELL, fullWithinS: [], server: null, backedUpAtS: null, nowS: NOW_S })).toEqual({
     troubles: [],
     notLookedAt: [],
   });
@@ -73,11 +73,11 @@ test("a host whose units systemd runs as they were written has no trouble", () =
 });
 
 test("without systemd nothing is claimed", () => {
-  expect(hostReport({ units: null, fullWithinS: [DAY_S], server: null, nowS: NOW_S })).toEqual({
+  expect(hostReport({ units: null, fullWithinS: [DAY_S], server: null, backedUpAtS: null, nowS: NOW_S })).toEqual({
     troubles: [],
     notLookedAt: ["units: no systemd (248 or newer) answers for this stanza"],
   });
-  expect(hostReport({ units: [], fullWithinS: [DAY_S], server: null, nowS: NOW_S })).toEqual({
+  expect(hostReport({ units: [], fullWithinS: [DAY_S], server: null, backedUpAtS: null, nowS: NOW_S })).toEqual({
     troubles: [],
     notLookedAt: ["units: systemd has none of this stanza"],
   });
@@ -229,7 +229,7 @@ describe("the server", () => {
   };
   const DOWN: ServerState = { ...UP, isUp: false, seenAtS: NOW_S - 30, unit: "postgresql@17-main.service" };
   const judged = (server: ServerState | string | null) => {
-    const { notLookedAt, troubles } = hostReport({ units: WELL, fullWithinS: [], server, nowS: NOW_S });
+    const { notLookedAt, troubles } = hostReport({ units: WELL, fullWithinS: [], server, backedUpAtS: null, nowS: NOW_S });
     return { notLookedAt, troubles: troubles.map(({ hints, message }) => [message, ...hints]) };
   };
 
@@ -261,7 +261,18 @@ describe("the server", () => {
       ["there is no cluster in '/data'", "pgbackstop recover restores it. Is its file system mounted?"],
     ]);
     for (const units of [null, WELL.slice(4)])
-      expect(hostReport({ units, fullWithinS: [], server: lost, nowS: NOW_S }).troubles).toEqual([]);
+      expect(hostReport({ units, fullWithinS: [], server: lost, backedUpAtS: null, nowS: NOW_S }).troubles).toEqual([]);
+  });
+
+  test("whose directory is lost is named where this host took backups, also without systemd", () => {
+    const lost = { ...DOWN, hasCluster: false };
+    const backedUpAtS = NOW_S - DAY_S;
+    expect(hostReport({ units: null, fullWithinS: [], server: lost, backedUpAtS, nowS: NOW_S }).troubles).toEqual([
+      expect.objectContaining({
+        message: "there is no cluster in '/data': this host backed one up at 2026-11-19T06:40:59Z",
+        kind: "pathMissing",
+      }),
+    ]);
   });
 
   test("that is down after a recovery is told how to go on, or back", () => {
