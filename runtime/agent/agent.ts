@@ -41,6 +41,8 @@ interface Services {
   /** Null where PostgreSQL archives by itself. */
   readonly slot: SlotArchiver | null;
   readonly gets: GetService;
+  /** Those of single repositories, by their keys, opened when a recovery asks one. */
+  readonly getsOfOne: Map<number, GetService>;
   readonly ownFiles: OwnFiles;
 }
 
@@ -66,7 +68,8 @@ export const agentCommand =
       streaming === undefined ? null : new StreamService(proc, own, streaming.intervalSeconds * 1000, conditions);
     const gets = new GetService(proc, own);
     const address = proc.listenFd === null ? { path: config.agent.socket } : { fd: proc.listenFd };
-    const services = { proc, wal, stream, slot, gets, ownFiles: new OwnFiles() };
+    const getsOfOne = new Map<number, GetService>();
+    const services = { proc, wal, stream, slot, gets, getsOfOne, ownFiles: new OwnFiles() };
     const socket = await serveControlSocket(
       address,
       (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone),
@@ -88,7 +91,10 @@ export const agentCommand =
         socket.close(enough).then(() => wal.close(enough)),
         slot?.close(enough),
         stream?.close(enough),
-        Promise.race([gets.close(), untilAborted(enough)]),
+        Promise.race([
+          Promise.all([gets, ...getsOfOne.values()].map((service) => service.close())),
+          untilAborted(enough),
+        ]),
       ]),
     );
     return 0;
@@ -226,27 +232,25 @@ async function get(
 }
 
 /** @throws optionInvalidValue (32) */
-function sourceOf({ gets, proc }: Services, repo: string | undefined): Pick<RecoveryGets, "source" | "gets"> {
+function sourceOf(
+  { gets, getsOfOne, proc }: Services,
+  repo: string | undefined,
+): Pick<RecoveryGets, "source" | "gets"> {
   if (repo === undefined) return { source: proc, gets };
-  const repos = proc.repositories().filter(({ key }) => repo === `--repo=${key}`);
-  if (repos.length === 0) throw fail("optionInvalidValue", `'${repo}' names no repository of this agent`);
+  const only = proc.repositories().find(({ key }) => repo === `--repo=${key}`);
+  if (only === undefined) throw fail("optionInvalidValue", `'${repo}' names no repository of this agent`);
   const source: GetSource = {
     config: proc.config,
     dataDirectory: proc.dataDirectory,
     loadControl: () => proc.loadControl(),
     pool: () => proc.pool(),
     readFile: (file) => proc.readFile(file),
-    repositories: () => repos,
+    repositories: () => [only],
+    onlyRepo: only.key,
   };
-  const alone = new GetService(source, proc.ctx);
-  return {
-    source,
-    gets: {
-      // The queue has segments of every repository.
-      getOrLast: (walName, destination) => alone.getOrLast(walName, destination, { ahead: false }),
-      last: (...args) => alone.last(...args),
-    },
-  };
+  const own = getsOfOne.get(only.key) ?? new GetService(source, proc.ctx);
+  getsOfOne.set(only.key, own);
+  return { source, gets: own };
 }
 
 /** @throws optionInvalidValue (32) for a path outside the data directory: the agent serves one cluster */

@@ -25,10 +25,11 @@ export interface GetOptions {
 }
 
 /** What it needs of its process. */
-export type GetSource = Pick<
-  CommandProcess,
-  "config" | "dataDirectory" | "loadControl" | "pool" | "readFile" | "repositories"
->;
+export interface GetSource
+  extends Pick<CommandProcess, "config" | "dataDirectory" | "loadControl" | "pool" | "readFile" | "repositories"> {
+  /** Set where only this repository is asked: its queue has nothing of the others. */
+  readonly onlyRepo?: number;
+}
 
 export class GetService {
   readonly #proc: GetSource;
@@ -40,7 +41,7 @@ export class GetService {
   constructor(proc: GetSource, ctx: Context) {
     this.#proc = proc;
     this.#ctx = ctx;
-    this.#spool = agentSpool(proc.config.spoolPath, proc.config.stanza ?? "");
+    this.#spool = agentSpool(proc.config.spoolPath, proc.config.stanza ?? "", proc.onlyRepo);
   }
 
   /** True when it was fetched, false when certainly no repository has it. @throws errors of `archiveGet` */

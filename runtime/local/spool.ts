@@ -26,9 +26,9 @@ export function stockSpool(spoolPath: string, stanza: string, queue: "in" | "out
   return new Spool(`${spoolPath}/archive/${stanza}/${queue}`);
 }
 
-/** The agent's prefetched files: nothing else writes there. */
-export function agentSpool(spoolPath: string, stanza: string): Spool {
-  return new Spool(`${spoolPath}/pgbackstop/${stanza}/in`);
+/** The agent's prefetched files, of all repositories or of one: nothing else writes there. */
+export function agentSpool(spoolPath: string, stanza: string, repoIndex: number | null = null): Spool {
+  return new Spool(`${spoolPath}/pgbackstop/${stanza}/in${repoIndex === null ? "" : `-repo${repoIndex}`}`);
 }
 
 export class Spool {

@@ -109,6 +109,10 @@ it("gives no answer to a restore_command when it ends before it has the file: Po
 it("fetches from a single repository when the client names one", async () => {
   expect(await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG", "--repo=1").answer).toContain("exit 0\n");
   expect(readFileSync(join(data, "pg_wal/RECOVERYXLOG")).equals(Buffer.from(walBytes(1)))).toBe(true);
+  // The next ones come ahead, apart from those of all repositories.
+  const spool = join(folder, "spool/pgbackstop/demo");
+  await vi.waitFor(() => expect(readdirSync(join(spool, "in-repo1"))).toEqual([walName(2), walName(3)]), WAIT);
+  expect(existsSync(join(spool, "in"))).toBe(false);
   const other = await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG", "--repo=2").answer;
   expect(other).toContain("'--repo=2' names no repository of this agent");
   expect(other).not.toMatch(/exit [01]\n/);

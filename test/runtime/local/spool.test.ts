@@ -14,6 +14,7 @@ beforeEach(() => {
 it("is in stock's location; the agent's own is not", () => {
   expect(stockSpool("/spool", "demo", "in").path).toBe("/spool/archive/demo/in");
   expect(agentSpool("/spool", "demo").path).toBe("/spool/pgbackstop/demo/in");
+  expect(agentSpool("/spool", "demo", 2).path).toBe("/spool/pgbackstop/demo/in-repo2");
 });
 
 it("writes status files in stock's bytes and reads them back", async () => {
