@@ -32,9 +32,8 @@ export function alertGroupOf(declared: Topology, options: AlertOptions = {}): Al
   return {
     name: `pgbackstop-${database.name}`,
     rules: [
-      ...(database.kind === "host"
-        ? [...hostRules(writer, topology), ...troubleRules(writer)]
-        : clusterRules(writer, declared)),
+      ...(database.kind === "host" ? hostRules(writer, topology) : clusterRules(writer, declared)),
+      ...troubleRules(writer),
       ...topology.repositories.flatMap((repository) =>
         repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository),
       ),

@@ -22,7 +22,7 @@ import { slotArchivingOf } from "../operations/slot/readyDirectory";
 import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, codeOf, errorLines, serveControlSocket } from "./controlSocket";
 import type { ReportFile } from "../operations/report/reportFields";
-import type { LoadTroubles } from "../metrics/gather";
+import type { ServedViews } from "../metrics/gather";
 import { serveMetrics } from "./metricsServer";
 import { ReportAnswer } from "../operations/report/reportAnswer";
 
@@ -46,15 +46,8 @@ interface Services {
   readonly ownFiles: OwnFiles;
 }
 
-/** What the agent serves besides WAL. */
-export interface AgentViews {
-  readonly loadTroubles: LoadTroubles;
-  /** The document of the verb `report`. */
-  report(proc: CommandProcess): Promise<ReportFile>;
-}
-
 export const agentCommand =
-  (views: AgentViews): Command =>
+  (views: ServedViews): Command =>
   async (proc) => {
     const { config, ctx } = proc;
     // Running work does not see the signal that ends the agent, so it can finish.
@@ -104,7 +97,7 @@ export const agentCommand =
 async function pageOf(
   proc: CommandProcess,
   wal: WalService,
-  { loadTroubles, report: make }: AgentViews,
+  { loadTroubles, report: make }: ServedViews,
 ): Promise<ReturnType<typeof serveMetrics> | null> {
   const { config, ctx } = proc;
   const { listen } = config.monitoring;

@@ -22,7 +22,8 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   "cnpg-drill": async () => (await import("../cnpg/drill/drillCommand.js")).clusterDrillCommand,
   "cnpg-dump": async () => (await import("../cnpg/job/dumpCommand.js")).clusterDumpCommand,
   "cnpg-expire": async () => (await import("../cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand,
-  "cnpg-instance": async () => (await import("../cnpg/sidecar/instance.js")).instanceCommand(makeReport),
+  "cnpg-instance": async () =>
+    (await import("../cnpg/sidecar/instance.js")).instanceCommand({ loadTroubles, report: makeReport }),
   "cnpg-job": async () => (await import("../cnpg/job/jobCommand.js")).jobCommand,
   "cnpg-operator": async () => (await import("../cnpg/operator/operator.js")).operatorCommand,
   "cnpg-replace-archiver": async () => (await import("../cnpg/gate/replaceArchiver.js")).replaceArchiverCommand,

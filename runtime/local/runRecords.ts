@@ -4,7 +4,8 @@
  *     {"version":1,"command":"verify","endedAtS":1795156859,"exitCode":0,"succeededAtS":1795156859,
  *      "repos":{"1":{"ok":true,"endedAtS":1795156859}}}
  *
- * For `status` and metrics: nothing is written or removed because of them, and without a writable directory nothing is recorded.
+ * For `status` and metrics: nothing is written or removed because of them. Without a writable directory nothing is
+ * recorded.
  */
 import { readdir, readFile, stat } from "./nodeFiles";
 import { actAs } from "./actAs";

@@ -225,14 +225,18 @@ const HOST: readonly MetricDefinition[] = metrics(REPO, {
     "End of the last run of a command that ended with 0",
     ["stanza", "command"],
   ],
+  pgbackstop_collected_timestamp_seconds: ["When these metrics were gathered", STANZA],
+  pgbackstop_config_info: ["A hash of the configuration without its secrets", ["stanza", "hash"]],
+  pgbackstop_build_info: ["The version of this program", ["version"]],
+});
+
+/** What the status command reports: on a host, and in the sidecar of a primary. */
+export const STATUS: readonly MetricDefinition[] = metrics(REPO, {
   pgbackstop_status_ok: ["1 while the status command has nothing to report, 0 while it exits with 104", STANZA],
   pgbackstop_troubles: [
     "What the status command reports, counted by kind; no sample of other kinds, and no repo_key for those of the host",
     [...REPO, "trouble"],
   ],
-  pgbackstop_collected_timestamp_seconds: ["When these metrics were gathered", STANZA],
-  pgbackstop_config_info: ["A hash of the configuration without its secrets", ["stanza", "hash"]],
-  pgbackstop_build_info: ["The version of this program", ["version"]],
 });
 
 export const DEFINITIONS: readonly MetricDefinition[] = [
@@ -242,6 +246,7 @@ export const DEFINITIONS: readonly MetricDefinition[] = [
   ...SLOT,
   ...INSTANT,
   ...HOST,
+  ...STATUS,
   ...DRILLS,
   ...DUMPS,
 ];

@@ -16,6 +16,7 @@ import { currentBackupsOf } from "../operations/info/destinations";
 import { collectInfo, type InfoRepo } from "../operations/info/info";
 import { type OpenedBackup, openedOf } from "../operations/open/openLocation";
 import { listOpened } from "../operations/open/openedRecords";
+import type { ReportFile } from "../operations/report/reportFields";
 import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
 import { loadSlot, waitingFor } from "../operations/slot/slotReport";
@@ -29,6 +30,13 @@ import { findDataDirectory } from "../operations/info/knownDirectory";
 
 /** What `status` reports of these repositories, of which nothing was read before. */
 export type LoadTroubles = (proc: CommandProcess, repos: readonly RepoFacts[]) => Promise<readonly CountedTrouble[]>;
+
+/** What a process that keeps running shows besides its services. */
+export interface ServedViews {
+  readonly loadTroubles: LoadTroubles;
+  /** The document of the verb `report`. */
+  report(proc: CommandProcess): Promise<ReportFile>;
+}
 
 export async function gatherSamples(
   proc: CommandProcess,

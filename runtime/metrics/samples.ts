@@ -221,7 +221,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
   ];
 }
 
-function troubleSamples(stanza: string, troubles: readonly CountedTrouble[]): Sample[] {
+export function troubleSamples(stanza: string, troubles: readonly CountedTrouble[]): Sample[] {
   const counts = new Map<string, { readonly labels: Sample["labels"]; count: number }>();
   for (const { code, repoIndex } of troubles) {
     const labels = { stanza, repo_key: repoIndex === null ? "" : String(repoIndex), trouble: code };

@@ -264,9 +264,10 @@ describe("a stack of the components", async () => {
   test("reports each repository's recovery window on CloudNativePG's own endpoint", async () => {
     const scrape =
       "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
+    const metrics = async (): Promise<string> =>
+      (await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape])).stdout;
     const window = async (): Promise<Record<string, number>> => {
-      const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape]);
-      const lines = stdout.matchAll(
+      const lines = (await metrics()).matchAll(
         /^pgbackstop_recovery_window_(start|end)_timestamp_seconds\{[^}]*repo_key="([12])"[^}]*\} (\S+)$/gm,
       );
       return Object.fromEntries([...lines].map(([, end, repoIndex, value]) => [`${end} ${repoIndex}`, Number(value)]));
@@ -280,6 +281,12 @@ describe("a stack of the components", async () => {
       expect(nowS - (ends[`start ${repoIndex}`] ?? 0)).toBeLessThan(1800);
       expect(nowS - (ends[`end ${repoIndex}`] ?? 0)).toBeLessThan(600);
     }
+    // What `status` says there. A failure shows the kinds of its troubles.
+    const status = async (): Promise<string[]> =>
+      (await metrics()).match(/^pgbackstop_(?:status_ok|troubles).*$/gm) ?? [];
+    await expect
+      .poll(status, { timeout: 180_000, interval: 2000 })
+      .toEqual([expect.stringMatching(/^pgbackstop_status_ok\{stanza="[^"]+"\} 1$/)]);
   });
 
   // claim: docs/kubernetes/new-cluster.md: the components' cluster starts…

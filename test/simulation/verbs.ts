@@ -63,11 +63,11 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
  * pg_wal), `heal`, `copy` (of recorded WAL, by the agent), `upgrade`, `annotate`, `hold` (the oldest backup), `change`,
  * `wait 60`, `again` (PostgreSQL requests its newest segment again), `unheard` (pushes that answer nobody), `twin 40`
  * (this server's own segment of that number), `get` (fetches every acknowledged segment), `verify`, `status`,
- * `expire-days 7`, `clock 400` (the host's clock is days ahead), `spoil@2 empty` and `spoil@2 empty data` (see {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange`
- * (the configuration gives each repository the other one's key; the records of missing WAL stay), `dump`,
- * `copy-dumps 1 2` (as sync does), `stream 40` (the server writes for so many seconds, and its agent streams),
- * `stream 40 2` (it writes 2 bytes a second), and `stream-twin 40` (the same, with this server's own bytes from some
- * place on). Returns the text of the result.
+ * `expire-days 7`, `clock 400` (the host's clock is days ahead), `spoil@2 empty` and `spoil@2 empty data` (see {@link
+ * harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`, `exchange` (the configuration gives each
+ * repository the other one's key; the records of missing WAL stay), `dump`, `copy-dumps 1 2` (as sync does), `stream
+ * 40` (the server writes for so many seconds, and its agent streams), `stream 40 2` (it writes 2 bytes a second), and
+ * `stream-twin 40` (the same, with this server's own bytes from some place on). Returns the text of the result.
  */
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;

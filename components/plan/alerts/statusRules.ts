@@ -2,9 +2,13 @@
 import { TROUBLE_ALERTS } from "../../../runtime/recoverability/troubles";
 import type { AlertRule, Writer } from "./rule";
 
-/** Hosts only: the runtime of a cluster has no `status`. */
 export function troubleRules(writer: Writer): AlertRule[] {
   const ok = "pgbackstop_status_ok";
+  const isHost = writer.database.kind === "host";
+  const command = `pgbackstop status --stanza=${writer.database.stanza}`;
+  const [where, log] = isHost
+    ? [`${command} on the host`, "the log of the agent, or of the metrics' unit,"]
+    : [`${command} in the primary's sidecar`, "the log of the primary's sidecar"];
   return [
     ...TROUBLE_ALERTS.map(({ code, ofRepository, severity, summary }): AlertRule => {
       const own = writer.about({ trouble: code });
@@ -14,7 +18,7 @@ export function troubleRules(writer: Writer): AlertRule[] {
         "15m",
         `${own.series("pgbackstop_troubles")} > 0`,
         ofRepository ? `repo{{ $labels.repo_key }}: ${summary}` : summary,
-        `pgbackstop status --stanza=${writer.database.stanza} on the host says what was seen, and what to do.`,
+        `${where} says what was seen, and what to do.`,
       );
     }),
     writer.warning(
@@ -22,7 +26,7 @@ export function troubleRules(writer: Writer): AlertRule[] {
       "1h",
       `absent(${writer.raw(ok)})`,
       "nobody judges its backups",
-      "The metrics lack what pgbackstop status reports: the log of the agent, or of the metrics' unit, says why.",
+      `The metrics lack what pgbackstop status reports: ${log} says why.`,
     ),
   ];
 }

@@ -28,8 +28,8 @@ const SEGMENTS_PER_GIB = 64;
 const CALLS_PER_SEGMENT = 2;
 /** What metrics ask one repository for: the newest WAL, the info files, drills and dumps. */
 const METRICS = { listings: 2, reads: 3 };
-/** A sidecar lists in every fifth minute only. */
-const SIDECAR_METRICS = { listings: 4 / 5, reads: 1 };
+/** A sidecar lists, and asks what `status` asks, in every fifth minute only. */
+const SIDECAR_METRICS = { listings: 1, reads: 6 / 5 };
 const MINUTES_PER_DAY = 24 * 60;
 const SECONDS_PER_DAY = 86_400;
 /** Streaming looks twice in half a minute at what it has sent. */

@@ -11,7 +11,7 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Command, CommandProcess } from "../../process/commandProcess";
 import type { Config } from "../../config/types";
-import type { ReportFile } from "../../operations/report/reportFields";
+import type { ServedViews } from "../../metrics/gather";
 import { type BackupParts, backupService } from "./backupService";
 import { parseObject } from "../kubernetes/clusterObject";
 import { isCheckWanted, isHistory, requireOwnTimeline, Timelines } from "./emptyArchive";
@@ -35,18 +35,16 @@ const LOOPS_MS = 5000;
 /** A requested backup waits for one that runs in this pod. */
 const SETTLED_LOOK_MS = 5000;
 
-/** Makes the document of the verb `report`. */
-type MakeReport = (proc: CommandProcess) => Promise<ReportFile>;
 type Backups = ReturnType<typeof backupService>;
 
 export const instanceCommand =
-  (report: MakeReport): Command =>
+  (views: ServedViews): Command =>
   (proc) => {
     const backups = openBackupService(proc);
-    return serveSidecar(proc, (current) => openInstance(current, backups, report));
+    return serveSidecar(proc, (current) => openInstance(current, backups, views));
   };
 
-function openInstance(proc: CommandProcess, backups: Backups, makeReport: MakeReport): Sidecar {
+function openInstance(proc: CommandProcess, backups: Backups, views: ServedViews): Sidecar {
   const { config, ctx } = proc;
   const own = { ...ctx, signal: new AbortController().signal };
   const repos = proc.repositories();
@@ -81,6 +79,7 @@ function openInstance(proc: CommandProcess, backups: Backups, makeReport: MakeRe
     synchronous: () => stream?.synchronousReport ?? null,
     dumpExpectedS: (repoIndex) => config.settings.repos[repoIndex]?.expectDumpWithinS ?? null,
     walSegmentSizeBytes,
+    troubles: async (facts) => ((await isStandby()) ? null : views.loadTroubles(proc, facts)),
   });
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
   const report = fullBackupParts(proc, isStandby);
@@ -89,7 +88,7 @@ function openInstance(proc: CommandProcess, backups: Backups, makeReport: MakeRe
     healing.runForever(own, ending.signal),
     metrics.refreshForever(own, ending.signal),
     ...(report === null ? [] : [reportFullBackups(report, own, ending.signal)]),
-    serveReport(proc, () => makeReport(proc), own, ending.signal),
+    serveReport(proc, () => views.report(proc), own, ending.signal),
   ];
   const taking = firstBackups.takeThem(own, ending.signal);
   const expiring = hasRetention(config) ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null;

@@ -10,7 +10,7 @@ import type { WorkerStatus } from "../../operations/archivePush/pushQueue";
 import { silentLog } from "../../base/log";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import type { BackupInfo } from "../../format/repository/backupInfo";
-import { DRILLS, DUMPS, REPOSITORY, SYNCHRONOUS } from "../../metrics/definitions";
+import { DRILLS, DUMPS, REPOSITORY, STATUS, SYNCHRONOUS } from "../../metrics/definitions";
 import {
   attackSamples,
   drillSamples,
@@ -20,17 +20,18 @@ import {
   repositorySamples,
   streamSamples,
   synchronousSamples,
+  troubleSamples,
   workerSamples,
 } from "../../metrics/samples";
 import { trimmedLabels } from "../../operations/expire/archivePlan";
-import { currentBackupsOf, findNewestWal } from "../../operations/info/destinations";
+import { currentBackupsOf } from "../../operations/info/destinations";
 import { loadDrillHistory } from "../../operations/drill/history";
 import { ATTACK, DRILL_KINDS, type DrillRecord } from "../../operations/drill/record";
 import { type DumpSurvey, surveyDumps } from "../../operations/dump/surveyDumps";
 import type { SynchronousReport } from "../../local/streamState";
 import { stateOf, type StreamStatus } from "../../operations/stream/streamStatus";
-import type { NewestWal } from "../../recoverability/facts";
-import { loadBackupInfo } from "../../repository/infoStore";
+import { factsOf, type NewestWal, type RepoFacts } from "../../recoverability/facts";
+import type { CountedTrouble } from "../../recoverability/troubles";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
 import type { MetricSample } from "../grpc/messages";
@@ -41,6 +42,8 @@ export interface MetricParts {
   walSegmentSizeBytes(): Promise<number>;
   /** Maximum age of a repository's newest logical dump; null if none is expected. */
   dumpExpectedS(repoIndex: number): number | null;
+  /** What `status` reports on the primary; null elsewhere. */
+  troubles(repos: readonly RepoFacts[]): Promise<readonly CountedTrouble[] | null>;
   /** Missing segments by repository, as far as they were counted. */
   gaps(): ReadonlyMap<number, number>;
   /** Streams of the primary; empty elsewhere and without streaming. */
@@ -51,10 +54,10 @@ export interface MetricParts {
 }
 
 const REFRESH_MS = 60_000;
-const SERVED = [...REPOSITORY, ...SYNCHRONOUS, ...DRILLS, ...DUMPS];
+const SERVED = [...REPOSITORY, ...STATUS, ...SYNCHRONOUS, ...DRILLS, ...DUMPS];
 /**
- * Refreshes between listings of WAL, once every repository has some, and of dumps: a listing costs more than a file,
- * and money in some stores.
+ * Refreshes between listings of WAL, once every repository has some, of dumps, and for `status`: a listing costs more
+ * than a file, and money in some stores.
  */
 const WAL_TURNS = 5;
 
@@ -64,6 +67,7 @@ export class MetricSource {
   #wal: readonly RepoResult<NewestWal | null>[] = [];
   #drills: readonly DrillRecord[] = [];
   #dumps: readonly RepoResult<DumpSurvey>[] = [];
+  #troubles: readonly CountedTrouble[] | null = null;
   #trimmed: ReadonlyMap<number, ReadonlySet<string>> = new Map();
   #walSegmentSizeBytes = WAL_SEGMENT_SIZE_BYTES;
 
@@ -84,25 +88,34 @@ export class MetricSource {
 
   /** Runs until `signal` aborts; never throws. */
   async refreshForever(ctx: Context, signal: AbortSignal): Promise<void> {
+    const say = (error: unknown): void => ctx.log.debug(`metrics: ${toBackupError(error).message}`);
     const unknown = (error: unknown): [] => {
-      ctx.log.debug(`metrics: ${toBackupError(error).message}`);
+      say(error);
       return [];
     };
     // A metric reports the repository that does not answer.
     const quiet = { ...ctx, log: silentLog };
     for (let turn = 0; !signal.aborted; turn++) {
+      const isLong = turn % WAL_TURNS === 0;
+      const facts = factsOf(this.#parts.repos);
       this.#walSegmentSizeBytes = await this.#parts.walSegmentSizeBytes().catch(() => WAL_SEGMENT_SIZE_BYTES);
-      this.#infos = await perRepo(this.#parts.repos, loadBackupInfo).catch(unknown);
+      // First, because it reads what was archived before it lists the repositories. What is wrong is judged again soon.
+      if (isLong || this.#troubles?.length !== 0)
+        this.#troubles = await this.#parts.troubles(facts).catch((error: unknown) => {
+          say(error);
+          return null;
+        });
+      this.#infos = await perRepo(facts, (own) => own.backupInfo()).catch(unknown);
       this.#trimmed = this.#trimmedLabels(ctx.clock.nowMs());
       const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
-      if (turn % WAL_TURNS === 0 || !isKnown)
-        this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
-      if (turn % WAL_TURNS === 0) this.#dumps = await perRepo(this.#parts.repos, surveyDumps).catch(unknown);
+      if (isLong || !isKnown) this.#wal = await perRepo(facts, (own) => own.newestWal()).catch(unknown);
+      if (isLong) this.#dumps = await perRepo(facts, (own) => surveyDumps(own.remembered)).catch(unknown);
       // A job elsewhere runs drills: its records are in the repositories.
-      if (turn % WAL_TURNS === 0)
-        this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills, DRILL_KINDS).catch(
-          () => this.#drills,
-        );
+      if (isLong) {
+        const remembered = facts.map((own) => own.remembered);
+        const drills = loadDrillHistory(remembered, quiet, this.#drills, DRILL_KINDS);
+        this.#drills = await drills.catch(() => this.#drills);
+      }
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
     }
   }
@@ -138,6 +151,7 @@ export class MetricSource {
     const samples = [
       ...workerSamples(stanza, workers),
       ...repositorySamples(stanza, facts, this.#walSegmentSizeBytes),
+      ...(this.#troubles === null ? [] : troubleSamples(stanza, this.#troubles)),
       ...gapSamples(stanza, gaps),
       ...this.#parts.streams().flatMap((status) => {
         const state = stateOf(status);

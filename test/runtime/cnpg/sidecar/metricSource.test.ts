@@ -119,6 +119,10 @@ test("report for each repository how far back and how far forward it can recover
     workers: () => [{ repoIndex: 2, waitingCount: 3, error: null, missingWalCount: 1, conflictCount: 2 }],
     dumpExpectedS: (repoIndex) => (repoIndex === 2 ? 90_000 : null),
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
+    troubles: async () => [
+      { code: "gap", repoIndex: 2 },
+      { code: "branches", repoIndex: null },
+    ],
   });
   const ending = new AbortController();
   const refreshing = source.refreshForever(ctx, ending.signal);
@@ -139,6 +143,9 @@ test("report for each repository how far back and how far forward it can recover
     "pgbackstop_repo_stream_losses demo,1": 0,
     "pgbackstop_stream_synchronous demo": 1,
     "pgbackstop_stream_waiting_seconds demo": 45,
+    "pgbackstop_status_ok demo": 0,
+    "pgbackstop_troubles demo,2,gap": 1,
+    "pgbackstop_troubles demo,,branches": 1,
     "pgbackstop_repo_dumps demo,1": 1,
     "pgbackstop_repo_last_dump_timestamp_seconds demo,1": 1_795_000_100,
     "pgbackstop_repo_dumps demo,2": 0,
@@ -163,5 +170,6 @@ function sourceOf(repos: readonly Repository[], gaps: ReadonlyMap<number, number
     streams: () => [],
     dumpExpectedS: () => null,
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
+    troubles: async () => null,
   });
 }
