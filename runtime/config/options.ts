@@ -511,8 +511,8 @@ const COMMAND_LINE = [
   typed(
     "force",
     "boolean",
-    ["backup", "restore", "stanza-delete", "stop"],
-    "restore: overwrite existing files, copying only those that differ in size or time; stanza-delete, offline backup: ignore running processes; stop: end running processes",
+    ["backup", "recover", "restore", "stanza-delete", "stop"],
+    "restore: overwrite existing files, copying only those that differ in size or time; recover: to the last WAL before a gap; stanza-delete, offline backup: ignore running processes; stop: end running processes",
     { config: "force", default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
   own("reason", "string", ["hold"], "why the backup must stay, on one line", {

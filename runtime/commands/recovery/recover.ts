@@ -321,13 +321,15 @@ async function requireAsPlanned(
 
 function requestOf({ config }: Invocation): RecoverRequest {
   const {
+    force,
     repoIndex,
     repoTargetTime,
     set,
     restore: { type, target, targetAction, targetExclusive, targetTimeline },
   } = config;
   const backup = { repoIndex, set, ...(repoTargetTime === undefined ? {} : { repoTargetTime }) };
-  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, ...backup };
+  const goal = { type, target, targetAction, targetExclusive, targetTimeline };
+  return { stanza: config.stanza ?? "", force, ...goal, ...backup };
 }
 
 function requestArgs(request: RecoverRequest): string[] {

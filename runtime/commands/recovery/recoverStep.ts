@@ -6,7 +6,7 @@ import { fail } from "../../base/errors";
 import { stat } from "../../local/nodeFiles";
 import { bringHistories } from "../../operations/restore/bringWal";
 import { guaranteeOf } from "../../operations/archiveGet/endOfRecovery";
-import { leadsOn } from "../../operations/recover/oldWal";
+import { leadsOn, writtenSegments } from "../../operations/recover/oldWal";
 import { findRecoverSource, type HostWal } from "../../operations/recover/recoverSource";
 import {
   findLiveServer,
@@ -80,13 +80,20 @@ async function histories(proc: Invocation & RepositoryAccess & ClusterAccess): P
   await bringHistories(proc.repositories(), { version, systemId }, target, ctx);
 }
 
-/** A server that follows a later timeline has WAL elsewhere. */
-function leadsOnOf(proc: ClusterAccess): HostWal["leadsOn"] {
-  return async (archived) => {
-    const control = await proc.loadControl().catch(() => null);
-    return control !== null && control.timeline <= archived.timeline
-      ? leadsOn({ ...archived, directory: proc.walDirectory })
-      : false;
+function ownWalOf(proc: ClusterAccess): Pick<HostWal, "leadsOn" | "segments"> {
+  const loadControl = () => proc.loadControl().catch(() => null);
+  return {
+    // A server that follows a later timeline has WAL elsewhere.
+    leadsOn: async (archived) => {
+      const control = await loadControl();
+      return control !== null && control.timeline <= archived.timeline
+        ? leadsOn({ ...archived, directory: proc.walDirectory })
+        : false;
+    },
+    segments: async () => {
+      const control = await loadControl();
+      return control === null ? [] : writtenSegments(proc.walDirectory, control.walSegmentSizeBytes);
+    },
   };
 }
 
@@ -95,11 +102,6 @@ async function plan(proc: Invocation & RepositoryAccess & ClusterAccess): Promis
   const recovery = { ...config.restore, restoreCommand: "", options: {} };
   const options = { set: config.set, recovery, server: await ownHistory(proc) };
   const repos = proc.repositories();
-  const source = await findRecoverSource(
-    repos,
-    options,
-    { ...guaranteeOf(repos, config), leadsOn: leadsOnOf(proc) },
-    ctx,
-  );
+  const source = await findRecoverSource(repos, options, { ...guaranteeOf(repos, config), ...ownWalOf(proc) }, ctx);
   return { source, live: await findLiveServer(() => proc.session(), slotArchivingOf(config)) };
 }

@@ -68,6 +68,15 @@ export async function leadsOn(old: OldWal): Promise<boolean> {
   return hasEnd;
 }
 
+/** Names of the segments that pg_wal has with their own content. Empty without a pg_wal. */
+export async function writtenSegments(directory: string, segmentSizeBytes: number): Promise<string[]> {
+  const written: string[] = [];
+  for (const name of ((await namesIfThere(directory)) ?? []).toSorted())
+    if (SEGMENT_NAME.test(name) && (await isWritten(`${directory}/${name}`, name, segmentSizeBytes)))
+      written.push(name);
+  return written;
+}
+
 /** Moves what {@link saveOldWal} copied to pg_wal. */
 export async function moveOldWal(dataDirectory: string, walDirectory: string): Promise<void> {
   const directory = `${dataDirectory}/${OLD_WAL}`;

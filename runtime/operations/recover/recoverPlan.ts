@@ -10,7 +10,7 @@ import { parseTargetTime } from "../restore/select";
 import type { ServerControl } from "./control";
 import type { HostFacts } from "./hostFacts";
 import { type InstantFacts, instantSteps, requireInstant } from "./instantPlan";
-import type { RecoverSource } from "./recoverSource";
+import type { RecoverSource, WalGap } from "./recoverSource";
 
 export interface RecoverRequest {
   readonly stanza: string;
@@ -22,6 +22,8 @@ export interface RecoverRequest {
   /** `--repo` and `--set` as given. */
   readonly repoIndex: number | undefined;
   readonly set: string | undefined;
+  /** The user wants to recover although WAL is missing. */
+  readonly force?: boolean;
   /** `--repo-target-time` as given. */
   readonly repoTargetTime?: string | undefined;
 }
@@ -93,8 +95,8 @@ const PRECONDITIONS: readonly ((input: PlanInput) => readonly string[] | void)[]
     if (instant !== null) requireInstant(instant, facts, source, request);
   },
   requireMovable,
-  requireReachable,
   requireReadable,
+  requireReachable,
   requireSpace,
 ];
 
@@ -254,10 +256,7 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
   if (type === "lsn" && target !== undefined && live?.lsn != null && parseLsn(target) > parseLsn(live.lsn))
     throw refused(`the server is at ${live.lsn}`);
   const warnings: string[] = [];
-  if (wal?.missing != null)
-    warnings.push(
-      `recovery will end before WAL segment ${wal.missing}: no repository has it, although later ones exist`,
-    );
+  if (source.gap !== null && type !== "immediate") warnings.push(gapWarning(source.gap, request));
   if (type === "name" || type === "xid")
     warnings.push(`only the replay shows whether the WAL contains ${type} '${target}'`);
   if (live === null && facts.owner !== null)
@@ -265,6 +264,29 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
       "the server is down: WAL after the newest archived segment is taken from its pg_wal as far as it is complete",
     );
   return warnings;
+}
+
+/**
+ * PostgreSQL takes the first segment that it does not get for the end, and opens there: what the server wrote later
+ * would be gone from production.
+ * @throws backupSetInvalid (75)
+ */
+function gapWarning({ lsn, missing, storedAtS }: WalGap, request: RecoverRequest): string {
+  const { force = false, target = "", type } = request;
+  const lack = `neither a repository nor pg_wal has WAL segment ${missing}, and there are later ones`;
+  const isBehind =
+    (type === "time" && storedAtS !== null && parseTargetTime(target) > storedAtS) ||
+    (type === "lsn" && parseLsn(target) >= parseLsn(lsn));
+  if (isBehind || (type === "default" && !force)) {
+    const until = storedAtS === null ? "" : `, whose last segment is of ${timeText(storedAtS)}`;
+    throw fail("backupSetInvalid", `recovery ends before its target: ${lack}`, {
+      hint: [
+        "pgbackstop heal looks whether another copy of it is left.",
+        `To recover what is before the gap${until}: pgbackstop recover --force, without --type. The old data are kept.`,
+      ],
+    });
+  }
+  return `recovery cannot go further than this: ${lack}`;
 }
 
 /**

@@ -8,9 +8,16 @@ import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
 import type { Manifest } from "../../format/repository/manifest";
 import { SegmentPath } from "../../format/wal/segmentPath";
-import { parseWalName, segmentSizeOf, timelineOf } from "../../format/wal/walSegment";
+import {
+  DIRECTORY_LENGTH,
+  formatLsn,
+  lsnOfSegment,
+  parseWalName,
+  segmentSizeOf,
+  timelineOf,
+} from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
-import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
+import { isSegment, listFiles, listWal, type StoredWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { findNewestWal } from "../info/destinations";
 import { type ChooseOptions, openSources } from "../restore/openSources";
@@ -39,6 +46,8 @@ export interface RecoverSource {
   /** The last segment that makes the backup consistent; null for a backup of a stopped server, which needs none. */
   readonly walStop: string | null;
   readonly wal: ReplayPath | null;
+  /** Null if repositories and the server's pg_wal together have all WAL up to their last one. */
+  readonly gap: WalGap | null;
   /** The value of `--target-timeline` for the steps; undefined leaves it to the backup's own. */
   readonly targetTimeline: string | undefined;
   /** Keys of repositories whose WAL could not be listed. */
@@ -52,6 +61,15 @@ export interface RecoverSource {
   readonly newestWalStoredAtS: number | null;
 }
 
+export interface WalGap {
+  /** The first segment that nobody has, although there are later ones. */
+  readonly missing: string;
+  /** Where it begins. */
+  readonly lsn: string;
+  /** When the last one before it was stored; null if unknown. */
+  readonly storedAtS: number | null;
+}
+
 export interface SourceTarget {
   /** `pg_data`, `pg_tblspc/16384` */
   readonly name: string;
@@ -63,6 +81,8 @@ export interface SourceTarget {
 export interface HostWal extends Guarantee {
   /** True if this server's pg_wal leads on from the newest archived segment to its end. */
   leadsOn(archived: Omit<OldWal, "directory">): Promise<boolean>;
+  /** Names of the segments in its pg_wal. */
+  segments(): Promise<readonly string[]>;
 }
 
 export async function findRecoverSource(
@@ -75,6 +95,8 @@ export async function findRecoverSource(
   const { manifest, repo } = sources;
   const newest = await perRepo(repos, findNewestWal);
   const storedAtS = Math.max(0, ...newest.map((result) => (result.ok ? (result.value?.storedAtS ?? 0) : 0)));
+  // Read before the archive: what has left pg_wal is in a listing that comes later.
+  const own = await host.segments();
   const replay = manifest.archiveStart === undefined ? null : await findReplayPath(repos, manifest, followed, ctx);
   return {
     repoIndex: repo.key,
@@ -90,11 +112,33 @@ export async function findRecoverSource(
     fileCount: manifest.files.length,
     walStop: manifest.archiveStop ?? null,
     wal: replay?.path ?? null,
+    gap: replay === null ? null : await findGap(repos, archiveIdOf(archiveEntry(manifest)), replay, own),
     targetTimeline: timelineOption(options.recovery, followed),
     unlisted: replay?.unlisted.map(({ repoIndex }) => repoIndex) ?? [],
     without: replay === null ? null : await reasonWithout(repos, repo.key, replay, host),
     newestWalStoredAtS: storedAtS === 0 ? null : storedAtS,
   };
+}
+
+async function findGap(
+  repos: readonly Repository[],
+  archiveId: string,
+  { followed: { segmentSizeBytes }, pathWith }: ListedPath,
+  own: readonly string[],
+): Promise<WalGap | null> {
+  const { last, missing } = pathWith(own);
+  if (missing === null) return null;
+  const directory = (last ?? "").slice(0, DIRECTORY_LENGTH);
+  const listed = last === null ? [] : await perRepo(repos, (repo) => listFiles(repo, archiveId, directory));
+  const times = listed.flatMap((result) => (result.ok ? result.value : [])).filter(({ name }) => name === last);
+  const storedAtMs = Math.max(0, ...times.map(({ modifiedAtMs }) => modifiedAtMs));
+  const lsn = formatLsn(lsnOfSegment(missing, segmentSizeBytes));
+  return { missing, lsn, storedAtS: storedAtMs === 0 ? null : Math.ceil(storedAtMs / 1000) };
+}
+
+/** The row of archive.info that a backup belongs to. */
+function archiveEntry({ pg: { id, systemId, version: pgVersion } }: Manifest) {
+  return { id, systemId, pgVersion };
 }
 
 async function reasonWithout(
@@ -126,6 +170,8 @@ export interface ListedPath {
   readonly path: ReplayPath;
   /** The path of one repository alone. */
   pathOf(key: number): ReplayPath;
+  /** The path over all repositories and these segments. */
+  pathWith(names: readonly string[]): ReplayPath;
   readonly followed: SegmentPath;
   /** Repositories whose WAL could not be listed. */
   readonly unlisted: readonly Doubt[];
@@ -138,8 +184,7 @@ export async function findReplayPath(
   along: TargetTimeline | undefined,
   ctx: Context,
 ): Promise<ListedPath> {
-  const { id, systemId, version: pgVersion } = manifest.pg;
-  const entry = { id, systemId, pgVersion };
+  const entry = archiveEntry(manifest);
   const archiveId = archiveIdOf(entry);
   const first = manifest.archiveStart ?? "";
   const storedIn = new Map(repos.map(({ key }) => [key, new Map<string, number>()]));
@@ -164,7 +209,16 @@ export async function findReplayPath(
   const own = { timeline: timelineOf(first), ancestors: [] };
   const goal = along === undefined || ancestors === null ? own : { timeline: along.timeline, ancestors };
   const followed = new SegmentPath(goal, segmentSizeBytes);
-  const pathOf = (keys: readonly number[]): ReplayPath =>
-    replayPath(first, new Map(keys.flatMap((key) => [...(storedIn.get(key) ?? [])])), followed);
-  return { path: pathOf([...storedIn.keys()]), pathOf: (key) => pathOf([key]), followed, unlisted };
+  const pathOf = (keys: readonly number[], more: readonly string[] = []): ReplayPath => {
+    const stored = keys.flatMap((key) => [...(storedIn.get(key) ?? [])]);
+    return replayPath(first, new Map([...more.map((name) => [name, 0] as const), ...stored]), followed);
+  };
+  const keys = [...storedIn.keys()];
+  return {
+    path: pathOf(keys),
+    pathOf: (key) => pathOf([key]),
+    pathWith: (names) => pathOf(keys, names),
+    followed,
+    unlisted,
+  };
 }

@@ -196,6 +196,29 @@ describe("recover", async () => {
       rmSync(paths.folder, { recursive: true, force: true });
     }
   });
+
+  // claim: docs/hosts/recover.md: a gap in the WAL refuses a recovery that would lose what lies behind it
+  test("a gap of the WAL is not passed in silence: what lies behind it is lost only by --force, and kept for an undo", async () => {
+    await sql("INSERT INTO kept VALUES (9500)");
+    await bed.archiveAll();
+    const lost = await bed.archiveAll();
+    await sql("INSERT INTO kept VALUES (9600)");
+    await bed.archiveAll();
+    for (const folder of [bed.repoPath(1), bed.repoPath(2), join(bed.cluster.dataPath, "pg_wal")])
+      for (const path of readdirSync(folder, { recursive: true, encoding: "utf8" }))
+        if (basename(path).startsWith(lost)) rmSync(join(folder, path));
+    const lack = `neither a repository nor pg_wal has WAL segment ${lost}, and there are later ones`;
+    for (const more of [[], ["--type=time", `--target=${await bed.cluster.value("SELECT now()::text")}`]]) {
+      const { exitCode, stdout } = await bed.ours(["recover", "--yes", ...more]);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 75, stdout: expect.stringContaining(lack) });
+    }
+    expect(await state()).toMatch(/ 9600$/);
+    const { stdout } = await bed.oursOk(["recover", "--yes", "--force"]);
+    expect(stdout).toContain(lack);
+    expect(await state()).toMatch(/ 9500$/);
+    await bed.oursOk(["recover", "--undo", "--yes"]);
+    expect(await state()).toMatch(/ 9600$/);
+  });
 });
 
 /** Runs `recover --yes`, and kills it and all its children after it prints `text`. */

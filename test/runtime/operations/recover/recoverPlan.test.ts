@@ -63,6 +63,7 @@ const INPUT: PlanInput = {
       sizeRepoBytes: 1000,
       missing: null,
     },
+    gap: null,
     targetTimeline: "latest",
     unlisted: [],
     without: null,
@@ -293,6 +294,24 @@ test("a repository that cannot be read refuses the recovery, unless it can have 
   const byPolicy = planRecover({ ...INPUT, source: { ...source, without: "policy" } });
   expect(byPolicy.restoreArgs).not.toContain("--repo=1");
   expect(byPolicy.warnings).toEqual(["repo2 cannot be read: whatever was acknowledged is in the others"]);
+});
+
+test("a gap refuses a recovery to the end, and to what lies behind it, unless it is to end there", () => {
+  const gap = { missing: "00000001000000000000000A", lsn: "0/A000000", storedAtS: 1500 };
+  const source = { ...INPUT.source, gap };
+  const lack = "neither a repository nor pg_wal has WAL segment 00000001000000000000000A, and there are later ones";
+  const refusal = `backupSetInvalid: recovery ends before its target: ${lack}`;
+  const live = { dataDirectory: DATA, inRecovery: false, archiveMode: "on", lsn: "0/C000000" };
+  const outcome = (request: Partial<PlanInput["request"]>): string =>
+    kindOf({ source, live, request: { ...INPUT.request, ...request } });
+  expect(outcome({})).toBe(refusal);
+  expect(outcome(target("lsn", "0/A000000"))).toBe(refusal);
+  expect(outcome(target("time", "1970-01-01 00:25:01+00"))).toBe(refusal);
+  expect(outcome(target("lsn", "0/9FFFFFF"))).toBe("planned");
+  expect(outcome(target("time", "1970-01-01 00:25:00+00"))).toBe("planned");
+  expect(outcome({ type: "immediate" })).toBe("planned");
+  const forced = planRecover({ ...INPUT, source, request: { ...INPUT.request, force: true } });
+  expect(forced.warnings).toEqual([`recovery cannot go further than this: ${lack}`]);
 });
 
 test("several repositories decide a new timeline in turn", () => {
