@@ -58,9 +58,9 @@ export async function leadsOn(old: OldWal): Promise<boolean> {
   const next = (name: string): string => nextSegment(name, segmentSizeBytes).slice(8);
   // The segment with the switch point is on both timelines.
   let position = timelineOf(last) === timeline ? next(last) : last.slice(8);
-  const names = (await namesIfThere(directory)) ?? [];
+  const names = await writtenSegments(directory, segmentSizeBytes);
   let hasEnd = names.includes(last);
-  for await (const name of writtenAfter(old, names)) {
+  for (const name of names.filter((each) => isAfter(each, old))) {
     if (name.slice(8) !== position) return false;
     position = next(name);
     hasEnd = true;
@@ -68,12 +68,15 @@ export async function leadsOn(old: OldWal): Promise<boolean> {
   return hasEnd;
 }
 
-/** Names of the segments that pg_wal has with their own content. Empty without a pg_wal. */
+/**
+ * Names of the segments that pg_wal has with their own content. Never throws: a running server may remove one at any
+ * time, and a disk that dies must not keep anybody from a recovery without it.
+ */
 export async function writtenSegments(directory: string, segmentSizeBytes: number): Promise<string[]> {
   const written: string[] = [];
-  for (const name of ((await namesIfThere(directory)) ?? []).toSorted())
-    if (SEGMENT_NAME.test(name) && (await isWritten(`${directory}/${name}`, name, segmentSizeBytes)))
-      written.push(name);
+  const names = (await readdir(directory).catch(() => [] as string[])).filter((name) => SEGMENT_NAME.test(name));
+  for (const name of names.toSorted())
+    if (await isWritten(`${directory}/${name}`, name, segmentSizeBytes).catch(() => false)) written.push(name);
   return written;
 }
 

@@ -1,7 +1,13 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, it } from "vitest";
-import { leadsOn, moveOldWal, type OldWal, saveOldWal } from "../../../../runtime/operations/recover/oldWal";
+import {
+  leadsOn,
+  moveOldWal,
+  type OldWal,
+  saveOldWal,
+  writtenSegments,
+} from "../../../../runtime/operations/recover/oldWal";
 import { temporaryFolder, WAL_SIZE_BYTES, walBytes, walName } from "../../repository/support";
 
 const ACCOUNT = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mode: 0o700 };
@@ -59,6 +65,17 @@ it("has nothing to save without an old pg_wal, and fails when it cannot be read"
     message: expect.stringContaining(`unable to save the old WAL in '${directory}'`),
     hints: [expect.stringContaining("move that directory away")],
   });
+});
+
+it("names the segments of pg_wal that have their own content, also while a server removes some", async () => {
+  const { segmentSizeBytes } = old;
+  expect(await writtenSegments(join(directory, "none"), segmentSizeBytes)).toEqual([]);
+  put(6);
+  put(7);
+  // A recycled file, and one that is gone once it is opened.
+  put(9, 1, 2);
+  symlinkSync("nowhere", join(directory, walName(8)));
+  expect(await writtenSegments(directory, segmentSizeBytes)).toEqual([walName(6), walName(7)]);
 });
 
 it("leads on from the archive to its end, or does not", async () => {
