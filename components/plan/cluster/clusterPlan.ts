@@ -156,6 +156,18 @@ export function runsInPods({ database, source }: Pick<ClusterPlan, "database" | 
   return engineOf(database.engine).own || (source !== null && engineOf(source.database.engine).own);
 }
 
+/**
+ * True for a Cluster that sleeps: it has no pod that could take a backup (CloudNativePG 1.30, "Declarative
+ * hibernation").
+ */
+export function isHibernated(settings: Pick<DeclaredCluster, "annotations" | "overrides">): boolean {
+  const isOn = (...path: readonly string[]): boolean =>
+    readOr(() => valueAt(settings, ...path, HIBERNATION) === "on", false);
+  return isOn("annotations") || isOn("overrides", "cluster", "metadata", "annotations");
+}
+
+const HIBERNATION = "cnpg.io/hibernation";
+
 /** Fills in the defaults of a Cluster's fields. */
 export function resolveDefinition(
   database: ClusterDatabasePlan,
@@ -243,7 +255,7 @@ function resolveStorage(database: ClusterDatabasePlan, settings: DeclaredCluster
  */
 function takesFirst(database: ClusterDatabasePlan, settings: DeclaredCluster): boolean {
   const { engine, repositories } = database;
-  if (!engineOf(engine).own || repositories.length === 0) return false;
+  if (!engineOf(engine).own || repositories.length === 0 || isHibernated(settings)) return false;
   // What comes later makes no replica, unless it is a part of `replica`.
   const spec = (): object => valueAt(settings, "overrides", "cluster", "spec") ?? {};
   const isNamed = settings.replica !== undefined || readOr(() => "replica" in spec(), false);

@@ -3,7 +3,15 @@
  * Pure.
  */
 import type { DeclaredCluster, RecoverySettings } from "./declaredCluster";
-import { type ClusterPlan, type SourcePlan, resolveDefinition, scheduleOptions, staleCheckOf } from "./clusterPlan";
+import {
+  type ClusterPlan,
+  isHibernated,
+  resolveDefinition,
+  type ScheduleOptions,
+  scheduleOptions,
+  type SourcePlan,
+  staleCheckOf,
+} from "./clusterPlan";
 import { checkOverrideTypes } from "../arguments/overrideTypes";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
@@ -29,7 +37,8 @@ export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
   const declared = usual?.settings ?? settings;
   const { schedules = {}, snapshots } = declared;
   const backupTarget = (): string | undefined => declared.backupTarget ?? targetOf(declared.engine);
-  const base = resolveClusterDatabase(name, merged(declared, givenFields({ backupTarget })));
+  const resolved = resolveClusterDatabase(name, merged(declared, givenFields({ backupTarget })));
+  const base = isHibernated(declared) ? suspended(resolved) : resolved;
   const volumeSnapshots = snapshotPlanOf(base.engine, snapshots);
   const recovery = declared.bootstrap?.recovery;
   const database = merged(
@@ -49,9 +58,18 @@ export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
       wrongOverrides,
       contradictions: [...contradictions, ...items.contradictions],
     }),
-    schedules: scheduleOptions(database, schedules),
+    schedules: isHibernated(declared) ? allSuspended(database) : scheduleOptions(database, schedules),
     source: recovery === undefined ? null : resolveSource(database, recovery),
   };
+}
+
+function suspended(database: ClusterDatabasePlan): ClusterDatabasePlan {
+  const schedules = database.schedules.map((schedule) => merged(schedule, { suspended: true }));
+  return merged(database, { schedules });
+}
+
+function allSuspended({ schedules }: ClusterDatabasePlan): ScheduleOptions {
+  return Object.fromEntries(schedules.map(({ name }) => [name, { suspend: true, immediate: false }]));
 }
 
 /** @param attached to a Cluster that others made */

@@ -3,6 +3,7 @@
  * notification. Pure.
  */
 import { API_SERVER_OPTIONS, PATHS } from "../../../runtime/cnpg/names";
+import { isHibernated } from "../../plan/cluster/clusterPlan";
 import { fields, isGiven, list, merged } from "../../plan/model/deferred";
 import type { EngineContext } from "../engines/engine";
 import { programContainer, type ProgramContainer, PROGRAM_SECURITY, programVolumes } from "./container";
@@ -32,6 +33,8 @@ export interface JobRun {
 }
 
 export interface ScheduledJob extends JobRun {
+  /** It has nothing to do while the cluster is hibernated. */
+  readonly restsAsleep?: true;
   /** Five fields. */
   readonly cron: string;
   readonly timeZone: string;
@@ -46,6 +49,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
       fields({
         schedule: () => toCronJobFields(scheduled.cron),
         timeZone: () => scheduled.timeZone,
+        suspend: () => (scheduled.restsAsleep === true && isHibernated(context.definition) ? true : undefined),
         concurrencyPolicy: () => "Forbid",
         startingDeadlineSeconds: () => DELAY_SECONDS,
         successfulJobsHistoryLimit: () => 1,

@@ -27,6 +27,7 @@ export function renderDumps(context: EngineContext): RenderedObject[] {
   const scheduled = fields<ScheduledJob>({
     name,
     account: name,
+    restsAsleep: () => true,
     ...readers(dumps, "cron", "timeZone"),
     deadlineSeconds: () => dumps.deadlineSeconds + END_SECONDS,
     container: () => ({ name: "start", cpu: CPU, memory: MEMORY }),

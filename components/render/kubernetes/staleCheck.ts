@@ -36,6 +36,7 @@ export function renderStaleCheck(context: EngineContext): RenderedObject[] {
   );
   const scheduled = fields<ScheduledJob>({
     name,
+    restsAsleep: () => true,
     ...readers(staleCheck, "cron", "timeZone"),
     deadlineSeconds: () => RUN_SECONDS,
     container: () => container,

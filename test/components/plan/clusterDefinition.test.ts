@@ -494,6 +494,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { schedules: { full: { cron: "0 3 * * 0", suspend: true } } },
     ["PB092 schedules.full.suspend"],
   ],
+  ["a hibernated cluster", { annotations: { "cnpg.io/hibernation": "on" } }, ["PB092 annotations"]],
   [
     "a cold snapshot of the only instance",
     { instances: 1, snapshots: { ...COLD, acceptDowntime: false } },

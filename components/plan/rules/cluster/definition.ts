@@ -3,7 +3,7 @@
  */
 import { secretKeyOf } from "../../../../runtime/cnpg/names";
 import { checkRange } from "../../arguments/ranges";
-import { type ClusterDefinition, type ClusterPlan, runsInPods } from "../../cluster/clusterPlan";
+import { type ClusterDefinition, type ClusterPlan, isHibernated, runsInPods } from "../../cluster/clusterPlan";
 import { DEFAULTS } from "../../model/defaults";
 import { engineOf } from "../../engines/engines";
 import { type Finding, finding } from "../../findings/findings";
@@ -336,7 +336,11 @@ function checkParameters({ definition }: ClusterPlan): Finding[] {
     });
 }
 
-function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {
+function checkSchedules({ database, definition, schedules }: ClusterPlan): Finding[] {
+  if (isHibernated(definition)) {
+    const fact = "the cluster is hibernated, and so its schedules are suspended: no backup is taken";
+    return [finding("PB092", "annotations", fact, "remove cnpg.io/hibernation to wake the cluster and its schedules")];
+  }
   return eachOf(database.schedules, (schedule) => {
     const path = schedulePath(schedule);
     return abstaining(

@@ -2,11 +2,39 @@
 import * as fc from "../../../harness/properties";
 import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
+import { planCluster } from "../../../../components/plan/cluster/planCluster";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { mergeOver } from "../../../../components/render/kubernetes/objects";
 import { declaredCluster, context, objectOf } from "../../clusters";
 
 const CONF = `# Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.`;
+
+test("a hibernated cluster has its schedules suspended, and no update waits for its first backup", () => {
+  const DECLARED = {
+    dumps: { cron: "0 1 * * *" },
+    staleCheck: {},
+    drills: { weekly: { cron: "0 6 * * 0" } },
+  } as object;
+  const shown = (annotations: Record<string, string>): string[] =>
+    renderCluster(context({ ...DECLARED, annotations }), null).flatMap(({ manifest, role }) => {
+      const { immediate, suspend } = (manifest["spec"] ?? {}) as { immediate?: boolean; suspend?: boolean };
+      if (!["ScheduledBackup", "CronJob"].includes(manifest.kind)) return role === "full" ? [role] : [];
+      return [`${role}${suspend === true ? " suspended" : ""}${immediate === true ? " immediate" : ""}`];
+    });
+  expect(shown({})).toEqual(["schedule-full immediate", "schedule-incr", "drill-weekly", "dump", "stale-check"]);
+  expect(shown({ "cnpg.io/hibernation": "on" })).toEqual([
+    "schedule-full suspended",
+    "schedule-incr suspended",
+    "drill-weekly",
+    "dump suspended",
+    "stale-check suspended",
+  ]);
+  const minutesOf = (annotations: Record<string, string>): number => {
+    const { firstBackupTimeoutMinutes: _, ...declared } = declaredCluster({ annotations });
+    return planCluster("orders", declared).definition.firstBackupTimeoutMinutes;
+  };
+  expect([minutesOf({}), minutesOf({ "cnpg.io/hibernation": "on" })]).toEqual([60, 0]);
+});
 
 test("a cluster with two repositories: the complete objects", () => {
   const objects = renderCluster(context(), null);
