@@ -494,6 +494,13 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { schedules: { full: { cron: "0 3 * * 0", suspend: true } } },
     ["PB092 schedules.full.suspend"],
   ],
+  ["a limit of memory below the usual request", { sidecar: { memoryLimit: "128Mi" } }, []],
+  [
+    "limits below what is requested",
+    { sidecar: { cpu: "0.5", cpuLimit: "200m", memory: "1Gi", memoryLimit: "1000M" } },
+    ["PB014 sidecar.cpuLimit", "PB014 sidecar.memoryLimit"],
+  ],
+  ["a limit of processors below the usual request", { sidecar: { cpuLimit: "50m" } }, ["PB014 sidecar.cpuLimit"]],
   ["a hibernated cluster", { annotations: { "cnpg.io/hibernation": "on" } }, ["PB092 annotations"]],
   [
     "a cold snapshot of the only instance",

@@ -8,6 +8,7 @@ import { DEFAULTS } from "../../model/defaults";
 import { engineOf } from "../../engines/engines";
 import { type Finding, finding } from "../../findings/findings";
 import { majorOf, SUPPORTED_MAJORS } from "../../cluster/images";
+import { amountOf } from "../../cluster/quantity";
 import { itemPath, type SettledItems } from "../../cluster/overriddenItems";
 import type { ClusterDatabasePlan } from "../../model/plan";
 import { parseCron, schedulePath } from "../../schedule/schedule";
@@ -362,15 +363,26 @@ function checkSchedules({ database, definition, schedules }: ClusterPlan): Findi
   });
 }
 
-/** Quantities that nothing would read are refused. */
+/** Quantities that nothing would read are refused, and those with which Kubernetes starts no pod. */
 function checkSidecar({ database: { engine }, definition }: ClusterPlan): Finding[] {
   const { plugin, stock } = engineOf(engine);
-  if (plugin !== null && !(stock && definition.stanzaKind === "Repository")) return [];
+  if (plugin !== null && !(stock && definition.stanzaKind === "Repository"))
+    return (["cpu", "memory"] as const).flatMap((request) => checkLimit(definition.sidecar, request));
   if (Object.values(definition.sidecarResources).every((quantity) => quantity === undefined)) return [];
   const fact = stock
     ? "Dalibo's plugin before 0.0.1 has no setting for its sidecars"
     : `engine ${engine} runs no sidecar`;
   return [finding("PB044", "sidecar", fact, "leave it out")];
+}
+
+function checkLimit(sidecar: ClusterDefinition["sidecar"], request: "cpu" | "memory"): Finding[] {
+  const path = `${request}Limit` as const;
+  const [requested, limit] = [sidecar[request], sidecar[path]];
+  if (requested === undefined || limit === undefined) return [];
+  const [needed, allowed] = [amountOf(requested), amountOf(limit)];
+  if (needed === null || allowed === null || allowed >= needed) return [];
+  const fact = `${limit} is below the request of ${requested}: Kubernetes starts no pod of the cluster`;
+  return [finding("PB014", `sidecar.${path}`, fact, `set it to ${requested} or more, or lower sidecar.${request}`)];
 }
 
 function checkWorkers(resolved: ClusterPlan): Finding[] {
