@@ -3,12 +3,22 @@
  * into the past and their undo, failovers, copies that archive beside it, and losses. What a recovery must give follows
  * from the ledger alone.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { seededRandom } from "../context";
 import { bringBack, takeAway } from "../network/outage";
 import { dropTemplates } from "./sampleData";
-import { pgCtl, TestBed } from "./testBed";
+import { pgCtl, pgCtlCommand, TestBed } from "./testBed";
 import { runOk, type RunResult, sleep, waitFor } from "../../../tools/parts/process";
 import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
@@ -21,6 +31,7 @@ const STEP_S = 600;
 /** Of a moment before the first backup. */
 const NO_BACKUP = 75;
 const SERVER_DOWN = 38;
+const STATUS_TROUBLE = 104;
 /** Ids of production's rows in their order; a copy's are negative. */
 export const ROWS = "SELECT coalesce(string_agg(id::text, ',' ORDER BY abs(id)), '') FROM kept";
 
@@ -39,10 +50,16 @@ export class RealLife {
   storedCount = 0;
   /** Something was lost that no server replaces. */
   isHurt = false;
+  /** Nothing recovers the server any more. */
+  isOver = false;
   hasCopies = false;
   /** What happened, for a finding. */
   readonly steps: string[] = [];
   readonly elsewhere: string;
+  /** A host that takes production's place, with nothing but the repositories. */
+  readonly #successor: string;
+  /** Commands that start the server, which nobody knows once its directory is empty. */
+  readonly #managed: string;
   readonly #out = new Set<number>();
   readonly #binaries: PostgresBinaries;
   #copy: TestCluster | null = null;
@@ -61,10 +78,14 @@ export class RealLife {
       const [high = 0, low = 0] = random.bytes(2);
       return (high * 256 + low) % count;
     };
-    this.elsewhere = bed.variant("elsewhere", {
-      global: { "lock-path": join(bed.folder, "lock2"), "spool-path": join(bed.folder, "spool2") },
-      stanza: { "pg1-path": join(bed.folder, "nowhere"), "pg1-socket-path": bed.folder },
-    });
+    const global = { "lock-path": join(bed.folder, "lock2"), "spool-path": join(bed.folder, "spool2") };
+    const stanza = { "pg1-path": join(bed.folder, "nowhere"), "pg1-socket-path": bed.folder };
+    this.elsewhere = bed.variant("elsewhere", { global, stanza });
+    this.#successor = bed.variant("successor", { global });
+    const [stop, start] = (["stop", "start"] as const).map((verb) =>
+      pgCtlCommand(bed, verb === "stop" ? ["stop", "-m", "fast"] : ["start"]),
+    );
+    this.#managed = bed.variant("managed", { settings: { postgres: { stop, start } } });
   }
 
   static async begin(binaries: PostgresBinaries, seed: number): Promise<RealLife> {
@@ -216,16 +237,19 @@ export class RealLife {
   async failOver(): Promise<void> {
     if (!this.isCalm || this.hasCopies) return;
     const { cluster } = this.bed;
+    const wasWell = (await this.bed.ours(["status"], { config: this.elsewhere })).exitCode === 0;
     await pgCtl(this.bed, ["stop", "-m", "immediate"]);
-    const { dataPath, exitCode } = await this.#restoreElsewhere();
-    if (exitCode === 0) {
-      rmSync(cluster.dataPath, { recursive: true });
-      renameSync(dataPath, cluster.dataPath);
-    }
+    const dead = `${cluster.dataPath}.dead`;
+    renameSync(cluster.dataPath, dead);
+    mkdirSync(cluster.dataPath, { mode: 0o700 });
+    giveTo(cluster.dataPath, cluster.user);
+    const { exitCode } = await this.bed.ours(["restore"], { config: this.#successor });
+    const [lost, left] = exitCode === 0 ? [dead, null] : [cluster.dataPath, dead];
+    rmSync(lost, { recursive: true });
+    if (left !== null) renameSync(left, cluster.dataPath);
     this.steps.push(`failover: ${exitCode}`);
-    await pgCtl(this.bed, ["start"]);
-    if (exitCode !== 0 && !this.isHurt) throw new Error(`no failover: ${exitCode}`);
-    if (exitCode !== 0) return;
+    if (exitCode !== 0 && (!this.isHurt || wasWell)) throw new Error(`no failover: ${exitCode}`);
+    if (!(await this.#started(wasWell)) || exitCode !== 0) return;
     await cluster.waitForRecovery();
     const count = this.countOf(await this.rows());
     if (count === null || (count < this.storedCount && !this.isHurt))
@@ -301,6 +325,78 @@ export class RealLife {
     this.steps.push(`repo${key} is put back`);
   }
 
+  /** A byte of a stored backup changes, and `verify` runs here and elsewhere. */
+  async damage(): Promise<void> {
+    const key = 1 + this.draw(2);
+    const root = join(this.bed.repoPath(key), "backup", this.bed.stanza);
+    if (this.#out.has(key) || !this.isCalm) return;
+    const stored = readdirSync(root, { recursive: true, encoding: "utf8" }).filter(
+      (path) => /\/(pg_data|bundle)\//.test(path) && statSync(join(root, path)).isFile(),
+    );
+    const path = stored[this.draw(Math.max(1, stored.length))];
+    if (path === undefined) return;
+    const bytes = readFileSync(join(root, path));
+    const at = this.draw(Math.max(1, bytes.length));
+    bytes[at] = (bytes[at] ?? 0) ^ 0x55;
+    writeFileSync(join(root, path), bytes);
+    this.isHurt = true;
+    const exits = [];
+    for (const config of [{}, { config: this.elsewhere }])
+      exits.push((await this.bed.ours(["verify"], config)).exitCode);
+    this.steps.push(`repo${key} has damage in ${path}: verify ${exits.join()}`);
+  }
+
+  /** The data directory is emptied, and `recover` brings back what is stored. */
+  async die(): Promise<void> {
+    if (this.#out.size === KEYS.length || this.hasCopies) return;
+    const { cluster } = this.bed;
+    await pgCtl(this.bed, ["stop", "-m", "immediate"]);
+    for (const name of readdirSync(cluster.dataPath)) rmSync(join(cluster.dataPath, name), { recursive: true });
+    await this.#requireTrouble("an empty data directory");
+    this.#before = null;
+    if (!(await this.#recover([], { config: this.#managed, hasServer: false }))) {
+      this.isOver = true;
+      return;
+    }
+    const count = this.countOf(await this.rows());
+    if (count === null || (count < this.storedCount && !this.isHurt))
+      throw new Error(
+        `after a death: ${await this.rows()}, stored are ${this.storedCount} of ${this.rowsOf(this.total)}`,
+      );
+    this.commits = this.commits.slice(0, count);
+    await this.#settle("alive again");
+  }
+
+  /** Somebody lets PostgreSQL throw its WAL away for a while. */
+  async bypass(): Promise<void> {
+    const { cluster } = this.bed;
+    const command = await cluster.value("SHOW archive_command");
+    const reload = async (value: string): Promise<void> => {
+      await cluster.alterSystem({ archive_command: value });
+      await waitFor("the archiver's new settings", RECOVERY_MS, async () =>
+        (await cluster.value("SHOW archive_command")) === value ? true : null,
+      );
+    };
+    await reload("/bin/true");
+    await this.write();
+    await cluster.switchWal();
+    await this.#requireTrouble("an archive_command that archives nothing");
+    await reload(command);
+    this.isHurt = true;
+  }
+
+  /** Somebody stops writing commands, and starts them again. */
+  async halt(): Promise<void> {
+    await this.bed.oursOk(["stop"]);
+    await this.#requireTrouble("a stop file");
+    await this.bed.oursOk(["start"]);
+  }
+
+  async #requireTrouble(fact: string): Promise<void> {
+    const { exitCode, stdout } = await this.bed.ours(["status"]);
+    if (exitCode !== STATUS_TROUBLE) throw new Error(`status with ${fact}: ${exitCode} ${stdout}`);
+  }
+
   async expire(): Promise<void> {
     const { exitCode } = await this.bed.ours(["expire"]);
     this.steps.push(`expire: ${exitCode}`);
@@ -354,15 +450,39 @@ export class RealLife {
     }
   }
 
-  async #recover(args: readonly string[]): Promise<boolean> {
-    const result = await this.bed.ours(["recover", "--yes", ...args]);
+  async #recover(
+    args: readonly string[],
+    { config = this.bed.configPath, hasServer = true }: { readonly config?: string; readonly hasServer?: boolean } = {},
+  ): Promise<boolean> {
+    const result = await this.bed.ours(["recover", "--yes", ...args], { config });
     this.steps.push(`recover ${args.join(" ")}: ${result.exitCode}`);
     if (isOpen(result)) return true;
     // A refusal changes nothing. A failure after the stop leaves a server that is down.
     if (!this.isHurt && this.isCalm && result.exitCode !== NO_BACKUP) throw new Error(`recover: ${tailOf(result)}`);
     if (result.exitCode === SERVER_DOWN && !this.isHurt) throw new Error(`recover: ${tailOf(result)}`);
-    await pgCtl(this.bed, ["start"]).catch(() => undefined);
+    if (hasServer) await this.#started(false);
     return false;
+  }
+
+  /** False for a server that does not start in a world that status has called damaged: this life is over. */
+  async #started(wasWell: boolean): Promise<boolean> {
+    const { exitCode, stdout } = await pgCtl(this.bed, ["status"]).catch(() => ({ exitCode: 3, stdout: "" }));
+    if (exitCode === 0) return true;
+    try {
+      await pgCtl(this.bed, ["start"]);
+      return true;
+    } catch (error) {
+      if (!this.isHurt || wasWell)
+        throw new Error(`${String(error)} ${stdout}${this.serverLogTail()}`, { cause: error });
+      this.steps.push("the server does not start");
+      this.isOver = true;
+      return false;
+    }
+  }
+
+  serverLogTail(): string {
+    const path = join(this.bed.folder, "server.log");
+    return existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(-15).join("\n") : "";
   }
 
   async #settle(what: string): Promise<void> {

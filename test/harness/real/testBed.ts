@@ -419,14 +419,15 @@ function configPathOf(folder: string): string {
   return join(`${folder}-config`, "host");
 }
 
+/** `pg_ctl` with the options of the bed's server. */
+export function pgCtlCommand({ cluster, folder }: TestBed, args: readonly string[]): string[] {
+  const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
+  const start = args[0] === "start" ? ["-o", options, "-l", join(folder, "server.log")] : [];
+  return [join(cluster.binaries.folder, "pg_ctl"), ...args, "-D", cluster.dataPath, "-w", ...start];
+}
+
 /** Starts or stops a bed's server as nobody's child: `recover` may stop it, which the harness would miss. */
 export async function pgCtl(bed: TestBed, args: readonly string[]): Promise<RunResult> {
-  const { cluster } = bed;
-  const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
-  const start = args[0] === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : [];
-  const all = [...args, "-D", cluster.dataPath, "-w", ...start];
-  return requireOk(
-    `pg_ctl ${args.join(" ")}`,
-    await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }),
-  );
+  const [program = "", ...rest] = pgCtlCommand(bed, args);
+  return requireOk(`pg_ctl ${args.join(" ")}`, await run(program, rest, { user: bed.cluster.user, cwd: bed.folder }));
 }
