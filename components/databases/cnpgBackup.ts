@@ -14,6 +14,7 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
+import { amountOf } from "../plan/cluster/quantity";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes/clusterObjects";
 import { FULL_BACKUP_ROLE, renderFullBackupGate } from "../render/kubernetes/fullBackupGate";
@@ -264,11 +265,7 @@ function liveLike(cluster: pulumi.Resource | undefined, hasWalStorage: boolean):
   };
 }
 
-const UNITS = ["", "K", "M", "G", "T", "P"];
-
 /** GiB of a Kubernetes quantity, rounded up: `1500Mi` is 2. */
 function gibibytesOf(quantity: string): number {
-  const [, digits, unit = "", binary] = /^([0-9.]+)([KMGTP]?)(i?)$/.exec(quantity) ?? [];
-  const bytes = Number(digits ?? 0) * (binary === "i" ? 1024 : 1000) ** UNITS.indexOf(unit);
-  return Math.ceil(bytes / 2 ** 30);
+  return Math.ceil((amountOf(quantity) ?? 0) / 2 ** 30);
 }

@@ -41,7 +41,7 @@ interface Services {
   /** Null where PostgreSQL archives by itself. */
   readonly slot: SlotArchiver | null;
   readonly gets: GetService;
-  /** Those of single repositories, by their keys, opened when a recovery asks one. */
+  /** Services of single repositories by their keys. A recovery that asks one alone opens it. */
   readonly getsOfOne: Map<number, GetService>;
   readonly ownFiles: OwnFiles;
 }

@@ -284,7 +284,7 @@ export function harmedBy(harm: Harm): readonly RuledScenario[] {
       writers: { a: ["verify", "wait 60", "verify"], x: ["wait 30", `spoil@2 ${harm} data`] },
       needs: [],
     },
-    // A gap is told from WAL that still arrives by its age.
+    // Young WAL may still be on its way: status calls a gap one after five minutes.
     {
       ...two,
       name: `status after a thief: ${harm}`,

@@ -226,8 +226,8 @@ export class Truth {
   }
 
   /**
-   * The first segment that a recovery of the newest backup lacks in a repository, and that was acknowledged and is not
-   * recorded as missing; null if there is none. Only names count. What was stolen after `sinceMs` does not.
+   * The first acknowledged segment that a recovery of the newest backup needs, and that a repository lacks without a
+   * record; null if it has them all. It compares names only, and ignores thefts after `sinceMs`.
    */
   findLacking(repoIndex: number, sinceMs: number): string | null {
     const bucket = this.#buckets.find(({ key }) => key === repoIndex);

@@ -4,6 +4,7 @@
  */
 import { attempt, fields, DeferredRead, merged, readOr } from "../model/deferred";
 import { type Fields, isFields, valueAt } from "../model/anyValue";
+import { amountOf } from "./quantity";
 
 /** An override that the arguments contradict. */
 export interface Contradiction {
@@ -141,19 +142,10 @@ export function isReplica(
   return typeof enabled === "boolean" ? enabled : primary === undefined || primary !== (self ?? cluster());
 }
 
-const GIB: Readonly<Record<string, number>> = {
-  Mi: 1 / 1024,
-  Gi: 1,
-  Ti: 1024,
-  M: 1e6 / 1024 ** 3,
-  G: 1e9 / 1024 ** 3,
-  T: 1e12 / 1024 ** 3,
-};
-
 /** GiB of a quantity as Kubernetes writes it. */
 export function sizeGiB(value: unknown): number | undefined {
-  const match = typeof value === "string" ? /^(\d+)([MGT]i?)$/.exec(value) : null;
-  return match === null ? undefined : Number(match[1]) * (GIB[match[2] ?? ""] ?? Number.NaN);
+  const sizeBytes = typeof value === "string" && /^\d+[MGT]i?$/.test(value) ? amountOf(value) : null;
+  return sizeBytes === null ? undefined : sizeBytes / 1024 ** 3;
 }
 
 function withValue(values: Fields, [name = "", ...rest]: readonly string[], read: () => unknown): Fields {

@@ -33,7 +33,7 @@ export interface JobRun {
 }
 
 export interface ScheduledJob extends JobRun {
-  /** It has nothing to do while the cluster is hibernated. */
+  /** True for a job that has nothing to do while the cluster is hibernated. */
   readonly restsAsleep?: true;
   /** Five fields. */
   readonly cron: string;

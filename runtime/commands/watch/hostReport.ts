@@ -15,7 +15,7 @@ const SYSTEMCTL_MS = 5000;
  * Never throws.
  * @param dataDirectory the cluster whose server is looked at; null if its container hides it; omitted by verbs that ask
  *   the server themselves
- * @param backedUpAtS end of this host's last successful backup; null if there is none
+ * @param backedUpAtS when this host last took a backup; null if it never did
  */
 export async function loadHostReport(
   proc: CommandProcess,

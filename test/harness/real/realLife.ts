@@ -82,9 +82,7 @@ export class RealLife {
     const stanza = { "pg1-path": join(bed.folder, "nowhere"), "pg1-socket-path": bed.folder };
     this.elsewhere = bed.variant("elsewhere", { global, stanza });
     this.#successor = bed.variant("successor", { global });
-    const [stop, start] = (["stop", "start"] as const).map((verb) =>
-      pgCtlCommand(bed, verb === "stop" ? ["stop", "-m", "fast"] : ["start"]),
-    );
+    const [stop, start] = [pgCtlCommand(bed, ["stop", "-m", "fast"]), pgCtlCommand(bed, ["start"])];
     this.#managed = bed.variant("managed", { settings: { postgres: { stop, start } } });
   }
 
@@ -473,14 +471,14 @@ export class RealLife {
       return true;
     } catch (error) {
       if (!this.isHurt || wasWell)
-        throw new Error(`${String(error)} ${stdout}${this.serverLogTail()}`, { cause: error });
+        throw new Error(`${String(error)} ${stdout}${this.#serverLogTail()}`, { cause: error });
       this.steps.push("the server does not start");
       this.isOver = true;
       return false;
     }
   }
 
-  serverLogTail(): string {
+  #serverLogTail(): string {
     const path = join(this.bed.folder, "server.log");
     return existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(-15).join("\n") : "";
   }
