@@ -62,9 +62,9 @@ export const recoverCommand: Command = async (proc) => {
   await proc.container?.requireNoWriters();
   if (journal === null) return isUndo ? nothingToUndo(file) : begin(proc, facts, file, null);
   await requireAlone(proc, journal);
+  if (journal.phase === "done" && !isUndo) return begin(proc, facts, file, journal);
   const begun = { journal, file, control: controlOf(proc, remember(facts, journal.server)) };
-  if (isUndo || journal.phase === "undo") return undoRecovery(proc, begun);
-  return journal.phase === "done" ? begin(proc, facts, file, journal) : goOnWith(proc, begun);
+  return isUndo || journal.phase === "undo" ? undoRecovery(proc, begun) : goOnWith(proc, begun);
 };
 
 /** Another account's link in the path to the data directory could lead root elsewhere. @throws fileOwner (88) */

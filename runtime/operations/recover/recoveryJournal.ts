@@ -62,11 +62,12 @@ export function serverMemory({ server, startedWith }: HostFacts): ServerMemory {
   return { unit: server?.unit ?? null, startedWith };
 }
 
-/** The facts as of when the server ran. @throws format (29) for an invalid unit name */
+/** The facts as of when the server ran; those of now where its directory was empty. @throws format (29) for an invalid unit name */
 export function remember(facts: HostFacts, { startedWith, unit }: ServerMemory): HostFacts {
   if (unit !== null && !/^[A-Za-z0-9:_.@\\-]+\.service$/.test(unit))
     throw fail("format", `'${unit}' in the journal is not a unit name`);
-  return { ...facts, startedWith, server: unit === null ? facts.server : { pid: facts.server?.pid ?? 0, unit } };
+  const known = startedWith ?? facts.startedWith;
+  return { ...facts, startedWith: known, server: unit === null ? facts.server : { pid: facts.server?.pid ?? 0, unit } };
 }
 
 export function recoverJournal(dataDirectory: string): JournalFile {

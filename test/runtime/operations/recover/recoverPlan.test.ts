@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { fail, isError } from "../../../../runtime/base/errors";
 import { serverControl } from "../../../../runtime/operations/recover/control";
 import { hasSameDirectories, type HostFacts } from "../../../../runtime/operations/recover/hostFacts";
+import { remember } from "../../../../runtime/operations/recover/recoveryJournal";
 import type { InstantFacts } from "../../../../runtime/operations/recover/instantPlan";
 import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/recoverPlan";
 import { withNewTimeline, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
@@ -269,6 +270,13 @@ describe("who stops and starts it", () => {
     expect(() => serverControl({ ...FACTS, hasSystemd: false, startedWith: null }, {}, "/log")).toThrow(
       /the commands that stop and start/,
     );
+  });
+
+  test("as the journal remembers it, else as it runs now", () => {
+    expect(remember({ ...FACTS, startedWith: null }, { unit: null, startedWith: "/a/postgres" }).startedWith).toBe(
+      "/a/postgres",
+    );
+    expect(remember(FACTS, { unit: null, startedWith: null }).startedWith).toBe(FACTS.startedWith);
   });
 });
 
