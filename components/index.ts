@@ -28,18 +28,13 @@ export {
   type ClusterDrillArgs,
   type ClusterLikeArgs,
   ClusterEngine,
-  type ClusterMonitoringArgs,
-  type ClusterOverrides,
   type ClusterRepositoryArgs,
   type ClusterScheduleArgs,
   type ClusterSchedules,
   type ClusterStreamingArgs,
   type CnpgClusterArgs,
-  type ExtensionArgs,
-  type ImageCatalogArgs,
-  type ImportArgs,
-  type InitdbArgs,
   type KeyRef,
+  type MetadataArgs,
   OwnerReference,
   type PluginRef,
   type PluginRuntime,
@@ -49,17 +44,13 @@ export {
   type ReplicaArgs,
   type RecoveryTargetArgs,
   type ResourcesArgs,
-  type RoleArgs,
   RuntimeDelivery,
   type SnapshotArgs,
   SnapshotOwner,
   type SnapshotSourceArgs,
   type StaleCheckArgs,
   StanzaKind,
-  type TablespaceArgs,
-  type VolumeArgs,
 } from "./databases/cnpgArgs";
-export { type AffinityArgs, PodAntiAffinity, PrimaryUpdateMethod, PrimaryUpdateStrategy } from "./databases/cnpgFields";
 export type * from "./databases/cnpgSpec";
 export { CnpgBackup, type CnpgBackupArgs } from "./databases/cnpgBackup";
 export { CnpgCluster } from "./databases/cnpgCluster";

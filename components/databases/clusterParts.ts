@@ -13,7 +13,7 @@ import {
   showChild,
   shownChild,
 } from "../internal/kubernetesObjects";
-import { type Apart, apart, isDeferredInput, splitKnown, suffixed, withoutSecrets } from "../internal/inputs";
+import { type Apart, apart, isDeferredInput, splitKnown, suffixed, textsOf, withoutSecrets } from "../internal/inputs";
 import { judgedManifest } from "../internal/registeredObjects";
 import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
@@ -325,8 +325,8 @@ export function declareObjects(
  * foreground, the provider's default, never ends: the Pooler waits for them.
  */
 function endingAtOnce({ metadata, ...object }: Manifest): Manifest {
-  const annotations = { ...metadata.annotations, "pulumi.com/deletionPropagationPolicy": "background" };
-  return { ...object, metadata: { ...metadata, annotations } };
+  const annotations = textsOf(metadata.annotations ?? {}, { "pulumi.com/deletionPropagationPolicy": "background" });
+  return { ...object, metadata: { ...metadata, annotations } } as Manifest;
 }
 
 /** One object as far as plain arguments decide it, without what children give. */

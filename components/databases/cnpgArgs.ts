@@ -5,20 +5,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
 import type { ClusterSpec, SpecAffinitySpec, TolerationSpec } from "./cnpgSpec";
-import type {
-  AffinityArgs,
-  ExtensionArgs,
-  ImageCatalogArgs,
-  ImportArgs,
-  InitdbArgs,
-  KeyRef,
-  PoolerArgs,
-  PrimaryUpdateMethod,
-  PrimaryUpdateStrategy,
-  RoleArgs,
-  TablespaceArgs,
-  VolumeArgs,
-} from "./cnpgFields";
+import type { KeyRef, MetadataArgs, PoolerArgs } from "./cnpgFields";
 import type { AcknowledgeArgs, BackupScheduleArgs, DumpsArgs, HostRepositoryArgs } from "./hostArgs";
 import type { StreamingArgs } from "./walArgs";
 import type { ObjectivesArgs, SizingArgs } from "./objectivesArgs";
@@ -262,7 +249,7 @@ export interface StaleCheckArgs {
 export interface ClusterStreamingArgs extends StreamingArgs {
   /**
    * With `synchronous`: how many standbys must also hold each commit, so that a failover loses none. If omitted, those
-   * of `postgresql.synchronous` in `overrides`, else none (PB152).
+   * of `spec.postgresql.synchronous`, else none (PB152).
    * @example 1
    * @minimum 0
    */
@@ -507,13 +494,9 @@ export interface RecoveryArgs {
   snapshot?: SnapshotSourceArgs;
 }
 
-/**
- * Source of the cluster: at most one of `initdb` with or without `import`, and `recovery`. Only read while the cluster
- * is created.
- */
+/** Source of the cluster. Only read while the cluster is created. */
 export interface BootstrapArgs {
-  initdb?: InitdbArgs;
-  import?: ImportArgs;
+  /** A cluster's backups. `spec.bootstrap` has the other ways. */
   recovery?: RecoveryArgs;
 }
 
@@ -577,25 +560,6 @@ export interface BackupMonitoringArgs {
   reportPassword?: KeyRef;
 }
 
-/** Monitoring of a cluster: objects of the Prometheus operator, and queries of CloudNativePG's exporter. */
-export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
-  /** ConfigMaps with queries. */
-  customQueries?: KeyRef[];
-  /** True omits CloudNativePG's own queries. */
-  disableDefaultQueries?: pulumi.Input<boolean>;
-}
-
-/**
- * Fields merged into the rendered objects. Lists merge by the names of their items, null removes a field. Rules and
- * topology read what results.
- */
-export interface ClusterOverrides {
-  /** Fields of the Cluster object, from `metadata` or `spec` on, after those of the argument `spec`. */
-  cluster?: pulumi.Inputs;
-  /** Fields of Pooler objects by the names in `poolers`, from `metadata` or `spec` on, after those of their `spec`. */
-  poolers?: { [name: string]: pulumi.Inputs };
-}
-
 /** What a copy of a cluster needs to start: the same programs and libraries, and volumes of the same kinds. */
 export interface ClusterLikeArgs {
   /**
@@ -606,22 +570,20 @@ export interface ClusterLikeArgs {
   postgresVersion?: pulumi.Input<number>;
   /** Image to use instead, preferably pinned by digest. The tag must start with the major version. */
   image?: pulumi.Input<string>;
-  /** Catalog that names the image, instead of `image`. */
-  imageCatalog?: ImageCatalogArgs;
   /** Size of each instance's data volume. @exclusiveMinimum 0 */
-  storageGiB: pulumi.Input<number>;
+  storageGiB?: pulumi.Input<number>;
   /** StorageClass of the data volumes. Without it Kubernetes uses its default class. */
   storageClass?: pulumi.Input<string>;
-  /** WAL on its own volume. Can be added later, not removed. */
-  walStorage?: VolumeArgs;
-  /** Tablespaces by name, each on a volume of its own. */
-  tablespaces?: { [name: string]: TablespaceArgs };
   /** Settings of PostgreSQL. @example { shared_buffers: "256MB" } */
   parameters?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
-  /** Libraries for PostgreSQL's `shared_preload_libraries`. */
-  sharedPreloadLibraries?: pulumi.Input<pulumi.Input<string>[]>;
-  /** Extensions by name, each from an image. */
-  extensions?: { [name: string]: ExtensionArgs };
+  /**
+   * Any field of the Cluster's `spec` in CloudNativePG 1.28 to 1.30, by its own name there; the type names fields that
+   * only some of these versions have. It is merged with the fields that other arguments set: objects by their fields,
+   * lists by the names of their items. A field that another argument says, too, is an error (PB200), and one that no
+   * version has is passed on with a warning (PB192).
+   * @example { walStorage: { size: "10Gi" }, postgresql: { pg_hba: ["hostssl shop shop 10.0.0.0/8 cert"] } }
+   */
+  spec?: ClusterSpec;
 }
 
 export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
@@ -629,37 +591,16 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   clusterName?: pulumi.Input<string>;
   /** Number of instances: one primary, the others standbys. @default 1 @minimum 1 */
   instances?: pulumi.Input<number>;
-  /** Roles by name. */
-  roles?: { [name: string]: RoleArgs };
-  /** Source of the data. If omitted, an empty cluster with database and owner `app`. */
+  /** `like` of a cluster to copy. What this one says itself counts first. @example orders.like */
+  like?: ClusterLikeArgs;
+  /** Backups to start from. If omitted, `spec.bootstrap` decides, else an empty cluster with a database `app`. */
   bootstrap?: BootstrapArgs;
   /** Makes it a replica cluster of its source. */
   replica?: ReplicaArgs;
   /** PgBouncer poolers, by names of your own. `rw`, `ro` and `r` are those of the Cluster's Services. */
   poolers?: { [name: string]: PoolerArgs };
-  /** Objects of the Prometheus operator, and queries of the exporter. */
-  monitoring?: ClusterMonitoringArgs;
-  /** CPU and memory of each instance. */
-  resources?: ResourcesArgs;
-  /** Placement of the instances. */
-  affinity?: AffinityArgs;
-  /** How the primary is updated, once its standbys are. @default "unsupervised" */
-  primaryUpdateStrategy?: pulumi.Input<PrimaryUpdateStrategy>;
-  /** What CloudNativePG does to update the primary. @default "restart" */
-  primaryUpdateMethod?: pulumi.Input<PrimaryUpdateMethod>;
-  /** Lets `postgres` sign in over the network, with a Secret. @default false */
-  superuserAccess?: pulumi.Input<boolean>;
-  /** Labels of the Cluster object. */
-  labels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
-  /** Annotations of the Cluster object. */
-  annotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
-  /**
-   * Any field of the Cluster's `spec` in CloudNativePG 1.28 to 1.30, by its own name there; the type names fields that
-   * only some of these versions have. It is merged over the fields that other arguments set: objects by their fields,
-   * lists by the names of their items. `overrides` is merged last, can also remove fields, and accepts those of newer
-   * operators.
-   * @example { postgresql: { pg_hba: ["hostssl shop shop 10.0.0.0/8 cert"] }, enablePDB: false }
-   */
-  spec?: ClusterSpec;
-  overrides?: ClusterOverrides;
+  /** Objects of the Prometheus operator. */
+  monitoring?: BackupMonitoringArgs;
+  /** Labels and annotations of the Cluster object. */
+  metadata?: MetadataArgs;
 }

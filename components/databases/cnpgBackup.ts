@@ -35,7 +35,7 @@ import {
 } from "./clusterParts";
 import { runtimeOf } from "./clusterRuntime";
 import { keptTargets } from "../repositories/common";
-import type { ClusterAccess, ClusterBackupArgs, ClusterLikeArgs, RecoveryArgs, VolumeArgs } from "./cnpgArgs";
+import type { ClusterAccess, ClusterBackupArgs, ClusterLikeArgs, RecoveryArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {
   /** Name of the Cluster, which may come from the resource that creates it. */
@@ -98,7 +98,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
    * For a host that runs the drills declared with `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`.
    */
   public readonly drilled: DrilledDatabase;
-  /** Location of its backups, for a `CnpgRestore`: `{ ...legacy.like, source: { ...legacy.source, target } }`. */
+  /** Location of its backups, for a `CnpgRestore`: `{ like: legacy.like, source: { ...legacy.source, target } }`. */
   public readonly source: RecoveryArgs;
   /**
    * What a copy needs to start: image and volumes of the existing Cluster. Repeat its parameters, libraries, extensions
@@ -125,7 +125,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
   constructor(name: string, args: CnpgBackupArgs, opts?: pulumi.ComponentResourceOptions) {
     const own = checkedArguments("CnpgBackup", name, args, { kept: keptTargets });
     const { hasWalStorage, takeOverPlugins, readCluster = readsByDefault(args, opts), ...common } = own;
-    const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
+    const settings = { ...openSettings(common), ...(hasWalStorage === true ? { spec: { walStorage: {} } } : {}) };
     const title = `CnpgBackup ${name}`;
     const checked = checkedCluster(title, name, settings, true);
     const { derive, known } = checked;
@@ -252,16 +252,13 @@ function liveLike(cluster: pulumi.Resource | undefined, hasWalStorage: boolean):
   // Undefined inside of an output leaves the field out.
   const text = (read: (known: LiveSpec) => string | undefined): pulumi.Output<string> =>
     live.apply((known) => read(known) as string);
-  const volume = (read: (known: LiveSpec) => LiveVolume | undefined): Required<VolumeArgs> => ({
-    sizeGiB: live.apply((known) => gibibytesOf(read(known)?.size ?? "0")),
-    storageClass: text((known) => read(known)?.storageClass),
-  });
-  const { sizeGiB, storageClass } = volume(({ storage }) => storage);
+  const size = text(({ walStorage }) => walStorage?.size);
+  const storageClass = text(({ walStorage }) => walStorage?.storageClass);
   return {
     image: text(({ imageName }) => imageName),
-    storageGiB: sizeGiB,
-    storageClass,
-    ...(hasWalStorage ? { walStorage: volume(({ walStorage }) => walStorage) } : {}),
+    storageGiB: live.apply(({ storage }) => gibibytesOf(storage?.size ?? "0")),
+    storageClass: text(({ storage }) => storage?.storageClass),
+    ...(hasWalStorage ? { spec: { walStorage: { size, storageClass } } } : {}),
   };
 }
 

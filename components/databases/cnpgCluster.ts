@@ -17,14 +17,12 @@ import {
   shownChildren,
 } from "../internal/kubernetesObjects";
 import { applicationOf, applicationSecretOf, caSecretOf } from "../plan/cluster/secretNames";
-import { settleItems } from "../plan/cluster/overriddenItems";
-import { settleOverrides } from "../plan/cluster/overrides";
-import { withSpec } from "../plan/cluster/specArgument";
+import { likeOf, settleSpec, withLike } from "../plan/cluster/specFields";
 import { type ArchiveRole, archiveRole } from "../plan/repositories/archiveUses";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
-import { checkOverrides, renderCluster } from "../render/kubernetes/clusterObjects";
+import { checkSpec, renderCluster } from "../render/kubernetes/clusterObjects";
 import { FULL_BACKUP_ROLE, renderFullBackupGate } from "../render/kubernetes/fullBackupGate";
 import type { RenderedObject } from "../render/kubernetes/objects";
 import { recoverySource } from "../render/kubernetes/source";
@@ -48,7 +46,7 @@ import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } fr
 import { runtimeOf } from "./clusterRuntime";
 import { keptTargets } from "../repositories/common";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
-import { givenFields, merged, readOr } from "../plan/model/deferred";
+import { readOr } from "../plan/model/deferred";
 
 /**
  * A CloudNativePG cluster with its backup configuration, schedules, poolers and monitor.
@@ -79,7 +77,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly drilled: DrilledDatabase;
   /**
    * Location of its backups, for copies (`CnpgRestore`, replica clusters):
-   * `{ ...orders.like, source: { ...orders.source, target } }`.
+   * `{ like: orders.like, source: { ...orders.source, target } }`.
    */
   public readonly source: RecoveryArgs;
   /** What a copy needs to start: image, extensions, libraries, parameters and volumes. */
@@ -160,7 +158,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
       owner: derive((plan) => applicationOf(plan).owner),
     };
     this.source = sourceOf(stanza, own, given({ postgresVersion, ...application }) as Partial<RecoveryArgs>);
-    this.like = likeOf(checked, declared);
+    const copied = checked.join({ declared }, (_plan, { declared: settings }) =>
+      likeOf(settleSpec(withLike(settings as DeclaredCluster)).settings),
+    );
+    this.like = copied.derive((like) => like) as ClusterLikeArgs;
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
@@ -290,21 +291,6 @@ function poolerHosts(
   return pulumi.all(Object.fromEntries(hosts));
 }
 
-const LIKE = [
-  ...(["extensions", "image", "imageCatalog", "parameters", "postgresVersion", "sharedPreloadLibraries"] as const),
-  ...(["storageClass", "storageGiB", "tablespaces", "walStorage"] as const),
-];
-
-/** The arguments with what `spec` and overrides say. */
-function likeOf({ join }: CheckedCluster, declared: object): ClusterLikeArgs {
-  const { derive } = join({ declared }, (_plan, known) => {
-    const { settings } = settleOverrides(withSpec(known.declared as DeclaredCluster));
-    const all = merged(settings, settleItems(settings).items);
-    return givenFields(Object.fromEntries(LIKE.map((name) => [name, () => all[name]])));
-  });
-  return derive((like): object => like) as ClusterLikeArgs;
-}
-
 /** The arguments without secrets. */
 function declaredCluster(args: CnpgClusterArgs): object {
   const recovery = args.bootstrap?.recovery;
@@ -317,7 +303,7 @@ function renderAll({ source }: ClusterPlan, context: EngineContext, sourceContex
   const from = source === null ? null : recoverySource(sourceContext, source);
   throwErrors(
     `CnpgCluster ${context.database.name}`,
-    readOr(() => checkOverrides(context, from), []),
+    readOr(() => checkSpec(context, from), []),
   );
   return [...renderCluster(context, from), ...renderFullBackupGate(context)];
 }

@@ -29,7 +29,7 @@ export interface CnpgRestoreArgs extends Omit<CnpgClusterArgs, "repositories"> {
  *
  * ```ts
  * new CnpgRestore("orders-restored", {
- *   namespace: "orders", plugin: plugin.ref, ...orders.like,
+ *   namespace: "orders", plugin: plugin.ref, like: orders.like,
  *   source: { ...orders.source, from: ["repo2"], target: { time: "2026-11-20T06:40:59Z" } },
  *   repositories: { repo1: { at: other.target, keepDays: 14 } }, schedules: { full: { cron: "0 3 * * 0" } },
  * });

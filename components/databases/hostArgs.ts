@@ -282,8 +282,8 @@ export interface DumpsArgs {
   /** Keys of the repositories that get the dumps. If omitted, all. @example ["repo1"] */
   repositories?: pulumi.Input<pulumi.Input<string>[]>;
   /**
-   * Databases to dump. If omitted, all that allow connections; in a cluster without `superuserAccess`, those of the
-   * application's role.
+   * Databases to dump. If omitted, all that allow connections; in a cluster without `spec.enableSuperuserAccess`, those
+   * of the application's role.
    * @example ["shop", "crm"]
    */
   databases?: pulumi.Input<pulumi.Input<string>[]>;

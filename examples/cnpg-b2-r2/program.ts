@@ -89,11 +89,11 @@ export function program(settings: ProgramSettings): ClusterOutputs {
   };
   const immich = cluster("postgres18-immich", settings.buckets.immich, {
     image: settings.immichImage,
-    sharedPreloadLibraries: ["vchord.so"],
+    spec: { postgresql: { shared_preload_libraries: ["vchord.so"] } },
   });
   const others = cluster("postgres18-cluster", settings.buckets.others, {
     parameters: { max_connections: "200", shared_buffers: "256MB", wal_keep_size: "2GB" },
-    bootstrap: { initdb: { database: "postgres", owner: "postgres" } },
+    spec: { bootstrap: { initdb: { database: "postgres", owner: "postgres" } } },
   });
   return { immich: immich.topology, others: others.topology };
 }

@@ -56,8 +56,6 @@ export interface DeclaredOptions {
   readonly isSecret?: (path: string) => boolean;
   /** A component in the place of one of its outputs. */
   readonly isComponent?: (value: unknown) => boolean;
-  /** What to do with a field that is near to none, by type. */
-  readonly otherwise?: Readonly<Record<string, string>>;
 }
 
 export type Keys = readonly (string | number)[];
@@ -203,8 +201,8 @@ class Checker {
       // `rpoMinutes` is near to `rtoMinutes`, and means `rpoSeconds`.
       const inOtherUnit = names.filter((name) => UNIT.test(name) && name.replace(UNIT, "") === key.replace(UNIT, ""));
       const meant = [same, inOtherUnit, nearNames(key, names)].find((some) => some.length > 0) ?? [];
-      const all = this.#options.otherwise?.[type] ?? `it takes ${names.toSorted().join(", ")}`;
-      const hint = meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : all;
+      const hint =
+        meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : `it takes ${names.toSorted().join(", ")}`;
       return [unknown(type, [...keys, key], `${owner} has no field '${key}'`, hint)];
     });
   }

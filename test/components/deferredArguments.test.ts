@@ -83,7 +83,6 @@ test.each<[component: BaseName, path: string, value: unknown]>([
   ["CnpgCluster", "firstBackupTimeoutMinutes", 5],
   ["CnpgCluster", "followRuntime", true],
   ["CnpgCluster", "repositories", {}],
-  ["CnpgCluster", "overrides.cluster", {}],
   ["CnpgBackup", "hasWalStorage", true],
   ["CnpgBackup", "readCluster", true],
   ["CnpgRestore", "source", {}],

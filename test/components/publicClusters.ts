@@ -1,14 +1,12 @@
 /**
- * Clusters that people run, and samples of CloudNativePG's documentation, as programs. Names are replaced.
+ * Clusters that people run, and samples of CloudNativePG's documentation, as arguments. Names are replaced.
  */
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { given } from "../../runtime/base/given";
 import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
 import { declaredCluster } from "./clusters";
 
-export type Program = Omit<CnpgClusterArgs, "namespace" | "repositories">;
-
-export interface Translated {
-  readonly program: Program;
+export interface PublicCluster {
   /** The manifest's `spec` without archiver and backups. */
   readonly spec: object;
   readonly pooler?: object;
@@ -51,29 +49,8 @@ const NODES = {
 };
 const SNAPSHOT = { apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name: "postgres-backup" };
 
-export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
+export const PUBLIC_CLUSTERS: Readonly<Record<string, PublicCluster>> = {
   "dedicated nodes, roles and a pooler": {
-    program: {
-      instances: 3,
-      image: "ghcr.io/cloudnative-pg/postgresql:18-standard-trixie",
-      storageGiB: 1,
-      walStorage: { sizeGiB: 1 },
-      affinity: ON_DATABASE_NODES,
-      superuserAccess: true,
-      bootstrap: { initdb: { dataChecksums: true, database: "shop", owner: "app", ownerSecret: "orders-app" } },
-      roles: {
-        app: { ensure: "present", login: true, inherit: true, connectionLimit: -1, passwordSecret: "orders-app" },
-        readonly: { ensure: "present", login: true, inherit: true, connectionLimit: -1, disablePassword: true },
-      },
-      parameters: PARAMETERS,
-      poolers: {
-        web: { instances: 2, parameters: { max_client_conn: "1000", default_pool_size: "10" } },
-      },
-      spec: {
-        superuserSecret: { name: "orders-superuser" },
-        certificates: { serverAltDNSNames: ["orders.example.net"] },
-      },
-    },
     spec: {
       instances: 3,
       imageName: "ghcr.io/cloudnative-pg/postgresql:18-standard-trixie",
@@ -114,26 +91,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "one instance on the control plane, with SQL from ConfigMaps": {
-    program: {
-      instances: 1,
-      storageGiB: 3,
-      storageClass: "nfs",
-      primaryUpdateStrategy: "unsupervised",
-      parameters: { max_connections: "100", shared_buffers: "256MB" },
-      affinity: { tolerations: [CONTROL_PLANE] },
-      resources: { cpu: "100m", memory: "256Mi", cpuLimit: "500m", memoryLimit: "512Mi" },
-      monitoring: { customQueries: [{ name: "metrics", key: "queries" }] },
-      bootstrap: {
-        initdb: {
-          database: "shop",
-          owner: "shop",
-          ownerSecret: "shop-user",
-          postInitSqlRefs: { configMapRefs: [{ name: "init-global", key: "init.sql" }] },
-          postInitApplicationSqlRefs: { configMapRefs: [{ name: "init-app", key: "init.sql" }] },
-        },
-      },
-      spec: { superuserSecret: { name: "postgresql-superuser" }, monitoring: { enablePodMonitor: true } },
-    },
     spec: {
       instances: 1,
       primaryUpdateStrategy: "unsupervised",
@@ -155,14 +112,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "projected volumes": {
-    program: {
-      instances: 2,
-      storageGiB: 10,
-      storageClass: "local-path",
-      bootstrap: { initdb: { database: "shop", owner: "shop", ownerSecret: "shop-password" } },
-      resources: { cpu: "20m", memory: "150Mi" },
-      spec: { superuserSecret: { name: "superuser-secret" }, projectedVolumeTemplate: { sources: SOURCES } },
-    },
     spec: {
       instances: 2,
       storage: { size: "10Gi", storageClass: "local-path" },
@@ -173,23 +122,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "a restore from a snapshot on named nodes": {
-    program: {
-      instances: 3,
-      image: "ghcr.io/cloudnative-pg/postgresql:16.4",
-      storageGiB: 32,
-      storageClass: "strict-local",
-      superuserAccess: true,
-      affinity: { nodeAffinity: NODES },
-      primaryUpdateStrategy: "unsupervised",
-      primaryUpdateMethod: "switchover",
-      parameters: { max_connections: "400", shared_buffers: "256MB" },
-      resources: { cpu: "500m", memoryLimit: "2Gi" },
-      spec: {
-        env: [{ name: "TZ", value: "Europe/Amsterdam" }],
-        monitoring: { enablePodMonitor: false },
-        bootstrap: { recovery: { volumeSnapshots: { storage: SNAPSHOT } } },
-      },
-    },
     spec: {
       instances: 3,
       imageName: "ghcr.io/cloudnative-pg/postgresql:16.4",
@@ -206,30 +138,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "users, delays and replication slots": {
-    program: {
-      instances: 2,
-      storageGiB: 2,
-      walStorage: { sizeGiB: 1 },
-      superuserAccess: true,
-      primaryUpdateMethod: "switchover",
-      primaryUpdateStrategy: "unsupervised",
-      spec: {
-        logLevel: "info",
-        startDelay: 30,
-        stopDelay: 30,
-        nodeMaintenanceWindow: { inProgress: false },
-        monitoring: { disableDefaultQueries: false, enablePodMonitor: false },
-        minSyncReplicas: 0,
-        maxSyncReplicas: 0,
-        postgresUID: 26,
-        postgresGID: 26,
-        replicationSlots: { highAvailability: { slotPrefix: "_cnp_" }, updateInterval: 30 },
-        walStorage: { resizeInUseVolumes: true },
-        storage: { resizeInUseVolumes: true },
-        switchoverDelay: 40000000,
-        imagePullPolicy: "Always",
-      },
-    },
     spec: {
       logLevel: "info",
       startDelay: 30,
@@ -252,15 +160,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "spread over zones, with labels for all objects": {
-    program: {
-      instances: 2,
-      storageGiB: 20,
-      spec: {
-        topologySpreadConstraints: [SPREAD],
-        monitoring: { enablePodMonitor: true },
-        inheritedMetadata: { labels: { "policy.example.net/allow-to-apiserver": "true" } },
-      },
-    },
     spec: {
       instances: 2,
       storage: { size: "20Gi" },
@@ -270,26 +169,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "the sample with every kind of field": {
-    program: {
-      instances: 3,
-      image: "ghcr.io/cloudnative-pg/postgresql:18.4-system-trixie",
-      storageGiB: 1,
-      storageClass: "standard",
-      primaryUpdateStrategy: "unsupervised",
-      parameters: { shared_buffers: "256MB", "auto_explain.log_min_duration": "10s" },
-      bootstrap: { initdb: { database: "app", owner: "app", ownerSecret: "orders-app-user" } },
-      superuserAccess: true,
-      resources: { cpu: "1", memory: "512Mi", cpuLimit: "2", memoryLimit: "1Gi" },
-      affinity: { enablePodAntiAffinity: true, topologyKey: "failure-domain.beta.kubernetes.io/zone" },
-      spec: {
-        description: "Example of cluster",
-        startDelay: 300,
-        stopDelay: 300,
-        postgresql: { pg_hba: ["host all all 10.244.0.0/16 md5"] },
-        superuserSecret: { name: "orders-superuser" },
-        nodeMaintenanceWindow: { inProgress: false, reusePVC: false },
-      },
-    },
     spec: {
       description: "Example of cluster",
       imageName: "ghcr.io/cloudnative-pg/postgresql:18.4-system-trixie",
@@ -311,13 +190,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "a distributed topology of two sites": {
-    program: {
-      instances: 3,
-      storageGiB: 1,
-      storageClass: "csi",
-      primaryUpdateStrategy: "unsupervised",
-      spec: { replica: { self: "site-a", primary: "site-a", source: "site-b" }, externalClusters: SITES },
-    },
     spec: {
       instances: 3,
       primaryUpdateStrategy: "unsupervised",
@@ -327,22 +199,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "an import over TLS": {
-    program: {
-      instances: 3,
-      storageGiB: 1,
-      bootstrap: {
-        import: {
-          type: "microservice",
-          databases: ["app"],
-          host: "old-rw.default.svc",
-          user: "app",
-          database: "app",
-          sslKey: { name: "old-app-tls", key: "tls.key" },
-          sslCert: { name: "old-app-tls", key: "tls.crt" },
-          sslRootCert: { name: "old-ca", key: "ca.crt" },
-        },
-      },
-    },
     spec: {
       instances: 3,
       bootstrap: {
@@ -361,26 +217,6 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
     },
   },
   "Services of one's own": {
-    program: {
-      instances: 1,
-      storageGiB: 1,
-      spec: {
-        managed: {
-          services: {
-            disabledDefaultServices: ["ro", "r"],
-            additional: [
-              {
-                selectorType: "rw",
-                serviceTemplate: {
-                  metadata: { name: "test-rw", labels: { "test-label": "true" } },
-                  spec: { type: "LoadBalancer" },
-                },
-              },
-            ],
-          },
-        },
-      },
-    },
     spec: {
       instances: 1,
       storage: { size: "1Gi" },
@@ -402,8 +238,49 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
   },
 };
 
+/** Its arguments, with the manifest as it is, and with the arguments that a field has. */
+export function programsOf({ pooler, spec }: PublicCluster): Readonly<Record<"pasted" | "shortened", Program>> {
+  const { instances, imageName: image, postgresql, storage, ...others } = spec as Manifest;
+  const { parameters, ...configuration } = postgresql ?? {};
+  const { size, storageClass, ...volume } = storage ?? {};
+  const { instances: count, pgbouncer } = (pooler ?? {}) as Pooler;
+  const poolers =
+    pooler === undefined ? {} : { poolers: { web: { instances: count, parameters: pgbouncer.parameters } } };
+  const own = given({ instances, image, storageClass, parameters });
+  const left = { ...others, ...filled("postgresql", configuration), ...filled("storage", volume) };
+  const storageGiB = Number.parseInt(size ?? "0", 10);
+  return {
+    pasted: { spec, ...poolers } as Program,
+    shortened: { ...own, storageGiB, spec: left, ...poolers } as Program,
+  };
+}
+
+type Program = Omit<CnpgClusterArgs, "namespace" | "repositories">;
+
+interface Manifest {
+  readonly instances?: number;
+  readonly imageName?: string;
+  readonly postgresql?: { readonly parameters?: object };
+  readonly storage?: { readonly size?: string; readonly storageClass?: string };
+}
+
+interface Pooler {
+  readonly instances: number;
+  readonly pgbouncer: { readonly parameters: object };
+}
+
+function filled(name: string, section: object): object {
+  return Object.keys(section).length === 0 ? {} : { [name]: section };
+}
+
 /** With the repositories of other tests. */
 export function declaredAs(program: Program): DeclaredCluster {
-  const { drills: _drills, postgresVersion: _version, ...base } = declaredCluster();
+  const {
+    drills: _drills,
+    instances: _instances,
+    postgresVersion: _version,
+    storageGiB: _size,
+    ...base
+  } = declaredCluster();
   return { ...base, ...program } as DeclaredCluster;
 }

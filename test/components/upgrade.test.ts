@@ -97,7 +97,7 @@ const PROGRAMS: Readonly<Record<string, (follow: Follow) => void>> = {
       instances: 3,
       postgresVersion: 18,
       storageGiB: 50,
-      walStorage: { sizeGiB: 5 },
+      spec: { walStorage: { size: "5Gi" } },
     }),
   "runtime with snapshots": (follow) =>
     void new CnpgCluster("orders", {

@@ -533,7 +533,7 @@ test("a refused destroy of a protected cluster deletes none of its objects", asy
 });
 
 test.runIf(NIGHTLY)(
-  "overrides count as arguments; a transform of the archiver, or of what was judged, fails the preview",
+  "fields of `spec` count as arguments; a transform of the archiver, or of what was judged, fails the preview",
   async () => {
     const declare = (spec: Values, change: (spec: Values) => Values): Promise<Stack> =>
       openStack(programFolder, "changed", async () => {
@@ -544,7 +544,7 @@ test.runIf(NIGHTLY)(
         const args: CnpgClusterArgs = {
           namespace: "changed",
           storageGiB: 1,
-          overrides: { cluster: { spec } },
+          spec,
           repositories: { repo1: { at: target, keepDays: 14 } },
           schedules: { full: { cron: "0 3 * * 0" } },
           silence: { PB003: "a test", PB042: "a test" },
@@ -560,9 +560,7 @@ test.runIf(NIGHTLY)(
       failureOf((await declare(spec, change)).preview(), printed);
     expect(await failed({}, (spec) => ({ ...spec, plugins: [] }))).toContain("PB201 spec.plugins");
     expect(await failed({}, (spec) => ({ ...spec, instances: 2 }))).toContain("PB202 spec.instances");
-    expect(await failed({ plugins: [{ name: PLUGIN_NAME, enabled: false }] }, same)).toContain(
-      "PB201 overrides.cluster.spec.plugins",
-    );
+    expect(await failed({ plugins: [{ name: PLUGIN_NAME, enabled: false }] }, same)).toContain("PB201 spec.plugins");
   },
 );
 

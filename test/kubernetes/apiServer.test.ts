@@ -13,7 +13,7 @@ import { S3CompatibleRepository } from "../../components/repositories/s3Compatib
 import { CNPG_SPEC, renderCnpgSpec } from "../../tools/docs/cnpgSpec";
 import { projectFolder } from "../../tools/parts/cache";
 import { contextOf } from "../components/clusters";
-import { declaredAs, PUBLIC_CLUSTERS } from "../components/publicClusters";
+import { declaredAs, programsOf, PUBLIC_CLUSTERS } from "../components/publicClusters";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import { daliboDefinitions } from "../harness/kubernetes/daliboDefinitions";
 import { apiServerParts } from "../harness/kubernetes/parts";
@@ -127,7 +127,7 @@ describe("a real API server", async () => {
       monitoring: { podMonitor: true, tls: true },
       poolers: { web: { spec: { template, serviceTemplate } } },
     });
-    const programs = [...Object.values(PUBLIC_CLUSTERS).map(({ program }) => declaredAs(program)), extra];
+    const programs = [...Object.values(PUBLIC_CLUSTERS).map((each) => declaredAs(programsOf(each).shortened)), extra];
     const objects = programs.flatMap((declared) =>
       renderCluster(contextOf({ ...declared, namespace: "default" }), null)
         .map(({ manifest }) => manifest)

@@ -51,32 +51,49 @@ function bucket(name: string, over: { cipher?: boolean; existing?: boolean } = {
 
 const WIDE: Partial<CnpgClusterArgs> = {
   instances: 3,
-  walStorage: { sizeGiB: 10, storageClass: "fast" },
-  tablespaces: { hot: { sizeGiB: 5, owner: "app" }, slow: { sizeGiB: 50, storageClass: "slow", temporary: true } },
   parameters: { shared_buffers: "256MB" },
-  sharedPreloadLibraries: ["vchord.so"],
-  extensions: {
-    vchord: { image: "ghcr.io/tensorchord/vchord-scratch:pg18-v1.0.0", libraryPath: ["lib"], controlPath: ["share"] },
-  },
-  roles: {
-    reader: {
-      login: true,
-      inRoles: ["pg_monitor"],
-      passwordSecret: "reader",
-      connectionLimit: 5,
-      validUntil: "2027-01-01T00:00:00Z",
+  spec: {
+    walStorage: { size: "10Gi", storageClass: "fast" },
+    tablespaces: [
+      { name: "hot", owner: { name: "app" }, storage: { size: "5Gi" } },
+      { name: "slow", temporary: true, storage: { size: "50Gi", storageClass: "slow" } },
+    ],
+    postgresql: {
+      shared_preload_libraries: ["vchord.so"],
+      extensions: [
+        {
+          name: "vchord",
+          image: { reference: "ghcr.io/tensorchord/vchord-scratch:pg18-v1.0.0" },
+          dynamic_library_path: ["lib"],
+          extension_control_path: ["share"],
+        },
+      ],
     },
-  },
-  bootstrap: {
-    initdb: {
-      database: "immich",
-      owner: "immich",
-      ownerSecret: "immich",
-      localeProvider: "builtin",
-      builtinLocale: "C.UTF-8",
-      walSegmentSizeMiB: 64,
-      postInitSql: ["SELECT 1"],
+    managed: {
+      roles: [
+        {
+          name: "reader",
+          login: true,
+          inRoles: ["pg_monitor"],
+          passwordSecret: { name: "reader" },
+          connectionLimit: 5,
+          validUntil: "2027-01-01T00:00:00Z",
+        },
+      ],
     },
+    bootstrap: {
+      initdb: {
+        database: "immich",
+        owner: "immich",
+        secret: { name: "immich" },
+        localeProvider: "builtin",
+        builtinLocale: "C.UTF-8",
+        walSegmentSize: 64,
+        postInitSQL: ["SELECT 1"],
+      },
+    },
+    monitoring: { customQueriesConfigMap: [{ name: "queries", key: "q.yaml" }], disableDefaultQueries: true },
+    resources: { requests: { cpu: "500m", memory: "1Gi" }, limits: { memory: "2Gi" } },
   },
   poolers: { web: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500" } } },
   monitoring: {
@@ -85,10 +102,7 @@ const WIDE: Partial<CnpgClusterArgs> = {
     labels: { release: "kube-prometheus-stack" },
     alertLabels: { team: "databases" },
     runbookUrl: "https://wiki.example.net/backups",
-    customQueries: [{ name: "queries", key: "q.yaml" }],
-    disableDefaultQueries: true,
   },
-  resources: { cpu: "500m", memory: "1Gi", memoryLimit: "2Gi" },
   snapshots: {
     className: "csi",
     online: true,
@@ -98,8 +112,7 @@ const WIDE: Partial<CnpgClusterArgs> = {
     keepDays: 7,
   },
   objectives: { rpoSeconds: 60 },
-  labels: { team: "db" },
-  annotations: { "example.net/team": "db" },
+  metadata: { labels: { team: "db" }, annotations: { "example.net/team": "db" } },
 };
 
 function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
@@ -125,15 +138,19 @@ const PROGRAMS: Readonly<Record<string, () => void>> = {
     void new CnpgCluster("imported", {
       ...common({ schedules: { full: { cron: "0 3 * * 0", suspend: true, immediate: false, target: "primary" } } }),
       storageGiB: 5,
-      bootstrap: {
-        import: {
-          type: "monolith",
-          host: "old",
-          databases: ["*"],
-          roles: ["*"],
-          passwordSecret: { name: "old", key: "password" },
-          sslMode: "require",
+      spec: {
+        bootstrap: {
+          initdb: {
+            import: { type: "monolith", databases: ["*"], roles: ["*"], source: { externalCluster: "old" } },
+          },
         },
+        externalClusters: [
+          {
+            name: "old",
+            connectionParameters: { host: "old", user: "postgres", dbname: "postgres", sslmode: "require" },
+            password: { name: "old", key: "password" },
+          },
+        ],
       },
     }),
   "a restore to a moment from a named repository": () =>

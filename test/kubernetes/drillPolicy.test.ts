@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderCluster } from "../../components/render/kubernetes/clusterObjects";
-import { mergeOver, type RenderedObject } from "../../components/render/kubernetes/objects";
+import { mergeOver } from "../../components/plan/model/mergeOver";
+import type { RenderedObject } from "../../components/render/kubernetes/objects";
 import type { JsonObject } from "../../runtime/cnpg/kubernetes/clusterObject";
 import { throwAwayCluster } from "../../runtime/cnpg/drill/drillCluster";
 import type { BackupInfoEntry } from "../../runtime/format/repository/backupInfo";
@@ -16,11 +17,13 @@ import { apiServerParts } from "../harness/kubernetes/parts";
 
 const SHAPE = {
   drills: { weekly: { cron: "0 5 * * 6" } },
-  walStorage: { sizeGiB: 5, storageClass: "fast" },
-  tablespaces: { hot: { sizeGiB: 1 } },
-  extensions: { vector: { image: "registry.example.net/pgvector:18" } },
-  monitoring: { customQueries: [{ name: "own-queries", key: "queries" }] },
-  superuserAccess: true,
+  spec: {
+    walStorage: { size: "5Gi", storageClass: "fast" },
+    tablespaces: [{ name: "hot", storage: { size: "1Gi" } }],
+    postgresql: { extensions: [{ name: "vector", image: { reference: "registry.example.net/pgvector:18" } }] },
+    monitoring: { customQueriesConfigMap: [{ name: "own-queries", key: "queries" }] },
+    enableSuperuserAccess: true,
+  },
 };
 /** Settings that a drill may leave to production. Its account must not use them. */
 const OF_PRODUCTION = {

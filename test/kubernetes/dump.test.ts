@@ -183,9 +183,12 @@ describe("dumps of a cluster", async () => {
     expect(await dumps()).toHaveLength(2);
   });
 
-  // claim: docs/dumps.md: with superuserAccess a cluster's dump has all databases and the passwords of roles
+  // claim: docs/dumps.md: with enableSuperuserAccess a cluster's dump has all databases and the passwords of roles
   test("as the superuser it dumps every database, and passwords", async () => {
-    await declared({ superuserAccess: true, dumps: { cron: "0 5 1 1 *", keepCount: 2, repositories: ["repo2"] } });
+    await declared({
+      spec: { enableSuperuserAccess: true },
+      dumps: { cron: "0 5 1 1 *", keepCount: 2, repositories: ["repo2"] },
+    });
     const secret = async (): Promise<number | null> => (await kubectl("get", "secret", "orders-superuser")).exitCode;
     await expect.poll(secret, { timeout: 60_000 }).toBe(0);
     const hasPassword = "select count(*) from pg_authid where rolname = 'postgres' and rolpassword is not null";

@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderCluster } from "../../components/render/kubernetes/clusterObjects";
-import { mergeOver, type RenderedObject } from "../../components/render/kubernetes/objects";
+import { mergeOver } from "../../components/plan/model/mergeOver";
+import type { RenderedObject } from "../../components/render/kubernetes/objects";
 import { dumpPod } from "../../runtime/cnpg/job/dumpPod";
 import type { JsonObject } from "../../runtime/cnpg/kubernetes/clusterObject";
 import { sleep } from "../../tools/parts/process";
@@ -15,7 +16,7 @@ import { apiServerParts } from "../harness/kubernetes/parts";
 
 const SHAPE = {
   dumps: { cron: "30 4 * * *" },
-  extensions: { vector: { image: "registry.example.net/pgvector:18" } },
+  spec: { postgresql: { extensions: [{ name: "vector", image: { reference: "registry.example.net/pgvector:18" } }] } },
 };
 const rendered = (): RenderedObject[] => renderCluster(context(declaredCluster(SHAPE)), null);
 const production = (): JsonObject =>

@@ -43,7 +43,7 @@ describe("a failover under write load", async () => {
   });
 
   const cluster = (synchronous: boolean): void => {
-    const overrides = { cluster: { spec: { postgresql: { synchronous: { method: "any", number: 1 } } } } };
+    const spec = { postgresql: { synchronous: { method: "any", number: 1 } } };
     // PostgreSQL must not drop the frozen connection before the test crashes the primary.
     const parameters = { shared_buffers: "32MB", wal_sender_timeout: "5min", wal_receiver_timeout: "5min" };
     void new CnpgCluster("orders", {
@@ -51,7 +51,7 @@ describe("a failover under write load", async () => {
       storageGiB: 1,
       instances: 2,
       parameters,
-      ...(synchronous ? { overrides } : {}),
+      ...(synchronous ? { spec } : {}),
     });
   };
   const oneIsEnough = (path: string): ClusterBackupArgs => {

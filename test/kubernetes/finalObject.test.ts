@@ -1,6 +1,6 @@
 /**
- * What a preview judged is what exists: overrides, shared archives and refused destroys on the real Kubernetes provider
- * and a real API server. No operator runs.
+ * What a preview judged is what exists: merged fields, shared archives, and refused destroys on the real provider of
+ * Kubernetes and a real API server. No operator runs.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -26,7 +26,7 @@ const IMAGE = "registry.example.net/postgresql:17";
 type Spec = Readonly<Record<string, unknown>>;
 
 describe("the objects that a preview judged", async () => {
-  const parts = await realProviderParts("overrides and refused destroys on the real provider");
+  const parts = await realProviderParts("merged fields and refused destroys on the real provider");
   if (parts === null) return;
   let real: ProviderServer;
   let server: ApiServer;
@@ -90,37 +90,28 @@ describe("the objects that a preview judged", async () => {
       .toSorted();
   }
 
-  // claim: docs/kubernetes/fields.md: overrides merge by the names of items, and what results is judged: the same lists
-  //   in the API server; a preview refuses an override or a transform that removes the archiver
-  test("an override arrives merged, and a preview refuses one that removes the archiver", async () => {
+  // claim: docs/kubernetes/fields.md: `spec` is merged by the names of items, and what results is judged: the same
+  //   lists in the API server; a preview refuses a `spec` or a transform that stops the archiver
+  test("a `spec` arrives merged, and a preview refuses one that stops the archiver", async () => {
     const spec = {
-      env: [
-        { name: "TZ", value: "UTC" },
-        { name: "LANG", value: "C" },
-      ],
-      managed: { roles: [{ name: "app", login: true }] },
-    };
-    const override = {
       imageName: IMAGE,
       env: [{ name: "TZ", value: "Europe/Vienna" }],
       managed: { roles: [{ name: "app", connectionLimit: 5 }, { name: "reports" }] },
+      plugins: [{ name: "pgbackstop", parameters: { cpuRequest: "50m" } }],
     };
-    const merged = await openClusters(["orders"], { spec, overrides: { cluster: { spec: override } } });
+    const merged = await openClusters(["orders"], { spec });
     const { outputs } = await merged.up();
     expect(outputs["image"]?.value).toBe(IMAGE);
     const made = await specOf("orders");
     expect(made).toMatchObject({
       imageName: IMAGE,
-      env: [
-        { name: "TZ", value: "Europe/Vienna" },
-        { name: "LANG", value: "C" },
-      ],
-      managed: { roles: [{ name: "app", login: true, connectionLimit: 5 }, { name: "reports" }] },
-      plugins: [{ name: "pgbackstop", isWALArchiver: true }],
+      env: [{ name: "TZ", value: "Europe/Vienna" }],
+      managed: { roles: [{ name: "app", connectionLimit: 5 }, { name: "reports" }] },
+      plugins: [{ name: "pgbackstop", isWALArchiver: true, parameters: { cpuRequest: "50m" } }],
     });
 
     const removals: readonly [Partial<CnpgClusterArgs>, pulumi.ComponentResourceOptions][] = [
-      [{ overrides: { cluster: { spec: { plugins: [{ $patch: "replace" }] } } } }, {}],
+      [{ spec: { ...spec, plugins: [{ name: "pgbackstop", enabled: false }] } }, {}],
       [{}, { transforms: [withoutPlugins] }],
     ];
     for (const [over, opts] of removals) {

@@ -48,10 +48,12 @@ describe("a stack of the components", async () => {
   });
   afterAll(() => stack?.stop());
 
-  const volumes: Pick<CnpgClusterArgs, "storageGiB" | "walStorage" | "tablespaces" | "parameters"> = {
+  const volumes: Pick<CnpgClusterArgs, "storageGiB" | "spec" | "parameters"> = {
     storageGiB: 1,
-    walStorage: { sizeGiB: 1 },
-    tablespaces: { hot: { sizeGiB: 1, owner: "app" } },
+    spec: {
+      walStorage: { size: "1Gi" },
+      tablespaces: [{ name: "hot", owner: { name: "app" }, storage: { size: "1Gi" } }],
+    },
     parameters: { shared_buffers: "32MB" },
   };
   const orders = (over: Partial<CnpgClusterArgs> = {}): CnpgCluster =>
@@ -307,7 +309,7 @@ describe("a stack of the components", async () => {
         const { like, source } = orders();
         return new CnpgRestore("restored", {
           ...stack.common("/restored"),
-          ...like,
+          like,
           source: { ...source, from: ["repo2"], target: { time } },
         });
       };

@@ -41,7 +41,7 @@ function orders(snapshots: CnpgClusterArgs["snapshots"], notifySecret?: string):
     namespace: "default",
     engine: "volumeSnapshot",
     storageGiB: 1,
-    walStorage: { sizeGiB: 1 },
+    spec: { walStorage: { size: "1Gi" } },
     repositories: {},
     schedules: { full: { cron: "0 3 * * *" } },
     instances: 2,

@@ -46,12 +46,10 @@ const CODES: Readonly<Record<Problem["kind"], RuleCode>> = {
   wrong: "PB191",
 };
 
-/** Remedies of required arguments that a program need not write itself. */
-const REMEDIES: Readonly<Record<string, string>> = {
-  "CnpgRestoreArgs.storageGiB": "set it, or take it from the source cluster: ...orders.like",
-};
-
 const DECLARED = { types: ARGUMENT_TYPES, ranges: UNRULED_RANGES, kinds: ARGUMENT_KINDS, plain: ARGUMENT_PLAIN };
+
+/** A newer operator may have more fields in them: a rule warns of those that are unknown (unknownFields.ts). */
+export const OPEN_TYPES: readonly string[] = ["ClusterSpec", "PoolerSpec"];
 
 const DEFAULTS = {
   judged: ["RepositoryTarget"],
@@ -60,10 +58,7 @@ const DEFAULTS = {
   refusesDeferred: (argument: string) => !/^\w+Spec\./.test(argument),
   isSecret: (path: string) => SECRET.test(path),
   isComponent: (value: unknown) => isFields(value) && "__pulumiResource" in value,
-  otherwise: {
-    ClusterSpec: "a field of a newer operator belongs into overrides.cluster.spec",
-    PoolerSpec: "a field of a newer operator belongs into overrides.poolers",
-  },
+  open: OPEN_TYPES,
 } satisfies Partial<DeclaredOptions>;
 
 /** @param name of a type */
@@ -71,9 +66,8 @@ export function checkArguments(name: string, args: unknown, options: CheckOption
   const { declared, types = ARGUMENT_TYPES, ...others } = options;
   const owner = name.replace(/Args$/, "");
   const all = declared === undefined ? { ...DECLARED, types } : bothDeclared(declared, types);
-  return checkDeclared(name, args ?? {}, all, { ...DEFAULTS, owner, ...others }).map(
-    ({ argument, fact, hint, kind, path }) =>
-      finding(CODES[kind], path, kind === "unknown" ? fact : `it ${fact}`, REMEDIES[argument] ?? hint),
+  return checkDeclared(name, args ?? {}, all, { ...DEFAULTS, owner, ...others }).map(({ fact, hint, kind, path }) =>
+    finding(CODES[kind], path, kind === "unknown" ? fact : `it ${fact}`, hint),
   );
 }
 

@@ -4,28 +4,20 @@
  */
 import { engineOf, findEngine } from "../engines/engines";
 import type {
-  AffinitySettings,
   BootstrapSettings,
   ClusterDrillSettings,
   ClusterScheduleSettings,
   DeclaredCluster,
-  ExtensionSettings,
   KeyRefSettings,
   PodPlacement,
   PoolerSettings,
   ReplicaSettings,
   ResourcesSettings,
-  RoleSettings,
   SecretKeysSettings,
   SnapshotSettings,
-  StorageSettings,
-  TablespaceSettings,
 } from "./declaredCluster";
-import { type Contradiction, isReplica } from "./overrides";
+import { isReplica, type SaidTwice } from "./specFields";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
-import type { SettledItems } from "./overriddenItems";
-import { overSpec } from "./specArgument";
-import type { Finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import { fields, merged, readOr, readers } from "../model/deferred";
 import { valueAt } from "../model/anyValue";
@@ -52,8 +44,10 @@ export interface PoolerPlan {
   readonly instances: number;
   readonly poolMode: string;
   readonly parameters: Readonly<Record<string, string>>;
-  /** Merged over the object. */
-  readonly overrides: object;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Merged over the Pooler's. */
+  readonly spec: object;
 }
 
 export interface MonitorPlan {
@@ -68,35 +62,19 @@ export interface MonitorPlan {
   readonly reportPassword: KeyRefSettings | undefined;
 }
 
-/** The keys are their names. */
-interface Items {
-  readonly tablespaces: Readonly<Record<string, TablespaceSettings>>;
-  readonly extensions: Readonly<Record<string, ExtensionSettings>>;
-  readonly roles: Readonly<Record<string, RoleSettings>>;
-}
-
-export interface ClusterDefinition extends Items {
+export interface ClusterDefinition {
   readonly postgresVersion: number;
   /** Undefined if a catalog decides. */
   readonly image: string | undefined;
   /** True if neither an image nor a catalog is declared. */
   readonly isDefaultImage: boolean;
-  readonly imageCatalog: { readonly name: string; readonly kind: string } | undefined;
-  readonly storage: StorageSettings | undefined;
-  readonly walStorage: StorageSettings | undefined;
+  readonly storage: { readonly sizeGiB: number; readonly storageClass: string | undefined } | undefined;
   readonly parameters: Readonly<Record<string, string>>;
-  readonly sharedPreloadLibraries: readonly string[];
   readonly bootstrap: BootstrapSettings;
   /** Follows the cluster it was restored from; `enabled: false` has promoted it. */
   readonly replica: (ReplicaSettings & { readonly enabled: boolean }) | undefined;
   readonly poolers: readonly PoolerPlan[];
   readonly monitors: MonitorPlan;
-  readonly customQueries: readonly KeyRefSettings[];
-  readonly disableDefaultQueries: boolean;
-  readonly resources: ResourcesSettings;
-  readonly affinity: AffinitySettings | undefined;
-  readonly primaryUpdateStrategy: string | undefined;
-  readonly primaryUpdateMethod: string | undefined;
   readonly sidecar: Required<Omit<ResourcesSettings, "cpuLimit">> & {
     readonly image: string;
     readonly cpuLimit: string | undefined;
@@ -104,6 +82,7 @@ export interface ClusterDefinition extends Items {
   /** As declared, without defaults. */
   readonly sidecarResources: ResourcesSettings;
   readonly processMax: number;
+  /** The operator makes a Secret of `postgres`. */
   readonly superuserAccess: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
@@ -122,13 +101,10 @@ export interface ClusterDefinition extends Items {
   readonly replacesBarmanObjectStore: boolean;
   readonly staleCheck: StaleCheckPlan | undefined;
   readonly stanzaKind: string;
-  readonly overrides: NonNullable<DeclaredCluster["overrides"]>;
-  /** Tablespaces, extensions and roles with those of `spec` and overrides. */
-  readonly settled: Items;
-  /** Overrides that arguments contradict. */
-  readonly contradictions: readonly Contradiction[];
-  /** Overrides of other types than the objects have; then there are no others, and nothing else is judged. */
-  readonly wrongOverrides: readonly Finding[];
+  /** Merged over the Cluster's. */
+  readonly spec: object;
+  /** Fields of `spec` that arguments say, too. */
+  readonly saidTwice: readonly SaidTwice[];
 }
 
 export interface ClusterPlan {
@@ -160,10 +136,8 @@ export function runsInPods({ database, source }: Pick<ClusterPlan, "database" | 
  * True for a Cluster that sleeps: it has no pod that could take a backup (CloudNativePG 1.30, "Declarative
  * hibernation").
  */
-export function isHibernated(settings: Pick<DeclaredCluster, "annotations" | "overrides">): boolean {
-  const isOn = (...path: readonly string[]): boolean =>
-    readOr(() => valueAt(settings, ...path, HIBERNATION) === "on", false);
-  return isOn("annotations") || isOn("overrides", "cluster", "metadata", "annotations");
+export function isHibernated(metadata: Pick<PodPlacement, "annotations">): boolean {
+  return readOr(() => metadata.annotations?.[HIBERNATION] === "on", false);
 }
 
 const HIBERNATION = "cnpg.io/hibernation";
@@ -172,36 +146,23 @@ const HIBERNATION = "cnpg.io/hibernation";
 export function resolveDefinition(
   database: ClusterDatabasePlan,
   settings: DeclaredCluster,
-  items: SettledItems,
-  judged: Pick<ClusterDefinition, "contradictions" | "wrongOverrides">,
+  saidTwice: readonly SaidTwice[],
 ): ClusterDefinition {
   const postgresVersion = (): number => database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
   const processMax = (): number => settings.processMax ?? PROCESS_MAX;
-  const { monitoring = {}, replica, sidecar = {} } = settings;
+  const { monitoring = {}, replica, sidecar = {}, spec = {} } = settings;
+  const hasCatalog = (): boolean => valueAt(spec, "imageCatalogRef") !== undefined;
   return fields({
     postgresVersion,
-    isDefaultImage: () => readOr(() => settings.image === undefined, false) && settings.imageCatalog === undefined,
-    image: () =>
-      settings.image ?? (settings.imageCatalog === undefined ? findPostgresImage(postgresVersion())?.image : undefined),
-    imageCatalog: () => resolveCatalog(settings.imageCatalog),
+    isDefaultImage: () => readOr(() => settings.image === undefined, false) && !hasCatalog(),
+    image: () => settings.image ?? (hasCatalog() ? undefined : findPostgresImage(postgresVersion())?.image),
     storage: () => resolveStorage(database, settings),
-    tablespaces: () => settings.tablespaces ?? {},
     parameters: () => settings.parameters ?? {},
-    sharedPreloadLibraries: () => settings.sharedPreloadLibraries ?? [],
-    extensions: () => settings.extensions ?? {},
-    roles: () => settings.roles ?? {},
     bootstrap: () => settings.bootstrap ?? {},
     replica: () =>
       replica === undefined ? undefined : merged(replica, fields({ enabled: () => replica.enabled ?? true })),
-    poolers: () =>
-      Object.entries(settings.poolers ?? {}).map(([name, pooler]) =>
-        resolvePooler(name, pooler, () => settings.overrides?.poolers?.[name]),
-      ),
+    poolers: () => Object.entries(settings.poolers ?? {}).map(([name, pooler]) => resolvePooler(name, pooler)),
     monitors: () => resolveMonitors(monitoring),
-    customQueries: () => monitoring.customQueries ?? [],
-    disableDefaultQueries: () => monitoring.disableDefaultQueries ?? false,
-    resources: () => settings.resources ?? {},
-    ...readers(settings, "affinity", "primaryUpdateStrategy", "primaryUpdateMethod", "walStorage"),
     ...readers(settings, "snapshots", "notifySecret", "podPlacement"),
     sidecar: () =>
       fields({
@@ -213,9 +174,9 @@ export function resolveDefinition(
       }),
     sidecarResources: () => sidecar,
     processMax,
-    superuserAccess: () => settings.superuserAccess ?? false,
-    labels: () => settings.labels ?? {},
-    annotations: () => settings.annotations ?? {},
+    superuserAccess: () => valueAt(spec, "enableSuperuserAccess") === true,
+    labels: () => settings.metadata?.labels ?? {},
+    annotations: () => settings.metadata?.annotations ?? {},
     asksBackupTarget: () =>
       readOr(() => settings.backupTarget !== undefined, true) || findEngine(database.engine)?.fromStandby === false,
     drills: () => settings.drills ?? {},
@@ -225,25 +186,14 @@ export function resolveDefinition(
     replacesBarmanObjectStore: () => settings.replaceBarmanObjectStore ?? false,
     staleCheck: () => staleCheckOf(settings),
     stanzaKind: () => settings.stanzaKind ?? "Stanza",
-    overrides: () => settings.overrides ?? {},
-    settled: () =>
-      fields<Items>({
-        tablespaces: () => items.tablespaces ?? {},
-        extensions: () => items.extensions ?? {},
-        roles: () => items.roles ?? {},
-      }),
-    ...readers(judged, "contradictions", "wrongOverrides"),
+    spec: () => spec,
+    saidTwice: () => saidTwice,
   });
 }
 
-function resolveCatalog(catalog: DeclaredCluster["imageCatalog"]): ClusterDefinition["imageCatalog"] {
-  if (catalog === undefined) return undefined;
-  return fields({ name: () => catalog.name, kind: () => catalog.kind ?? "ClusterImageCatalog" });
-}
-
-function resolveStorage(database: ClusterDatabasePlan, settings: DeclaredCluster): StorageSettings | undefined {
+function resolveStorage(database: ClusterDatabasePlan, settings: DeclaredCluster): ClusterDefinition["storage"] {
   if (readOr(() => database.storageGiB === undefined, false)) return undefined;
-  return fields<StorageSettings>({
+  return fields({
     sizeGiB: () => database.storageGiB as number,
     storageClass: () => settings.storageClass,
   });
@@ -255,10 +205,9 @@ function resolveStorage(database: ClusterDatabasePlan, settings: DeclaredCluster
  */
 function takesFirst(database: ClusterDatabasePlan, settings: DeclaredCluster): boolean {
   const { engine, repositories } = database;
-  if (!engineOf(engine).own || repositories.length === 0 || isHibernated(settings)) return false;
+  if (!engineOf(engine).own || repositories.length === 0 || isHibernated(settings.metadata ?? {})) return false;
   // What comes later makes no replica, unless it is a part of `replica`.
-  const spec = (): object => valueAt(settings, "overrides", "cluster", "spec") ?? {};
-  const isNamed = settings.replica !== undefined || readOr(() => "replica" in spec(), false);
+  const isNamed = settings.replica !== undefined || "replica" in (settings.spec ?? {});
   if (readOr(() => isReplica(settings, () => database.cluster), isNamed)) return false;
   return takesFirstBackup({ database, schedules: scheduleOptions(database, settings.schedules ?? {}) });
 }
@@ -306,14 +255,16 @@ function resolveMonitors(monitoring: NonNullable<DeclaredCluster["monitoring"]>)
   });
 }
 
-function resolvePooler(name: string, settings: PoolerSettings, overrides: () => object | undefined): PoolerPlan {
+function resolvePooler(name: string, settings: PoolerSettings): PoolerPlan {
   return fields({
     name: () => name,
     type: () => settings.type ?? "rw",
     instances: () => settings.instances ?? 1,
     poolMode: () => settings.poolMode ?? "session",
     parameters: () => settings.parameters ?? {},
-    overrides: () => overSpec(settings.spec, overrides() ?? {}),
+    labels: () => settings.metadata?.labels ?? {},
+    annotations: () => settings.metadata?.annotations ?? {},
+    spec: () => settings.spec ?? {},
   });
 }
 

@@ -4,37 +4,27 @@
  * clusterPlan.ts fills them in.
  */
 import type {
-  AffinityArgs,
   BootstrapArgs,
   ClusterDrillArgs,
+  ClusterLikeArgs,
   ClusterScheduleArgs,
   ClusterStreamingArgs,
   CnpgClusterArgs,
-  ExtensionArgs,
-  ImportArgs,
   KeyRef,
   PoolerArgs,
   RecoveryArgs,
   RecoveryTargetArgs,
   ReplicaArgs,
   ResourcesArgs,
-  RoleArgs,
   SnapshotArgs,
   SnapshotSourceArgs,
-  TablespaceArgs,
-  VolumeArgs,
 } from "../../databases/cnpgArgs";
 import type { BackupScheduleArgs } from "../../databases/hostArgs";
 import type { DrillArgs } from "../../drills/drillArgs";
 import type { DatabaseSettings, DrillSettings, ScheduleSettings } from "../model/databaseSettings";
 import type { Plain } from "../model/plainArguments";
 
-export type AffinitySettings = Plain<AffinityArgs>;
-export type StorageSettings = Plain<VolumeArgs>;
-export type TablespaceSettings = Plain<TablespaceArgs>;
 export type KeyRefSettings = Plain<KeyRef>;
-export type RoleSettings = Plain<RoleArgs>;
-export type ImportSettings = Plain<ImportArgs>;
 /** Where recovery stops; at most one of time, lsn, xid, restorePoint and immediate. */
 export type RecoveryTargetSettings = Plain<RecoveryTargetArgs>;
 export type SnapshotSourceSettings = Plain<SnapshotSourceArgs>;
@@ -45,7 +35,6 @@ export interface PoolerSettings extends Plain<Omit<PoolerArgs, "spec">> {
 }
 /** Quantities as Kubernetes writes them. */
 export type ResourcesSettings = Plain<ResourcesArgs>;
-export type ExtensionSettings = Plain<ExtensionArgs>;
 /** A schedule's settings beyond its time. */
 export type ClusterScheduleSettings = Omit<Plain<ClusterScheduleArgs>, keyof BackupScheduleArgs>;
 export type SnapshotSettings = Plain<SnapshotArgs>;
@@ -56,7 +45,6 @@ export interface RecoverySettings extends Omit<Plain<RecoveryArgs>, "repositorie
   readonly repositories: DatabaseSettings["repositories"];
 }
 
-/** At most one. */
 export interface BootstrapSettings extends Omit<Plain<BootstrapArgs>, "recovery"> {
   readonly recovery?: RecoverySettings | undefined;
 }
@@ -88,8 +76,7 @@ export interface PodPlacement {
 /** A cluster as users write it. A restore's source and an attached Cluster have no storage here. */
 export interface DeclaredCluster
   extends Omit<DatabaseSettings, "drills" | "schedules" | "streaming">,
-    Omit<Plain<CnpgClusterArgs>, keyof DatabaseSettings | "storageGiB" | Elsewhere> {
-  readonly storageGiB?: number | undefined;
+    Omit<Plain<CnpgClusterArgs>, keyof DatabaseSettings | Elsewhere> {
   /** Services in the namespace: each becomes environment variables in every pod. */
   readonly serviceNames?: readonly string[] | undefined;
   readonly bootstrap?: BootstrapSettings | undefined;
@@ -100,14 +87,7 @@ export interface DeclaredCluster
   readonly streaming?: Plain<ClusterStreamingArgs> | undefined;
   readonly poolers?: Readonly<Record<string, PoolerSettings>> | undefined;
   readonly spec?: object | undefined;
-  readonly overrides?:
-    | {
-        readonly cluster?: object | undefined;
-        readonly poolers?: Readonly<Record<string, object>> | undefined;
-        /** What of `cluster` is the argument `spec`. */
-        readonly bySpec?: object | undefined;
-      }
-    | undefined;
+  readonly like?: (Omit<Plain<ClusterLikeArgs>, "spec"> & { readonly spec?: object | undefined }) | undefined;
   readonly podPlacement?: PodPlacement | undefined;
   /** Only for an attached Cluster. */
   readonly replaceBarmanObjectStore?: boolean | undefined;
@@ -119,7 +99,7 @@ type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 type Elsewhere =
   | "bootstrap"
   | "followRuntime"
-  | "overrides"
+  | "like"
   | "plugin"
   | "podPlacement"
   | "poolers"

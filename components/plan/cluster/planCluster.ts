@@ -12,33 +12,26 @@ import {
   type SourcePlan,
   staleCheckOf,
 } from "./clusterPlan";
-import { checkOverrideTypes } from "../arguments/overrideTypes";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
-import { fields, givenFields, merged, without } from "../model/deferred";
+import { fields, givenFields, merged } from "../model/deferred";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
 import { checkClusterDefinition } from "../rules/cluster/definition";
 import { withDefaultBackups } from "../schedule/defaultBackups";
-import { settleItems } from "./overriddenItems";
-import { isReplica, settleOverrides } from "./overrides";
-import { asWritten, withSpec } from "./specArgument";
+import { isReplica, settleSpec, withLike } from "./specFields";
 import { snapshotPlanOf } from "./snapshotPlan";
 
 /** @param name of the component */
 export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
-  const wrongOverrides = checkOverrideTypes(given.overrides);
-  // Rules and objects could not read them.
-  const usable: DeclaredCluster = wrongOverrides.length > 0 ? without(given, "overrides") : given;
-  const { contradictions, settings } = settleOverrides(withSpec(usable));
-  const items = settleItems(settings);
+  const { saidTwice, settings } = settleSpec(withLike(given));
   const usual = withDefaultBackups(name, settings);
   const declared = usual?.settings ?? settings;
   const { schedules = {}, snapshots } = declared;
   const backupTarget = (): string | undefined => declared.backupTarget ?? targetOf(declared.engine);
   const resolved = resolveClusterDatabase(name, merged(declared, givenFields({ backupTarget })));
-  const base = isHibernated(declared) ? suspended(resolved) : resolved;
+  const base = isHibernated(declared.metadata ?? {}) ? suspended(resolved) : resolved;
   const volumeSnapshots = snapshotPlanOf(base.engine, snapshots);
   const recovery = declared.bootstrap?.recovery;
   const database = merged(
@@ -54,11 +47,8 @@ export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
   );
   return {
     database,
-    definition: resolveDefinition(database, declared, items.items, {
-      wrongOverrides,
-      contradictions: [...contradictions, ...items.contradictions],
-    }),
-    schedules: isHibernated(declared) ? allSuspended(database) : scheduleOptions(database, schedules),
+    definition: resolveDefinition(database, declared, saidTwice),
+    schedules: isHibernated(declared.metadata ?? {}) ? allSuspended(database) : scheduleOptions(database, schedules),
     source: recovery === undefined ? null : resolveSource(database, recovery),
   };
 }
@@ -74,9 +64,7 @@ function allSuspended({ schedules }: ClusterDatabasePlan): ScheduleOptions {
 
 /** @param attached to a Cluster that others made */
 export function checkClusterPlan(resolved: ClusterPlan, attached: boolean): Finding[] {
-  if (resolved.definition.wrongOverrides.length > 0) return [...resolved.definition.wrongOverrides];
-  const findings = checkCluster(resolved.database, checkClusterDefinition(resolved, attached));
-  return findings.map((each) => asWritten(resolved.definition.overrides, each));
+  return checkCluster(resolved.database, checkClusterDefinition(resolved, attached));
 }
 
 function resolveSource(database: ClusterDatabasePlan, recovery: RecoverySettings): SourcePlan {

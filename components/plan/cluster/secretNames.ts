@@ -12,7 +12,7 @@ interface Application {
 
 /** The Secret whose `ca.crt` verifies the server. */
 export function caSecretOf({ database, definition }: Plan): string {
-  const given = valueAt(definition.overrides.cluster, "spec", "certificates", "serverCASecret") ?? undefined;
+  const given = valueAt(definition.spec, "certificates", "serverCASecret");
   return (given as string | undefined) ?? `${database.cluster}-ca`;
 }
 
@@ -35,20 +35,12 @@ export function applicationOf({ definition }: Pick<Plan, "definition">): Applica
 }
 
 /** Reads the texts of the bootstrap that counts. */
-function bootstrapReader({ bootstrap, overrides }: Plan["definition"]): (...path: string[]) => string | undefined {
-  const over = valueAt(overrides.cluster, "spec", "bootstrap");
-  const isRemoved = (method: string): boolean => over === null || valueAt(over, method) === null;
-  const { import: imported, initdb, recovery } = bootstrap;
-  const isCopy = (method: string, own: unknown): boolean =>
-    !isRemoved(method) && (own ?? valueAt(over, method)) !== undefined;
-  const method = isCopy("recovery", recovery)
-    ? "recovery"
-    : isCopy("pg_basebackup", undefined)
-      ? "pg_basebackup"
-      : "initdb";
-  const own = { recovery, initdb: { ...initdb, import: imported }, pg_basebackup: undefined }[method];
+function bootstrapReader({ bootstrap, spec }: Plan["definition"]): (...path: string[]) => string | undefined {
+  const over = valueAt(spec, "bootstrap");
+  const isUsed = (method: string): boolean => (valueAt(bootstrap, method) ?? valueAt(over, method)) !== undefined;
+  const method = ["recovery", "pg_basebackup"].find(isUsed) ?? "initdb";
   return (...path) => {
-    const value = valueAt(over, method, ...path) ?? (isRemoved(method) ? undefined : valueAt(own, ...path));
+    const value = valueAt(over, method, ...path) ?? valueAt(bootstrap, method, ...path);
     return typeof value === "string" ? value : undefined;
   };
 }

@@ -27,7 +27,6 @@ interface OwnSynchronous {
 }
 
 interface ClusterSpec {
-  readonly monitoring?: { readonly tls?: { readonly enabled?: unknown } | null } | null;
   readonly primaryUpdateStrategy?: unknown;
   readonly minSyncReplicas?: unknown;
   readonly maxSyncReplicas?: unknown;
@@ -37,23 +36,22 @@ interface ClusterSpec {
   } | null;
 }
 
-const OWN = "overrides.cluster.spec.postgresql.synchronous";
+const OWN = "spec.postgresql.synchronous";
 const STANDBYS = "streaming.standbys";
 
 /** What the user writes into the Cluster himself. */
-export function specOverrides({ definition }: Pick<ClusterPlan, "definition">): ClusterSpec {
-  const { spec } = (definition.overrides.cluster ?? {}) as { readonly spec?: ClusterSpec | null };
-  return spec ?? {};
+export function specOf({ definition }: Pick<ClusterPlan, "definition">): ClusterSpec {
+  return definition.spec;
 }
 
 /** The Cluster's field for a plan with `synchronous`. */
 export function synchronousField(plan: Pick<ClusterPlan, "database" | "definition">): SynchronousField {
-  const { maxSyncReplicas, minSyncReplicas, postgresql } = specOverrides(plan);
+  const { maxSyncReplicas, minSyncReplicas, postgresql } = specOf(plan);
   const own = postgresql?.synchronous ?? undefined;
   const standbys = plan.database.synchronous?.standbys;
   if (minSyncReplicas !== undefined || maxSyncReplicas !== undefined) {
     const fact = "the operator refuses minSyncReplicas and maxSyncReplicas beside postgresql.synchronous";
-    return refused("overrides.cluster.spec", fact, `remove them, and set ${STANDBYS}`);
+    return refused("spec", fact, `remove them, and set ${STANDBYS}`);
   }
   if (own === undefined) {
     if (standbys === undefined) return fieldOf({}, 0, []);

@@ -567,18 +567,18 @@ export const RULES = {
   PB181: warning("text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
   PB190: error("an argument that does not exist", "it would have no effect", "use a known name"),
   PB191: error("a value of another type", "it would become something else in the objects", "do what the message says"),
+  PB192: warning("a field that this package does not know", "the operator may drop it", "correct its name"),
   PB195: error("one stanza for two databases", "neither can use it", "give each its own"),
   PB196: error("two archivers for one Cluster", "each WAL file goes to one of them", "keep one of the two"),
   PB197: error("two plugins of one kind for one operator", "it calls one of them", "keep one of the two"),
   PB198: error("two databases in one directory", "each update undoes the other's", "declare each once"),
   PB199: warning("one stanza for two hosts", "only members of one cluster may", "silence it for those"),
-  PB200: error("an override that an argument contradicts", "only one can hold", "remove one of the two"),
+  PB200: error("a field that `spec` and an argument say", "only one can hold", "leave one of the two out"),
   PB201: error("a Cluster whose archiver is removed", "no WAL is stored", "keep the archiver"),
   PB202: error("a transform that changes what was judged", "the topology shows something else", "use arguments"),
   PB203: error("two hosts with the same files", "each update replaces the other's", "give each its own `directories`"),
   PB205: error("a field of another manager", "the API server refuses it", "`takeOverPlugins`, or leave it out"),
   PB206: note("a field that is not as declared", "`ignoreChanges` keeps the earlier one", "remove `ignoreChanges`"),
-  PB210: error("a value that CloudNativePG refuses", "the update would fail", "use one that it accepts"),
   PB211: note("a primary that is updated by hand", "its sidecar is too", "promote a standby after updates"),
   PB212: error("a calendar that keeps nothing", "no old backup stays", "set a class, and `keepDays` beside it"),
   PB213: warning("a class of the calendar with too few backups", "its backups are further apart", "add a schedule"),
@@ -595,7 +595,11 @@ export const RULES = {
     "set `keepDays` to the days in which any point in time is needed",
   ),
   PB218: error("dumps that cannot be taken as declared", "the update, or each run, would fail", "follow the hint"),
-  PB219: note("dumps without the superuser", "they lack passwords of roles", "set `superuserAccess`, or silence it"),
+  PB219: note(
+    "dumps without the superuser",
+    "they lack passwords of roles",
+    "set `spec.enableSuperuserAccess`, or silence it",
+  ),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -20,13 +20,12 @@ export function valueAt(value: unknown, ...path: readonly (string | number)[]): 
 /** Fields that identify an item of Kubernetes' lists besides its name: one ConfigMap may be named with several keys. */
 const KEYS = ["key", "mountPath", "devicePath", "containerPort"];
 
-/** A list whose items differ by {@link areOneItem}, so that two lists are merged; an item may replace all. */
+/** A list whose items differ by {@link areOneItem}, so that two lists are merged. */
 export function isNamedList(value: unknown): value is readonly Fields[] {
   if (!Array.isArray(value) || !value.every(isFields)) return false;
-  const items = value.filter((item) => item["$patch"] !== "replace");
-  if (!items.every(({ name }) => typeof name === "string")) return false;
-  const identities = items.map((item) => JSON.stringify([item["name"], ...KEYS.map((key) => item[key])]));
-  return new Set(identities).size === items.length;
+  if (!value.every(({ name }) => typeof name === "string")) return false;
+  const identities = value.map((item) => JSON.stringify([item["name"], ...KEYS.map((key) => item[key])]));
+  return new Set(identities).size === value.length;
 }
 
 /** True for items of two named lists that are one in the merged list. What one does not say fits any. */

@@ -1,8 +1,8 @@
-/** What overrides and transforms make of a Cluster, read from the objects themselves. Pure. */
+/** What `spec` and transforms make of a Cluster, read from the objects themselves. Pure. */
 import { abstaining, judged as judgedOf } from "../findings/abstain";
 import { type Finding, finding } from "../findings/findings";
 import { archiversOf, BARMAN_OBJECT_STORE } from "../cluster/archivers";
-import { OVERRIDE_FIELDS, SPEC } from "../cluster/overrides";
+import { SPEC_FIELDS } from "../cluster/specFields";
 import { type Fields, isFields, valueAt } from "../model/anyValue";
 import { areSame, readOr } from "../model/deferred";
 import { isUnknown } from "../model/unknown";
@@ -11,13 +11,13 @@ export const ARGUMENTS_DECIDE = "use the arguments, whose effect the preview jud
 const LEAVE_OUT = "leave the field out";
 
 /**
- * A Cluster with its overrides next to the one that the arguments alone make.
- * @param wanted the `spec` without overrides
+ * A Cluster next to the one that the other arguments alone make.
+ * @param wanted what they make
  */
-export function checkOverriddenCluster(wanted: unknown, final: unknown): Finding[] {
+export function checkWithSpec(wanted: unknown, final: unknown): Finding[] {
   const elsewhere = (): Finding[] =>
-    archiveChanges(wanted, final).map(({ fact, path }) => finding("PB200", `${SPEC}.${path}`, fact, LEAVE_OUT));
-  return judgedOf(abstaining(() => checkArchiver(wanted, final, SPEC), elsewhere)).findings;
+    archiveChanges(wanted, final).map(({ fact, path }) => finding("PB200", `spec.${path}`, fact, LEAVE_OUT));
+  return judgedOf(abstaining(() => checkArchiver(wanted, final, "spec"), elsewhere)).findings;
 }
 
 /** Any value may stand where nothing was given: it decides nothing, or the operator derives it. */
@@ -31,6 +31,7 @@ const VOLUME: Defaults = { resizeInUseVolumes: ANY };
 /** Fields of `spec` that rules, topology, outputs and other objects follow from; of lists the defaults of each item. */
 const SECTIONS: readonly (readonly [path: readonly string[], defaults?: Defaults])[] = [
   [["imageCatalogRef"], { apiGroup: ANY }],
+  [["enableSuperuserAccess"], false],
   [
     ["bootstrap"],
     {
@@ -53,13 +54,12 @@ const SECTIONS: readonly (readonly [path: readonly string[], defaults?: Defaults
 
 const DEFAULTS: Readonly<Record<string, Defaults>> = {
   imageName: ANY,
-  enableSuperuserAccess: false,
   "backup.target": "prefer-standby",
 };
 
-/** With what overrides decide in the place of arguments. */
+/** With what `spec` decides in the place of arguments. */
 const JUDGED: typeof SECTIONS = [
-  ...OVERRIDE_FIELDS.filter(
+  ...SPEC_FIELDS.filter(
     (path) => !SECTIONS.some(([section]) => section.every((name, index) => name === path[index])),
   ).map((path) => [path, DEFAULTS[path.join(".")]] as const),
   ...SECTIONS,

@@ -2,7 +2,7 @@
 import { checkRange } from "../arguments/ranges";
 import { SYNCHRONOUS_NAME } from "../../../runtime/cnpg/names";
 import type { ClusterPlan } from "../cluster/clusterPlan";
-import { specOverrides, type SynchronousField, synchronousField } from "../cluster/synchronousStandbys";
+import { specOf, type SynchronousField, synchronousField } from "../cluster/synchronousStandbys";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, SynchronousPlan } from "../model/plan";
@@ -69,7 +69,7 @@ const LOCAL = ["off", "local", "false", "no", "0"];
 
 function checkCommitSetting(plan: ClusterPlan): Finding[] {
   const name = "synchronous_commit";
-  const given = specOverrides(plan).postgresql?.parameters?.[name] ?? plan.definition.parameters[name];
+  const given = specOf(plan).postgresql?.parameters?.[name] ?? plan.definition.parameters[name];
   const value = typeof given === "string" ? given.trim().toLowerCase() : "";
   const path = `parameters.${name}`;
   if (value === "remote_apply") {

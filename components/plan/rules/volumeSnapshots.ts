@@ -53,24 +53,24 @@ function checkRecovery({ definition, source }: ClusterPlan): Finding[] {
       return [finding("PB095", path, fact, "name the repositories with its WAL; silence this if they are cold")];
     },
     () => {
-      if (snapshot.walStorage === undefined || definition.walStorage !== undefined) return [];
+      if (snapshot.walStorage === undefined || "walStorage" in definition.spec) return [];
       const fact = "the cluster has no WAL volume to restore it to: the operator refuses it";
-      return [finding("PB114", `${path}.walStorage`, fact, "set walStorage")];
+      return [finding("PB114", `${path}.walStorage`, fact, "set spec.walStorage")];
     },
   );
 }
 
-/** Archivers that `spec` or overrides add keep the WAL between these moments. */
+/** Archivers that `spec` adds keep the WAL between these moments. */
 const ARCHIVERS = [["plugins"], ["backup", "barmanObjectStore"]];
 
 function checkVolumes({ database, definition }: ClusterPlan): Finding[] {
-  const { overrides, settled, snapshots, walStorage } = definition;
+  const { snapshots, spec } = definition;
   if (!engineOf(database.engine).snapshots || snapshots?.online === false) return [];
-  const isSingle = walStorage === undefined && Object.keys(settled.tablespaces).length === 0;
-  if (isSingle || ARCHIVERS.some((path) => valueAt(overrides.cluster, "spec", ...path) !== undefined)) return [];
+  const isSingle = !("walStorage" in spec) && !("tablespaces" in spec);
+  if (isSingle || ARCHIVERS.some((path) => valueAt(spec, ...path) !== undefined)) return [];
   const fact = `hot snapshots of several volumes without a WAL archive: ${MOMENTS}`;
   const hint =
-    'set snapshots.online: false, leave walStorage and tablespaces out, or use engine "runtime" with snapshots beside it';
+    'set snapshots.online: false, leave spec.walStorage and spec.tablespaces out, or use engine "runtime" with snapshots beside it';
   return [finding("PB115", "snapshots.online", fact, hint)];
 }
 

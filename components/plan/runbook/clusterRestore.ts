@@ -229,7 +229,7 @@ function made(target: ClusterTarget, source: string, { hasArchive = true, situat
         `${old}Repositories are those of CnpgBackup ${cluster}, kept in a constant. The new cluster needs the image, the libraries and the parameters of the old one (image or postgresVersion, sharedPreloadLibraries, parameters), as its manifest has them.`,
       ]
     : [
-        `...${old}.like,`,
+        `like: ${old}.like,`,
         `...${old}.source`,
         "If the old cluster is gone, do not refresh the stack: the update would create an empty one.",
       ];

@@ -105,7 +105,7 @@ function configObject(
       bin: "",
       metrics: "",
       // On a volume that outlives the pod: the record of missing WAL is kept there.
-      spool: definition.walStorage === undefined ? SPOOL_BESIDE_DATA : SPOOL_BESIDE_WAL,
+      spool: "walStorage" in definition.spec ? SPOOL_BESIDE_WAL : SPOOL_BESIDE_DATA,
       lock: `${PATHS.run}/lock`,
       log: `${PATHS.run}/log`,
     }),

@@ -5,19 +5,13 @@
  */
 import type { ClusterDefinition, PoolerPlan } from "../../plan/cluster/clusterPlan";
 import type {
-  ExtensionSettings,
-  ImportSettings,
   RecoverySettings,
   RecoveryTargetSettings,
-  RoleSettings,
   SnapshotSourceSettings,
-  StorageSettings,
-  TablespaceSettings,
 } from "../../plan/cluster/declaredCluster";
-import { asWritten } from "../../plan/cluster/specArgument";
 import { synchronousField } from "../../plan/cluster/synchronousStandbys";
 import type { Finding } from "../../plan/findings/findings";
-import { checkOverriddenCluster } from "../../plan/rules/finalCluster";
+import { checkWithSpec } from "../../plan/rules/finalCluster";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { engineOf, findEngine } from "../../plan/engines/engines";
@@ -31,29 +25,10 @@ import { renderExpiry } from "./expiry";
 import { renderMonitors } from "./monitors";
 import { renderStaleCheck } from "./staleCheck";
 import { given } from "../../../runtime/base/given";
-import { type Fields, valueAt } from "../../plan/model/anyValue";
-import {
-  fields,
-  givenFields,
-  isGiven,
-  list,
-  mappedFields,
-  merged,
-  readOr,
-  without,
-  readers,
-} from "../../plan/model/deferred";
-import {
-  canonical,
-  filled,
-  MANAGED_BY,
-  type Manifest,
-  mergeOver,
-  metadataOf,
-  object,
-  type RenderedObject,
-  resourcesSpec,
-} from "./objects";
+import type { Fields } from "../../plan/model/anyValue";
+import { mergeOver } from "../../plan/model/mergeOver";
+import { fields, givenFields, isGiven, mappedFields, merged, without, readers } from "../../plan/model/deferred";
+import { canonical, filled, MANAGED_BY, type Manifest, metadataOf, object, type RenderedObject } from "./objects";
 import { renderReplaceArchiver } from "./replaceArchiverJob";
 import { toSixFields } from "./sixFields";
 
@@ -81,7 +56,7 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
   return [
     ...parts.objects,
     ...(source?.objects ?? []),
-    { role: "cluster", manifest: overridden(context, clusterManifest(context, parts, source)) },
+    { role: "cluster", manifest: withSpec(context, clusterManifest(context, parts, source)) },
     ...parts.runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...renderDrills(context),
@@ -141,28 +116,22 @@ function askedBackup({ definition }: EngineContext, { backup = {} }: EngineParts
   return filled(givenFields({ target, volumeSnapshot }));
 }
 
-/** Without overrides. */
+/** Without `spec`. */
 function clusterManifest(context: EngineContext, parts: EngineParts, source: RecoverySource | null): Manifest {
   const { database, definition } = context;
   const spec = (): object =>
     givenFields({
       instances: () => database.instances,
       imageName: () => definition.image,
-      imageCatalogRef: () => catalogRef(definition),
       enableSuperuserAccess: () => definition.superuserAccess,
       storage: () => storageSpec(definition.storage),
-      walStorage: () => storageSpec(definition.walStorage),
-      tablespaces: () => itemsOf(definition.tablespaces, tablespaceSpec),
       postgresql: () => postgresqlSpec(context),
-      managed: () => filled(givenFields({ roles: () => itemsOf(definition.roles, roleSpec) })),
       bootstrap: () => bootstrapSpec(definition, source),
       replica: () => replicaSpec(definition),
-      externalClusters: () => externalClusters(definition, source),
+      externalClusters: () => (source === null ? undefined : [{ name: SOURCE_NAME, plugin: source.plugin }]),
       plugins: () => filled(parts.plugins),
       backup: () => parts.backup,
       monitoring: () => monitoringSpec(definition),
-      resources: () => resourcesSpec(definition.resources),
-      ...readers(definition, "affinity", "primaryUpdateStrategy", "primaryUpdateMethod"),
     });
   const metadata = givenFields({
     name: () => database.cluster,
@@ -173,62 +142,25 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
   return object("cluster", [CNPG, "Cluster"], metadata, { spec }).manifest;
 }
 
-function catalogRef(definition: ClusterDefinition): object | undefined {
-  const { imageCatalog } = definition;
-  if (imageCatalog === undefined) return undefined;
-  return merged(
-    { apiGroup: "postgresql.cnpg.io" },
-    fields({ ...readers(imageCatalog, "kind", "name"), major: () => definition.postgresVersion }),
-  );
-}
-
-/** A list with an item of each field, in the order of the names; undefined if absent. */
-function itemsOf<T>(values: Readonly<Record<string, T>>, make: (value: T, name: string) => object) {
-  return filled(
-    list(
-      ...Object.keys(values)
-        .toSorted()
-        .map((name) => () => make(values[name] as T, name)),
-    ),
-  );
-}
-
-function tablespaceSpec(settings: TablespaceSettings, name: string): object {
-  return givenFields({
-    name: () => name,
-    owner: () => reference(() => settings.owner),
-    temporary: () => settings.temporary,
-    storage: () => storageSpec(settings),
-  });
-}
-
 /** Undefined without a name. */
 function reference(name: () => string | undefined): object | undefined {
   return filled(givenFields({ name }));
 }
 
-function overridden(context: EngineContext, base: Manifest): Manifest {
+/** The Cluster with what its own `spec` says, and then what no argument may change. */
+function withSpec(context: EngineContext, base: Manifest): Manifest {
   const own = (): object | undefined => filled(givenFields({ synchronous: () => synchronous(context) }));
-  const declared = overBy(base, () => context.definition.overrides.cluster ?? {});
-  return overBy(declared, () => ({ spec: givenFields({ postgresql: own }) }));
+  return overBy(overBy(base, context.definition.spec), givenFields({ postgresql: own }));
 }
 
-/** One that comes as a whole may change every field. */
-function overBy(base: Manifest, read: () => object): Manifest {
-  const { apiVersion, kind } = base;
-  const names = [...Object.keys(base), ...readOr(() => Object.keys(read()), [])];
-  const final = (name: string) => (): unknown => valueAt(mergeOver(base, read()), name);
-  const makers = Object.fromEntries(names.map((name) => [name, final(name)]));
-  return merged({ apiVersion, kind }, givenFields(makers)) as Manifest;
+function overBy(base: Manifest, spec: object): Manifest {
+  return merged(base, fields({ spec: () => mergeOver(base["spec"], spec) }));
 }
 
-/** Findings about the Cluster that overrides leave. */
-export function checkOverrides(context: EngineContext, source: RecoverySource | null): Finding[] {
-  const { overrides } = context.definition;
-  if (overrides.cluster === undefined) return [];
+/** Findings about the Cluster that `spec` leaves. */
+export function checkSpec(context: EngineContext, source: RecoverySource | null): Finding[] {
   const base = clusterManifest(context, engineParts(context), source);
-  const findings = checkOverriddenCluster(base["spec"], overridden(context, base)["spec"]);
-  return findings.map((each) => asWritten(overrides, each));
+  return checkWithSpec(base["spec"], withSpec(context, base)["spec"]);
 }
 
 function postgresqlSpec(context: EngineContext): object | undefined {
@@ -237,21 +169,8 @@ function postgresqlSpec(context: EngineContext): object | undefined {
   return filled(
     givenFields({
       parameters: () => filled(merged(definition.parameters, timeout)),
-      shared_preload_libraries: () => filled(definition.sharedPreloadLibraries),
-      extensions: () => itemsOf(definition.extensions, extensionSpec),
     }),
   );
-}
-
-function extensionSpec(extension: ExtensionSettings, name: string): object {
-  return givenFields({
-    name: () => name,
-    image: () => filled(givenFields({ reference: () => extension.image })),
-    extension_control_path: () => extension.controlPath,
-    dynamic_library_path: () => extension.libraryPath,
-    ld_library_path: () => extension.ldLibraryPath,
-    bin_path: () => extension.binPath,
-  });
 }
 
 /** Over the user's own field, which it contains. */
@@ -267,35 +186,16 @@ function archiveTimeout({ database }: EngineContext): string | undefined {
   return seconds === undefined || seconds === DEFAULTS.clusterArchiveTimeoutSeconds ? undefined : `${seconds}s`;
 }
 
-function storageSpec(settings: StorageSettings | undefined): object | undefined {
+function storageSpec(settings: ClusterDefinition["storage"]): object | undefined {
   if (settings === undefined) return undefined;
   return givenFields({ size: () => `${settings.sizeGiB}Gi`, storageClass: () => settings.storageClass });
 }
 
-function roleSpec(role: RoleSettings, name: string): object {
-  const secret = givenFields({ passwordSecret: () => reference(() => role.passwordSecret) });
-  return given(merged({ name }, without(role, "passwordSecret"), secret));
-}
-
-function bootstrapSpec({ bootstrap }: ClusterDefinition, source: RecoverySource | null): object | undefined {
-  const { import: imported, initdb, recovery } = bootstrap;
-  if (recovery !== undefined) return { recovery: recoverySpec(recovery, source) };
-  if (imported !== undefined) return { initdb: merged(initdbSpec(initdb ?? {}), { import: importSpec(imported) }) };
-  return initdb === undefined ? undefined : { initdb: initdbSpec(initdb) };
+function bootstrapSpec({ bootstrap: { recovery } }: ClusterDefinition, source: RecoverySource | null) {
+  return recovery === undefined ? undefined : { recovery: recoverySpec(recovery, source) };
 }
 
 /** Fields that the operator calls something else. */
-const INITDB = {
-  postInitSqlRefs: "postInitSQLRefs",
-  postInitApplicationSqlRefs: "postInitApplicationSQLRefs",
-  postInitTemplateSqlRefs: "postInitTemplateSQLRefs",
-  walSegmentSizeMiB: "walSegmentSize",
-  postInitSql: "postInitSQL",
-  postInitApplicationSql: "postInitApplicationSQL",
-  postInitTemplateSql: "postInitTemplateSQL",
-} as const;
-const CERTIFICATES = ["sslCert", "sslKey", "sslRootCert"] as const;
-const IMPORT = { postImportSql: "postImportApplicationSQL" } as const;
 const TARGET = {
   backup: "backupID",
   time: "targetTime",
@@ -310,16 +210,6 @@ const TARGET = {
 function renamed(values: object, names: Readonly<Record<string, string>>): object {
   const makers = Object.keys(values).map((key) => [names[key] ?? key, () => (values as Fields)[key]]);
   return givenFields(Object.fromEntries(makers) as Record<string, () => unknown>);
-}
-
-function initdbSpec(initdb: NonNullable<ClusterDefinition["bootstrap"]["initdb"]>): object {
-  const secret = givenFields({ secret: () => reference(() => initdb.ownerSecret) });
-  return merged(renamed(without(initdb, "ownerSecret"), INITDB), secret);
-}
-
-function importSpec(settings: ImportSettings): object {
-  const connection = ["host", "port", "user", "database", "sslMode", "passwordSecret", ...CERTIFICATES] as const;
-  return merged(renamed(without(settings, ...connection), IMPORT), { source: { externalCluster: SOURCE_NAME } });
 }
 
 function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null): object {
@@ -364,37 +254,10 @@ function snapshotSource(settings: SnapshotSourceSettings): object {
   });
 }
 
-function externalClusters(
-  { bootstrap }: ClusterDefinition,
-  source: RecoverySource | null,
-): readonly object[] | undefined {
-  if (source !== null) return [{ name: SOURCE_NAME, plugin: source.plugin }];
-  const imported = bootstrap.import;
-  if (imported === undefined) return undefined;
-  const connectionParameters = (): object =>
-    givenFields({
-      host: () => imported.host,
-      port: () => (imported.port === undefined ? undefined : String(imported.port)),
-      user: () => imported.user ?? "postgres",
-      dbname: () => imported.database ?? "postgres",
-      sslmode: () => imported.sslMode,
-    });
-  return [
-    givenFields({
-      name: () => SOURCE_NAME,
-      connectionParameters,
-      password: () => imported.passwordSecret,
-      ...Object.fromEntries(CERTIFICATES.map((name) => [name, () => imported[name]])),
-    }),
-  ];
-}
-
 function monitoringSpec(definition: ClusterDefinition): object | undefined {
   return filled(
     givenFields({
       tls: () => filled(givenFields({ enabled: () => definition.monitors.tls })),
-      customQueriesConfigMap: () => filled(definition.customQueries),
-      disableDefaultQueries: () => (definition.disableDefaultQueries ? true : undefined),
     }),
   );
 }
@@ -480,9 +343,16 @@ function poolerManifest({ database }: EngineContext, pooler: PoolerPlan): Render
       ...readers(pooler, "instances", "type"),
       pgbouncer: () => givenFields({ poolMode: () => pooler.poolMode, parameters: () => filled(pooler.parameters) }),
     });
-  const metadata = metadataOf(database, () => `${database.cluster}-${pooler.name}`);
-  const { manifest, role } = object(`pooler-${pooler.name}`, [CNPG, "Pooler"], metadata, { spec });
-  return { role, manifest: overBy(manifest, () => pooler.overrides) };
+  const name = (): string => `${database.cluster}-${pooler.name}`;
+  const metadata = metadataOf(database, name, undefined, () => pooler.labels);
+  const annotations = (): object | undefined => filled(pooler.annotations);
+  const { manifest, role } = object(
+    `pooler-${pooler.name}`,
+    [CNPG, "Pooler"],
+    merged(metadata, givenFields({ annotations })) as Manifest["metadata"],
+    { spec },
+  );
+  return { role, manifest: overBy(manifest, pooler.spec) };
 }
 
 function byName(left: PoolerPlan, right: PoolerPlan): number {

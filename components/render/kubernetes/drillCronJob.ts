@@ -12,6 +12,7 @@ import type { EngineContext } from "../engines/engine";
 import { renderDrillPolicy } from "./drillPolicy";
 import { notRepeated, renderAccount, renderCronJob, renderJobSpec, type ScheduledJob, texts } from "./cronJob";
 import { given } from "../../../runtime/base/given";
+import { valueAt } from "../../plan/model/anyValue";
 import { fields, isGiven, merged, readOr, readers } from "../../plan/model/deferred";
 import { metadataOf, object, type RenderedObject } from "./objects";
 import { renderSettingsFile } from "../host/settingsFile";
@@ -169,7 +170,9 @@ function drillJob(context: EngineContext, drill: DrillPlan): object {
 /** Configuration and keys as in a sidecar, and for a restore the credentials of production if it exists. */
 function volumesOf(context: EngineContext, drill: DrillPlan): Omit<RepositoryParts, "options"> {
   const { database, definition } = context;
-  const sources = (): readonly object[] => productionSources(database, () => definition.bootstrap.initdb?.ownerSecret);
+  const ownerSecret = (): string | undefined =>
+    valueAt(definition.spec, "bootstrap", "initdb", "secret", "name") as string | undefined;
+  const sources = (): readonly object[] => productionSources(database, ownerSecret);
   return mounted(() => [
     configEntry(context),
     ["drill", PATHS.drill, { configMap: fields({ name: () => settingsName(context) }) }, true],

@@ -50,10 +50,8 @@ function conditionsOf(complete: string): readonly string[] {
 
 /** CloudNativePG names the account like the cluster, unless the Cluster names one. */
 function accountOf({ database, definition }: EngineContext): string {
-  const { spec } = (definition.overrides.cluster ?? {}) as {
-    readonly spec?: { readonly serviceAccountName?: unknown };
-  };
-  return typeof spec?.serviceAccountName === "string" ? spec.serviceAccountName : database.cluster;
+  const { serviceAccountName: own }: { readonly serviceAccountName?: unknown } = definition.spec;
+  return typeof own === "string" ? own : database.cluster;
 }
 
 /** Digest of the repositories' locations: if it changes, the update waits for full backups again. */

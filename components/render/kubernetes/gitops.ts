@@ -21,7 +21,7 @@ import { type StoreKind, storeKindOf, storeOf, type TargetSettings } from "../..
 import type { EngineContext } from "../engines/engine";
 import { VERSION } from "../../../runtime/version";
 import { bundleConfigMap, type RuntimeBundle } from "./bundle";
-import { checkOverrides, renderAttachment, renderCluster } from "./clusterObjects";
+import { checkSpec, renderAttachment, renderCluster } from "./clusterObjects";
 import { checkFlux, escapedForFlux, findVariables, type FluxSettings, withoutVariables } from "./flux";
 import { certificateObjects, PLUGIN_DEFAULTS, renderPlugin } from "./plugin";
 import { canonical, type Manifest } from "./objects";
@@ -193,8 +193,8 @@ function clusterOf(
     source === null
       ? null
       : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
-  const overridden = attached ? [] : findingsBelow(path, checkOverrides(context, from));
-  if (overridden.length > 0) return { manifests: [], findings: [...findings, ...overridden] };
+  const inSpec = attached ? [] : findingsBelow(path, checkSpec(context, from));
+  if (inSpec.length > 0) return { manifests: [], findings: [...findings, ...inSpec] };
   const objects = attached ? renderAttachment(context) : renderCluster(context, from);
   const isRuntime =
     runtimeImage === undefined && (runsInPods(resolved) || expiresSnapshots(database, definition.snapshots));

@@ -1,7 +1,6 @@
 /** Objects for the Prometheus operator: a cluster's scrape targets and alerts. Pure. */
 import { alertGroupOf } from "../../plan/alerts";
 import { caSecretOf } from "../../plan/cluster/secretNames";
-import { specOverrides } from "../../plan/cluster/synchronousStandbys";
 import { topologyOf } from "../../plan/topology/topology";
 import type { EngineContext } from "../engines/engine";
 import { metadataOf, object, type RenderedObject } from "./objects";
@@ -31,9 +30,7 @@ function podMonitorOf(context: EngineContext): RenderedObject {
 
 /** The exporter has the server's certificate, which names the Cluster's Services. */
 function protocolOf({ database, definition }: EngineContext): object {
-  const { monitoring } = specOverrides({ definition });
-  const isTls = monitoring?.tls?.enabled ?? definition.monitors.tls;
-  if (isTls !== true) return {};
+  if (definition.monitors.tls !== true) return {};
   const authority = (): string => caSecretOf({ database, definition });
   const secret = fields({ name: authority, key: () => "ca.crt" });
   return { scheme: "https", tlsConfig: fields({ ca: () => ({ secret }), serverName: () => `${database.cluster}-rw` }) };

@@ -1,7 +1,7 @@
 /** Kubernetes objects as plain data, and small helpers of render/kubernetes/ and render/engines/. Pure. */
 import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
-import { areOneItem, type Fields, isFields, isNamedList } from "../../plan/model/anyValue";
-import { fields, givenFields, isGiven, mapped, mappedFields, merged, readOr, without } from "../../plan/model/deferred";
+import { type Fields, isFields } from "../../plan/model/anyValue";
+import { fields, givenFields, mapped, mappedFields, merged, without } from "../../plan/model/deferred";
 
 export interface Metadata {
   readonly name: string;
@@ -76,31 +76,6 @@ export function canonical({ role, manifest }: RenderedObject): RenderedObject {
 function inOrder(value: unknown): unknown {
   if (Array.isArray(value)) return mapped(value, (read) => inOrder(read()));
   return isFields(value) ? mappedFields(value, (read) => inOrder(read())) : value;
-}
-
-/**
- * Applies `over` to `base`: objects are merged field by field, and lists by the names of their items and, where several
- * have one name, their keys; null removes a field, any other value replaces it. In a list, the item
- * `{ $patch: "replace" }` drops the items of `base`, and `{ name, $patch: "delete" }` drops the one of that name, as in
- * Kubernetes' strategic merge patches.
- */
-export function mergeOver(base: unknown, over: unknown): unknown {
-  if (isNamedList(over)) return mergeItems(isNamedList(base) ? base : [], over);
-  if (!isFields(base) || !isFields(over)) return over;
-  const names = Object.keys(over).filter((name) => isGiven(() => over[name]));
-  const isObject = (name: string): boolean => typeof over[name] === "object";
-  const makers = names.map((name) => [name, () => (isObject(name) ? mergeOver(base[name], over[name]) : over[name])]);
-  const removed = names.filter((name) => readOr(() => over[name] === null, false));
-  return without(merged(base, fields(Object.fromEntries(makers) as Record<string, () => unknown>)), ...removed);
-}
-
-function mergeItems(base: readonly Fields[], over: readonly Fields[]): readonly unknown[] {
-  const isReplaced = over.some(({ $patch }) => $patch === "replace");
-  const items = over.filter(({ $patch }) => $patch !== "replace");
-  const kept = isReplaced ? [] : base;
-  const changed = kept.map((item) => mergeOver(item, items.find((other) => areOneItem(item, other)) ?? {}) as Fields);
-  const added = items.filter((item) => !kept.some((other) => areOneItem(item, other)));
-  return [...changed, ...added].filter(({ $patch }) => $patch !== "delete");
 }
 
 /** `resources` of a container; undefined if nothing is declared. */

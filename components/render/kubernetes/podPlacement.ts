@@ -1,7 +1,7 @@
 /** Where our pods run, and what the cluster's policies and quotas ask of them. Pure. */
 import type { PodPlacement } from "../../plan/cluster/declaredCluster";
 import { fields, givenFields, isGiven, mapped, merged, readers } from "../../plan/model/deferred";
-import { mergeOver } from "./objects";
+import { mergeOver } from "../../plan/model/mergeOver";
 
 interface PodTemplate {
   readonly metadata: { readonly labels: object; readonly annotations?: object };

@@ -91,7 +91,7 @@ function checkRoute(
       ? [
           "the cluster has no superuser Secret",
           "a migration signs in as superuser",
-          `set superuserAccess of the cluster, or give the password of a superuser in ${side}`,
+          `set spec.enableSuperuserAccess of the cluster, or give the password of a superuser in ${side}`,
         ]
       : null,
   );

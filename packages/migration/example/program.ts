@@ -54,7 +54,7 @@ export function program(settings: MoveSettings): MoveOutputs {
     instances: 3,
     storageGiB: 50,
     // The migration signs in as the superuser. Remove this line when it is done.
-    superuserAccess: true,
+    spec: { enableSuperuserAccess: true },
     repositories: { repo1: { at: b2.target, keepDays: 30 } },
     schedules: { full: { cron: "0 1 * * 0" }, incr: { cron: "0 1 * * 1-6" } },
     drills: { weekly: { cron: "0 5 * * 1", level: DrillLevel.Standard } },

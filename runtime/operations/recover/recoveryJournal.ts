@@ -62,7 +62,10 @@ export function serverMemory({ server, startedWith }: HostFacts): ServerMemory {
   return { unit: server?.unit ?? null, startedWith };
 }
 
-/** The facts as of when the server ran; those of now where its directory was empty. @throws format (29) for an invalid unit name */
+/**
+ * The facts as of when the server ran; those of now where its directory was empty.
+ * @throws format (29) for an invalid unit name
+ */
 export function remember(facts: HostFacts, { startedWith, unit }: ServerMemory): HostFacts {
   if (unit !== null && !/^[A-Za-z0-9:_.@\\-]+\.service$/.test(unit))
     throw fail("format", `'${unit}' in the journal is not a unit name`);

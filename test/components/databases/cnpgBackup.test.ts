@@ -376,7 +376,7 @@ test("a copy takes location, image and volumes of the existing Cluster from it",
       const { snapshots: _snapshots, ...args } = common();
       const legacy = new CnpgBackup("legacy", { ...args, hasWalStorage: true });
       pulumi.all([legacy.writeHost, legacy.readOnlyHost, legacy.readHost]).apply((names) => (hosts = names));
-      void new CnpgRestore("copy", { namespace: "db", ...legacy.like, source: legacy.source });
+      void new CnpgRestore("copy", { namespace: "db", like: legacy.like, source: legacy.source });
     },
     (type) => (type.endsWith(":ClusterPatch") ? { spec } : {}),
   )) as KubernetesObject[];
@@ -431,13 +431,13 @@ test("the names of a cluster's Services and Secrets", async () => {
       .all([readOnlyHost, readHost, poolerHosts, caSecret, applicationSecret])
       .apply((values) => (outputs = values));
     const bootstraps = {
-      own: { initdb: { ownerSecret: "app-keys" } },
-      all: { import: { type: "monolith", host: "old", databases: ["*"] } },
+      own: { initdb: { secret: { name: "app-keys" } } },
+      all: { initdb: { import: { type: "monolith", source: { externalCluster: "old" }, databases: ["*"] } } },
     };
     const deferred = pulumi.output(Promise.resolve("late"));
     new CnpgCluster("late", { ...args, clusterName: deferred }).poolerHosts.apply((names) => (deferredHosts = names));
     for (const [clusterName, bootstrap] of Object.entries(bootstraps))
-      new CnpgCluster(clusterName, { ...args, clusterName, bootstrap }).applicationSecret.apply((secret) =>
+      new CnpgCluster(clusterName, { ...args, clusterName, spec: { bootstrap } }).applicationSecret.apply((secret) =>
         secrets.push(`${clusterName} ${secret}`),
       );
   });
@@ -459,8 +459,8 @@ test("a restore names the application's database and role of the cluster that it
   const objects = await renderedObjects(() => {
     const { snapshots: _snapshots, ...args } = common();
     const bootstrap = { initdb: { database: "shop", owner: pulumi.output("seller") } };
-    const made = new CnpgCluster("c", { ...args, clusterName: "c", storageGiB: 1, bootstrap });
-    const restored = { ...made.like, namespace: "db", source: made.source };
+    const made = new CnpgCluster("c", { ...args, clusterName: "c", storageGiB: 1, spec: { bootstrap } });
+    const restored = { like: made.like, namespace: "db", source: made.source };
     const copies = {
       same: new CnpgRestore("same", restored),
       replica: new CnpgRestore("replica", { ...restored, replica: { enabled: true } }),
@@ -491,7 +491,7 @@ test("a copy with another engine reads the backups of the cluster by the engine 
     const { snapshots: _snapshots, ...args } = common();
     const made = new CnpgCluster("c", { ...args, clusterName: "c", storageGiB: 1 });
     void new CnpgRestore("copy", {
-      ...made.like,
+      like: made.like,
       namespace: "db",
       engine: ClusterEngine.BarmanCloud,
       source: made.source,
@@ -515,17 +515,15 @@ test("names of Secrets, and what a copy needs, are those of the final Cluster", 
       ],
       postgresql: { extensions: [{ name: "vector", image: { reference: "pgvector:1" }, bin_path: ["bin"] }] },
     };
-    const tablespaces = { old: { sizeGiB: 1 } };
-    const made = new CnpgCluster("c", { ...args, clusterName: "c", storageGiB: 1, tablespaces, spec });
-    const restored = { ...made.like, namespace: "db", source: made.source };
+    const made = new CnpgCluster("c", { ...args, clusterName: "c", storageGiB: 1, spec });
+    const restored = { like: made.like, namespace: "db", source: made.source };
     const copy = new CnpgRestore("copy", { ...restored, spec: { bootstrap: { recovery: { database: "shop" } } } });
     const { applicationSecret, caSecret, like } = made;
     pulumi
       .output({
         applicationSecret,
         caSecret,
-        tablespaces: like.tablespaces,
-        extensions: like.extensions,
+        like: like.spec,
         copied: copy.applicationSecret,
       })
       .apply((values) => Object.assign(outputs, values));
@@ -533,8 +531,10 @@ test("names of Secrets, and what a copy needs, are those of the final Cluster", 
   expect(outputs).toEqual({
     applicationSecret: "own-app",
     caSecret: "own-ca",
-    tablespaces: { old: { sizeGiB: 1 }, logs: { sizeGiB: 2, storageClass: "fast", owner: "app" } },
-    extensions: { vector: { image: "pgvector:1", binPath: ["bin"] } },
+    like: {
+      tablespaces: [{ name: "logs", owner: { name: "app" }, storage: { size: "2Gi", storageClass: "fast" } }],
+      postgresql: { extensions: [{ name: "vector", image: { reference: "pgvector:1" }, bin_path: ["bin"] }] },
+    },
     copied: "copy-app",
   });
 });

@@ -10,7 +10,6 @@ import {
   GCS_LOCATION,
   deferred,
   describeDeferred,
-  guesses,
   inputsOf,
   notKnown,
   register,
@@ -145,81 +144,14 @@ const CLUSTER: CnpgClusterArgs = {
   image: "registry.example.net/postgresql:17.2",
   storageGiB: 20,
   storageClass: "disk",
-  walStorage: { sizeGiB: 5, storageClass: "wal" },
-  tablespaces: { archive: { sizeGiB: 9, storageClass: "slow", owner: "shop", temporary: true } },
   parameters: { shared_buffers: "1GB" },
-  sharedPreloadLibraries: ["pg_stat_statements"],
-  extensions: {
-    vector: {
-      image: "registry.example.net/vector:1",
-      libraryPath: ["/lib/v"],
-      controlPath: ["/share/v"],
-      ldLibraryPath: ["/system/v"],
-      binPath: ["/bin/v"],
-    },
-  },
-  roles: {
-    reader: {
-      ensure: "present",
-      comment: "reads",
-      login: true,
-      superuser: false,
-      createdb: true,
-      createrole: true,
-      replication: true,
-      bypassrls: true,
-      inherit: true,
-      connectionLimit: 7,
-      validUntil: "2030-01-01T00:00:00Z",
-      inRoles: ["pg_monitor"],
-      passwordSecret: "reader-password",
-      disablePassword: false,
-    },
-  },
-  bootstrap: {
-    initdb: {
-      database: "shop",
-      owner: "shop",
-      ownerSecret: "shop-keys",
-      encoding: "UTF8",
-      localeProvider: "icu",
-      locale: "C",
-      icuLocale: "de",
-      icuRules: "&V < w",
-      localeCollate: "C",
-      localeCType: "C",
-      builtinLocale: "C.UTF-8",
-      dataChecksums: true,
-      walSegmentSizeMiB: 32,
-      postInitSql: ["SELECT 1"],
-      postInitApplicationSql: ["SELECT 2"],
-      postInitTemplateSql: ["SELECT 3"],
-      postInitApplicationSqlRefs: { configMapRefs: [{ name: "sql", key: "init.sql" }] },
-    },
-    import: {
-      type: "microservice",
-      host: "old",
-      port: 5433,
-      user: "dba",
-      database: "postgres2",
-      sslMode: "require",
-      passwordSecret: { name: "old-keys", key: "password" },
-      sslRootCert: { name: "old-keys", key: "ca.crt" },
-      sslCert: { name: "old-keys", key: "tls.crt" },
-      sslKey: { name: "old-keys", key: "tls.key" },
-      pgDumpExtraOptions: ["--jobs=2"],
-      pgRestoreExtraOptions: ["--jobs=3"],
-      databases: ["shop"],
-      schemaOnly: true,
-      postImportSql: ["ANALYZE"],
-    },
-  },
   poolers: {
     web: {
       type: "ro",
       instances: 3,
       poolMode: "transaction",
       parameters: { max_client_conn: "500" },
+      metadata: { labels: { own: "1" }, annotations: { own: "2" } },
       spec: { serviceTemplate: { spec: { type: "LoadBalancer" } } },
     },
   },
@@ -230,42 +162,33 @@ const CLUSTER: CnpgClusterArgs = {
     labels: { release: "stack" },
     alertLabels: { team: "db" },
     runbookUrl: "https://runbook.example.net",
-    customQueries: [{ name: "queries", key: "own.yaml" }],
     reportPassword: { name: "report", key: "password" },
-    disableDefaultQueries: true,
   },
-  resources: { cpu: "1", memory: "2Gi", cpuLimit: "3", memoryLimit: "4Gi" },
-  affinity: {
-    enablePodAntiAffinity: true,
-    podAntiAffinityType: "required",
-    topologyKey: "zone",
-    nodeSelector: { pool: "databases" },
-    tolerations: [{ key: "databases", operator: "Exists" }],
-    nodeAffinity: {
-      requiredDuringSchedulingIgnoredDuringExecution: {
-        nodeSelectorTerms: [{ matchExpressions: [{ key: "zone", operator: "In", values: ["a", "b"] }] }],
-      },
-    },
-  },
-  primaryUpdateStrategy: "supervised",
-  primaryUpdateMethod: "switchover",
   spec: {
     enablePDB: false,
-    postgresql: { pg_hba: ["hostssl all all all cert"], parameters: { work_mem: "8MB" } },
+    walStorage: { size: "5Gi", storageClass: "wal" },
+    tablespaces: [{ name: "archive", owner: { name: "shop" }, storage: { size: "9Gi" }, temporary: true }],
+    postgresql: {
+      pg_hba: ["hostssl all all all cert"],
+      parameters: { work_mem: "8MB" },
+      shared_preload_libraries: ["pg_stat_statements"],
+      extensions: [{ name: "vector", image: { reference: "registry.example.net/vector:1" } }],
+    },
+    managed: { roles: [{ name: "reader", login: true, passwordSecret: { name: "reader-password" } }] },
+    bootstrap: { initdb: { database: "shop", owner: "shop", secret: { name: "shop-keys" } } },
+    primaryUpdateStrategy: "supervised",
     resources: { limits: { "hugepages-2Mi": "1Gi" } },
+    affinity: { topologyKey: "zone", nodeSelector: { pool: "databases" } },
+    enableSuperuserAccess: true,
     env: [{ name: "TZ", value: "UTC" }],
   },
-  superuserAccess: true,
-  labels: { own: "label" },
-  annotations: { own: "annotation" },
+  metadata: { labels: { own: "label" }, annotations: { own: "annotation" } },
 };
 
 const RESTORED: CnpgClusterArgs = {
   namespace: "db",
   clusterName: "copy",
-  storageGiB: 20,
-  imageCatalog: { name: "catalog", kind: "ImageCatalog" },
-  postgresVersion: 17,
+  like: { image: "registry.example.net/postgresql:17.2", storageGiB: 20, parameters: { work_mem: "8MB" } },
   repositories: { repo1: { at: { ...AT, path: "/other" }, keepDays: 9 } },
   schedules: { full: { cron: "0 3 * * 0" } },
   replica: { minApplyDelay: "4h", promotionToken: "token" },
@@ -285,8 +208,7 @@ const RESTORED: CnpgClusterArgs = {
 const { replica: _replica, ...STOPPED } = RESTORED;
 const TO_TIME: CnpgClusterArgs = {
   ...STOPPED,
-  walStorage: { sizeGiB: 5 },
-  tablespaces: { archive: { sizeGiB: 9 } },
+  spec: { walStorage: { size: "5Gi" }, tablespaces: [{ name: "archive", storage: { size: "9Gi" } }] },
   bootstrap: {
     recovery: {
       stanza: "ledger",
@@ -301,7 +223,13 @@ const IMPORTED: CnpgClusterArgs = {
   storageGiB: 20,
   repositories: { repo1: { at: AT, keepDays: 9 } },
   schedules: { full: { cron: "0 3 * * 0" } },
-  bootstrap: { import: { type: "monolith", host: "old", databases: ["*"], roles: ["*"] } },
+  spec: {
+    imageCatalogRef: { apiGroup: "postgresql.cnpg.io", kind: "ImageCatalog", name: "catalog", major: 17 },
+    bootstrap: {
+      initdb: { import: { type: "monolith", source: { externalCluster: "old" }, databases: ["*"], roles: ["*"] } },
+    },
+    externalClusters: [{ name: "old", connectionParameters: { host: "old" } }],
+  },
 };
 const ATTACHED: CnpgBackupArgs = {
   ...BACKUPS,
@@ -405,15 +333,14 @@ test("what other fields follow from is deferred with them, and nothing else is",
     storageGiB: 20,
     repositories: { repo1: { at: AT, keepDays: 9 } },
     parameters: { shared_buffers: "1GB" },
-    labels: { "app.kubernetes.io/managed-by": "others" },
+    metadata: { labels: { "app.kubernetes.io/managed-by": "others" } },
     monitoring: { podMonitor: true },
     spec: {
       postgresql: { parameters: { work_mem: "8MB", max_connections: "200" } },
       monitoring: { tls: { enabled: true } },
     },
-    overrides: { cluster: { spec: { postgresql: { parameters: { max_connections: "300" } } } } },
   };
-  const paths = ["labels", "spec.postgresql.parameters", "spec.monitoring.tls.enabled"];
+  const paths = ["metadata.labels", "spec.postgresql.parameters", "spec.monitoring.tls.enabled"];
   const madeOf = async (chosen: readonly string[], of: (value: unknown) => unknown, preview: boolean) => {
     const { resources } = await register(() => makeCluster(withInputs(args, chosen, of)), preview);
     const specOf = (object: string): Record<string, object> => resources[object] as Record<string, object>;
@@ -426,7 +353,7 @@ test("what other fields follow from is deferred with them, and nothing else is",
   expect(plain).toMatchObject({
     cluster: {
       metadata: { labels: { "app.kubernetes.io/managed-by": "others" } },
-      spec: { postgresql: { parameters: { shared_buffers: "1GB", work_mem: "8MB", max_connections: "300" } } },
+      spec: { postgresql: { parameters: { shared_buffers: "1GB", work_mem: "8MB", max_connections: "200" } } },
     },
     monitor: { spec: { podMetricsEndpoints: [{ scheme: "https" }] } },
   });
@@ -441,28 +368,4 @@ test("what other fields follow from is deferred with them, and nothing else is",
     },
     monitor: { ...monitor, spec: { ...monitor["spec"], podMetricsEndpoints: [UNKNOWN] } },
   });
-});
-
-test.each([
-  ["overrides.cluster.spec", { spec: { enablePDB: false, postgresql: { parameters: { work_mem: "8MB" } } } }],
-  ["overrides.cluster.spec.postgresql", { spec: { postgresql: { parameters: { work_mem: "8MB" } } } }],
-  ["overrides.cluster.spec.postgresql.parameters", { spec: { postgresql: { parameters: { work_mem: "8MB" } } } }],
-  ["overrides.cluster.spec.plugins", { spec: { plugins: [{ name: "other.example.net" }] } }],
-  ["overrides.cluster.metadata", { metadata: { annotations: { own: "text" } } }],
-])("%s that comes as a whole is merged as a known one", async (path, cluster) => {
-  const args: CnpgClusterArgs = {
-    namespace: "db",
-    storageGiB: 20,
-    repositories: { repo1: { at: AT, keepDays: 9 } },
-    parameters: { shared_buffers: "1GB" },
-    overrides: { cluster },
-  };
-  const madeOf = async (chosen: readonly string[], of: (value: unknown) => unknown, preview: boolean) => {
-    const { outputs, resources } = await register(() => makeCluster(withInputs(args, chosen, of)), preview);
-    const { like } = outputs as { readonly like: object };
-    return { like, cluster: resources["kubernetes:postgresql.cnpg.io/v1:Cluster orders-cluster"] };
-  };
-  const plain = await madeOf([], deferred, false);
-  expect(await madeOf([path], deferred, false)).toEqual(plain);
-  expect(guesses(plain, await madeOf([path], notKnown, true))).toEqual([]);
 });

@@ -51,56 +51,22 @@ const WAITING = { synchronous: "any" } as const;
 
 const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
+  ["no size of its volumes", { storageGiB: undefined }, ["PB118 storageGiB"]],
+  ["a size by `spec`", { storageGiB: undefined, spec: { storage: { size: "5Gi" } } }, []],
+  [
+    "fields that no version of the operator has",
+    { spec: { brandNew: 1, afinity: {} }, poolers: { web: { spec: { pgbouncer: { poolmode: "session" } } } } },
+    ["PB192 spec.brandNew", "PB192 spec.afinity", "PB192 poolers.web.spec.pgbouncer.poolmode"],
+  ],
+  [
+    "updates of the primary by hand",
+    { spec: { primaryUpdateStrategy: "supervised" } },
+    ["PB211 spec.primaryUpdateStrategy"],
+  ],
   [
     "poolers with the names of the Cluster's own Services",
     { poolers: { rw: {}, ro: { type: "ro" }, r: {}, web: {} } },
     ["PB110 poolers.rw", "PB110 poolers.ro", "PB110 poolers.r"],
-  ],
-  [
-    "names that the webhook refuses, by `spec`",
-    {
-      roles: { app: { passwordSecret: "app" } },
-      extensions: { pg_x: { image: "x:1" } },
-      spec: {
-        managed: {
-          roles: [
-            { name: "postgres" },
-            { name: "app", disablePassword: true },
-            { name: "both", disablePassword: true, passwordSecret: { name: "both" } },
-          ],
-        },
-        tablespaces: [{ name: "pg_x", storage: { size: "1Gi" } }],
-        postgresql: { extensions: [{ name: "pg-x" }] },
-      },
-    },
-    [
-      "PB110 spec.tablespaces.pg_x",
-      "PB210 roles.app.disablePassword",
-      "PB110 spec.managed.roles.postgres",
-      "PB210 spec.managed.roles.both.disablePassword",
-      "PB110 spec.postgresql.extensions.pg-x",
-    ],
-  ],
-  [
-    "a second way to begin, by `spec`",
-    { bootstrap: { initdb: { database: "app" } }, spec: { bootstrap: { recovery: { source: "other" } } } },
-    ["PB114 spec.bootstrap.recovery"],
-  ],
-  [
-    "another way to begin, in place of the argument's",
-    {
-      bootstrap: { initdb: { database: "app" } },
-      overrides: { cluster: { spec: { bootstrap: { initdb: null, pg_basebackup: { source: "other" } } } } },
-    },
-    [],
-  ],
-  [
-    "an import of all databases with one by `spec`",
-    {
-      bootstrap: { import: { type: "monolith", host: "old", databases: ["*"] } },
-      spec: { bootstrap: { initdb: { database: "app" } } },
-    },
-    ["PB114 bootstrap.import"],
   ],
   ["alerts of an engine with metrics", { monitoring: { prometheusRule: true } }, []],
   [
@@ -121,7 +87,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ],
   [
     "dumps without the policy of their account",
-    { drillPolicy: false, superuserAccess: true, dumps: { cron: "30 4 * * *" } },
+    { drillPolicy: false, spec: { enableSuperuserAccess: true }, dumps: { cron: "30 4 * * *" } },
     ["PB141 drillPolicy"],
   ],
   [
@@ -211,9 +177,9 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     "commits that wait for some of several",
     {
       streaming: WAITING,
-      overrides: { cluster: { spec: { postgresql: { synchronous: { method: "any", number: 1 } } } } },
+      spec: { postgresql: { synchronous: { method: "any", number: 1 } } },
     },
-    ["PB150 overrides.cluster.spec.postgresql.synchronous"],
+    ["PB150 spec.postgresql.synchronous"],
   ],
   ["a new cluster without repositories", COPY, ["PB002 repositories", "PB012 schedules"]],
   ["a wait that is no whole number", { firstBackupTimeoutMinutes: 1.5 }, ["PB014 firstBackupTimeoutMinutes"]],
@@ -231,42 +197,6 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { clusterName: "o".repeat(50), poolers: { "read-and-write": {} } },
     ["PB110 poolers.read-and-write"],
   ],
-  [
-    "tablespaces that the operator refuses",
-    { tablespaces: { pg_big: { sizeGiB: 1 }, "a-b": { sizeGiB: 1 }, Big: { sizeGiB: 1 }, big: { sizeGiB: 1 } } },
-    ["PB110 tablespaces.pg_big", "PB110 tablespaces.a-b", "PB110 tablespaces.big"],
-  ],
-  [
-    "a role with a password and without one",
-    { roles: { app: { disablePassword: true, passwordSecret: "app" }, other: { disablePassword: true } } },
-    ["PB210 roles.app.disablePassword"],
-  ],
-  [
-    "overrides of a pooler that does not exist",
-    { poolers: { web: {} }, overrides: { poolers: { web: {}, wbe: {} } } },
-    ["PB190 overrides.poolers.wbe"],
-  ],
-  [
-    "roles that the operator refuses",
-    { roles: { postgres: {}, streaming_replica: {}, pg_x: {}, cnpg_x: {}, app: {}, pgx: {} } },
-    ["PB110 roles.postgres", "PB110 roles.streaming_replica", "PB110 roles.pg_x", "PB110 roles.cnpg_x"],
-  ],
-  [
-    "extensions of one volume",
-    { extensions: { pg_ivm: { image: "i:1" }, "pg-ivm": { image: "i:1" }, "A b": { image: "i:1" } } },
-    ["PB110 extensions.pg-ivm", "PB110 extensions.A b"],
-  ],
-  ["an extension without an image", { extensions: { vector: {} } }, ["PB118 extensions.vector.image"]],
-  [
-    "an extension whose image a catalog has",
-    { extensions: { vector: {} }, imageCatalog: { name: "own" }, postgresVersion: 18 },
-    [],
-  ],
-  [
-    "the same with an operator that looks for none there",
-    { extensions: { vector: {} }, imageCatalog: { name: "own" }, postgresVersion: 18, operatorVersion: "1.28.1" },
-    ["PB118 extensions.vector.image"],
-  ],
   ["a stanza that is no name", { stanza: "a b" }, ["PB013 stanza"]],
   ["an invalid namespace", { namespace: "Orders" }, ["PB110 namespace"]],
   ["a pooler that cannot be named", { poolers: { "Read-Write": {} } }, ["PB110 poolers.Read-Write"]],
@@ -274,11 +204,10 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ["an unsupported version with an image", { postgresVersion: 20, image: "pg:20.1" }, ["PB111 postgresVersion"]],
   ["a version without an image of ours", { postgresVersion: 19 }, ["PB111 postgresVersion"]],
   ["the same with an image", { postgresVersion: 19, image: "registry.example.net/pg:19rc1-trixie" }, []],
-  ["the same with a catalog", { postgresVersion: 19, imageCatalog: { name: "own" } }, []],
   [
-    "an image beside a catalog",
-    { image: "registry.example.net/pg:18.4", imageCatalog: { name: "own" } },
-    ["PB111 imageCatalog"],
+    "the same with a catalog",
+    { postgresVersion: undefined, spec: { imageCatalogRef: { name: "own", major: 19 } } },
+    [],
   ],
   ["an image of another version", { image: "registry.example.net/pg:17.4" }, ["PB111 image"]],
   [
@@ -287,12 +216,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB111 image"],
   ],
   ["an image by another component", { image: unknownMarker(3) }, []],
-  [
-    "archive_timeout twice",
-    { parameters: { archive_timeout: "60s", archive_mode: "on" } },
-    ["PB113 parameters.archive_mode", "PB113 parameters.archive_timeout"],
-  ],
-  ["restored and initialized", { bootstrap: { initdb: {}, recovery: RECOVERY } }, ["PB114 bootstrap"]],
+  ["archive_timeout twice", { parameters: { archive_timeout: "60s" } }, ["PB113 parameters.archive_timeout"]],
   [
     "two targets",
     { bootstrap: { recovery: { ...RECOVERY, target: { lsn: "0/3", time: "2026-11-20T06:40:59Z" } } } },
@@ -435,25 +359,10 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     "the same without the check",
     {
       ...OF_BARMAN,
-      annotations: { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" },
+      metadata: { annotations: { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" } },
       bootstrap: { recovery: CONTINUED },
     },
     [],
-  ],
-  [
-    "an import of no kind",
-    { bootstrap: { import: { type: "all", host: "old", databases: ["a"] } } },
-    ["PB114 bootstrap.import.type"],
-  ],
-  [
-    "a microservice of two databases",
-    { bootstrap: { import: { type: "microservice", host: "old", databases: ["a", "b"], roles: ["c"] } } },
-    ["PB114 bootstrap.import.databases", "PB114 bootstrap.import.roles"],
-  ],
-  [
-    "a monolith with an application database",
-    { bootstrap: { initdb: { database: "app" }, import: { type: "monolith", host: "old", databases: ["*"] } } },
-    ["PB114 bootstrap.import"],
   ],
   ["a directory of a container", { repositories: { repo1: NAS, repo2: R2 } }, ["PB044 repositories.repo1.at.path"]],
   ["a claim", { repositories: { repo1: LOCAL, repo2: R2 } }, []],
@@ -501,7 +410,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB014 sidecar.cpuLimit", "PB014 sidecar.memoryLimit"],
   ],
   ["a limit of processors below the usual request", { sidecar: { cpuLimit: "50m" } }, ["PB014 sidecar.cpuLimit"]],
-  ["a hibernated cluster", { annotations: { "cnpg.io/hibernation": "on" } }, ["PB092 annotations"]],
+  [
+    "a hibernated cluster",
+    { metadata: { annotations: { "cnpg.io/hibernation": "on" } } },
+    ["PB092 metadata.annotations"],
+  ],
   [
     "a cold snapshot of the only instance",
     { instances: 1, snapshots: { ...COLD, acceptDowntime: false } },
@@ -525,7 +438,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ["snapshots alone that nobody removes", ALONE, ["PB095 engine", "PB120 snapshots"]],
   [
     "hot snapshots alone of a volume for WAL",
-    { ...SNAPPED, walStorage: { sizeGiB: 5 } },
+    { ...SNAPPED, spec: { walStorage: { size: "5Gi" } } },
     ["PB095 engine", "PB115 snapshots.online"],
   ],
   [
@@ -535,18 +448,25 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ],
   [
     "cold snapshots alone of several volumes",
-    { ...SNAPPED, walStorage: { sizeGiB: 5 }, tablespaces: { big: { sizeGiB: 1 } }, snapshots: COLD_ALONE },
+    {
+      ...SNAPPED,
+      spec: { walStorage: { size: "5Gi" }, tablespaces: [{ name: "big", storage: { size: "1Gi" } }] },
+      snapshots: COLD_ALONE,
+    },
     ["PB095 engine"],
   ],
   [
     "hot snapshots of several volumes with an archiver of others",
-    { ...SNAPPED, walStorage: { sizeGiB: 5 }, spec: { plugins: [{ name: "other", isWALArchiver: true }] } },
+    {
+      ...SNAPPED,
+      spec: { walStorage: { size: "5Gi" }, plugins: [{ name: "other", isWALArchiver: true }] },
+    },
     ["PB095 engine"],
   ],
   ["hot snapshots alone of one volume", SNAPPED, ["PB095 engine"]],
   [
     "hot snapshots of several volumes beside an archiver",
-    { walStorage: { sizeGiB: 5 }, snapshots: { cron: "0 5 * * *", keepDays: 7 } },
+    { spec: { walStorage: { size: "5Gi" } }, snapshots: { cron: "0 5 * * *", keepDays: 7 } },
     [],
   ],
   ["a retention of nothing", { snapshots: { keepCount: 3 } }, ["PB120 snapshots.keepCount"]],
@@ -601,7 +521,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   [
     "from snapshots of several volumes with WAL",
     {
-      walStorage: { sizeGiB: 5 },
+      spec: { walStorage: { size: "5Gi" } },
       bootstrap: { recovery: { ...RECOVERY, snapshot: { storage: "s", walStorage: "s-wal" } } },
     },
     [],

@@ -55,15 +55,15 @@ test.each<[string, Partial<HostSettings>, string[]]>([
 
 const clusterDumps = { cron: "30 4 * * *" };
 test.each<[string, Partial<DeclaredCluster>, string[]]>([
-  ["with the superuser", { superuserAccess: true }, []],
+  ["with the superuser", { spec: { enableSuperuserAccess: true } }, []],
   ["without it", {}, ["PB219 dumps"]],
   [
     "at no time, of nothing",
-    { superuserAccess: true, dumps: { cron: "daily", databases: [] } },
+    { spec: { enableSuperuserAccess: true }, dumps: { cron: "daily", databases: [] } },
     ["PB011 dumps.cron", "PB218 dumps.databases"],
   ],
   ["with Barman", { engine: "barman-cloud" }, ["PB218 dumps"]],
-  ["of a replica cluster", { replica: { enabled: true }, superuserAccess: true }, ["PB218 dumps"]],
+  ["of a replica cluster", { replica: { enabled: true }, spec: { enableSuperuserAccess: true } }, ["PB218 dumps"]],
 ])("dumps of a cluster %s", (_what, over, expected) => {
   const findings = checkClusterPlan(resolved({ dumps: clusterDumps, ...over }), false);
   expect(findings.filter(({ path }) => path.startsWith("dumps")).map(({ code, path }) => `${code} ${path}`)).toEqual(

@@ -16,15 +16,15 @@ const SCHEMA: PackageSchema = {
         namespace: { type: "string" },
         instances: number,
         storageGiB: number,
-        superuserAccess: { type: "boolean", plain: true },
-        walStorage: { $ref: "#/types/pgbackstop:index:VolumeArgs" },
+        drillPolicy: { type: "boolean", plain: true },
+        sizing: { $ref: "#/types/pgbackstop:index:SizingArgs" },
         repositories: { type: "object", additionalProperties: { $ref: "#/types/pgbackstop:index:Repository" } },
       },
       properties: {},
     },
   },
   types: {
-    "pgbackstop:index:VolumeArgs": { properties: { sizeGiB: number } },
+    "pgbackstop:index:SizingArgs": { properties: { databaseGiB: number } },
     "pgbackstop:index:Repository": { properties: { keepDays: number } },
   },
 };
@@ -50,8 +50,8 @@ test.each([
   ["a typo", { storageGib: 5 }, "PB190 storageGib: CnpgCluster has no field 'storageGib'; did you mean storageGiB?"],
   [
     "a typo in a section of an output",
-    { walStorage: pulumi.output({ sizeGib: 5 }) },
-    "PB190 walStorage.sizeGib: walStorage has no field 'sizeGib'; did you mean sizeGiB?",
+    { sizing: pulumi.output({ databaseGib: 5 }) },
+    "PB190 sizing.databaseGib: sizing has no field 'databaseGib'; did you mean databaseGiB?",
   ],
   [
     "text for a number",
@@ -70,9 +70,9 @@ test.each([
 });
 
 test("a preview that does not know a plain part refuses the others' mistakes", async () => {
-  const superuserAccess = pulumi.output<unknown>(unknown);
-  expect(await refusalOf({ ...GIVEN, superuserAccess, instances: "3" }, true)).toContain("PB191 instances");
-  expect(await refusalOf({ ...GIVEN, superuserAccess }, true)).toBe("none");
+  const drillPolicy = pulumi.output<unknown>(unknown);
+  expect(await refusalOf({ ...GIVEN, drillPolicy, instances: "3" }, true)).toContain("PB191 instances");
+  expect(await refusalOf({ ...GIVEN, drillPolicy }, true)).toBe("none");
 });
 
 test("two components of one run that use the same are judged together; another run does not see them", async () => {
@@ -107,8 +107,8 @@ test("two components of one run that use the same are judged together; another r
   expect(await declare("copy", "orders", "second")).toBe("none");
   // Each would write on in the archive of the cluster that is gone.
   const recovery = { stanza: "orders", repositories: given.repositories, continueArchive: true, postgresVersion: 18 };
-  const annotations = { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" };
-  const replacement = { bootstrap: { recovery }, annotations, postgresVersion: 18 };
+  const metadata = { annotations: { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" } };
+  const replacement = { bootstrap: { recovery }, metadata, postgresVersion: 18 };
   expect(await declare("replacement", "orders", "second", replacement)).toBe("none");
   expect(await declare("another", "orders", "second", replacement)).toContain(
     "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster replacement",

@@ -89,7 +89,7 @@ const PROGRAMS = {
             "copy",
             {
               ...commonOf(settings, "/copy", platform),
-              ...orders.like,
+              like: orders.like,
               plugin: plugin.ref,
               source: { ...orders.source, target: { time: settings.restoreTo } },
             },

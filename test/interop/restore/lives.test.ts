@@ -209,12 +209,14 @@ describe.each(atNight(18, 17, 16, 15, 14))("lives of PostgreSQL %i", async (majo
       life = lived;
       const findings: string[] = [];
       for (let day = 0; day < LIFE_DAYS && findings.length === 0; day++) {
-        await lived.write();
+        const written = await lived.write().then(() => null, String);
         const step = STEPS[lived.draw(STEPS.length)] ?? "archive";
         lived.steps.push(step);
-        const failure = await Promise.resolve()
-          .then(() => lived[step]())
-          .then(() => null, String);
+        const failure =
+          written ??
+          (await Promise.resolve()
+            .then(() => lived[step]())
+            .then(() => null, String));
         if (failure !== null) findings.push(`day ${day}, ${step}: ${failure}\nsteps: ${lived.steps.join("; ")}`);
         if (failure !== null || lived.isOver) break;
         lived.age();

@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseType } from "../../../runtime/base/declaredTypes";
 import type { NumberRange } from "../../../runtime/base/declaredTypes";
+import { OPEN_TYPES } from "../../../components/plan/arguments/checkArguments";
 import { FILE_TYPES } from "../../../components/plan/arguments/fileTypes";
 import { SECRET_FIELDS } from "../../../components/render/kubernetes/gitops";
 import { FILE_DECLARATIONS } from "../../../runtime/base/fileDeclarations";
@@ -112,7 +113,8 @@ class Writer {
       type: "object",
       properties: Object.fromEntries(fields.map((field) => [field.name, described(this.schemaOf(field.type), field)])),
       required: fields.flatMap((field) => (field.optional ? [] : [field.name])),
-      additionalProperties: false,
+      // Below them an editor still shows what no version of the operator knows.
+      additionalProperties: OPEN_TYPES.includes(name),
       ...kindsOf(fields),
     };
   }

@@ -2,11 +2,9 @@
 import { SKIP_ANNOTATION } from "../../../../runtime/cnpg/names";
 import { type ClusterDefinition, type ClusterPlan, majorOfCluster, type SourcePlan } from "../../cluster/clusterPlan";
 import type { RecoverySettings, RecoveryTargetSettings } from "../../cluster/declaredCluster";
-import { SPEC } from "../../cluster/overrides";
 import { engineOf } from "../../engines/engines";
 import { abstaining, eachOf } from "../../findings/abstain";
 import { type Finding, finding } from "../../findings/findings";
-import { isFields, valueAt } from "../../model/anyValue";
 import { readOr } from "../../model/deferred";
 import { type RepositoryPlan, storeOf, typeOf, withoutVersions } from "../../repositories/repositoryTypes";
 import { checkReachable } from "./clusterRepositories";
@@ -14,27 +12,17 @@ import { checkRepositoryOptions } from "../options";
 import { checkLocation, checkRepositoryValues } from "../repositories";
 import { checkStanza } from "../values";
 
-const LIKE_HINT = "take image and version from the source, ...orders.like, or set postgresVersion";
+const LIKE_HINT = "take image and version from the source, like: orders.like, or set postgresVersion";
 
 export function checkBootstrap(resolved: ClusterPlan): Finding[] {
   const { definition, source } = resolved;
-  const { bootstrap } = definition;
-  const { initdb, recovery } = bootstrap;
-  const others = abstaining(
-    () => checkMethods(definition),
-    () => checkImport(definition),
-    () => checkReplica(definition),
-  );
+  const { recovery } = definition.bootstrap;
+  const others = abstaining(() => checkReplica(definition));
   if (recovery === undefined) return others;
   const repositories = source?.database.repositories ?? [];
   const names = repositories.map(({ name }) => name);
   const wrong = (path: string, fact: string, hint: string): Finding[] => [finding("PB114", path, fact, hint)];
   const own = abstaining(
-    () => {
-      if (initdb === undefined && bootstrap.import === undefined) return [];
-      const fact = "recovery and initdb are both set: a cluster is either restored or new";
-      return wrong("bootstrap", fact, "leave one of them out");
-    },
     () => checkTarget(recovery.target ?? {}, recovery.snapshot !== undefined),
     () => (source === null ? [] : checkStanza("bootstrap.recovery.stanza", source.database.stanza)),
     () =>
@@ -57,22 +45,6 @@ export function checkBootstrap(resolved: ClusterPlan): Finding[] {
     },
   );
   return [...own, ...others];
-}
-
-/** `spec` and overrides may name a second way to begin. */
-function checkMethods({ bootstrap, overrides }: ClusterDefinition): Finding[] {
-  const over = valueAt(overrides.cluster, "spec", "bootstrap");
-  if (!isFields(over)) return [];
-  const own: Readonly<Record<string, unknown>> = {
-    initdb: bootstrap.initdb ?? bootstrap.import,
-    recovery: bootstrap.recovery,
-    pg_basebackup: undefined,
-  };
-  const methods = Object.keys(own).filter((name) => (over[name] === undefined ? own[name] : over[name]) ?? false);
-  const added = methods.findLast((name) => own[name] === undefined);
-  if (methods.length < 2 || added === undefined) return [];
-  const fact = `${methods.join(" and ")} are set: a cluster begins in one way`;
-  return [finding("PB114", `${SPEC}.bootstrap.${added}`, fact, "leave one of them out")];
 }
 
 /** A repository that the new cluster reads. */
@@ -159,7 +131,7 @@ function checkOverwrite({ database: plan, definition, source }: ClusterPlan, rec
   }
   if (isRefused()) {
     const fact = 'Barman\'s plugin restores beside an empty archive only, and fails with "Expected empty archive"';
-    const hint = `choose another path or stanza and leave it out, use engine "runtime", or set annotations: { "${SKIP_ANNOTATION}": "enabled" }`;
+    const hint = `choose another path or stanza and leave it out, use engine "runtime", or set metadata.annotations: { "${SKIP_ANNOTATION}": "enabled" }`;
     return [finding("PB044", "bootstrap.recovery.continueArchive", fact, hint)];
   }
   if (plan.repositories.some(isShared)) return [];
@@ -189,38 +161,6 @@ function checkReplica({ bootstrap: { recovery }, replica }: ClusterDefinition): 
   if (!replica.enabled || recovery.target === undefined) return [];
   const fact = "a replica cluster recovers without end: a target would promote it there";
   return [finding("PB114", "bootstrap.recovery.target", fact, "leave target out")];
-}
-
-function checkImport({ bootstrap: { import: imported, initdb }, overrides }: ClusterDefinition): Finding[] {
-  if (imported === undefined) return [];
-  const database = (): unknown =>
-    valueAt(overrides.cluster, "spec", "bootstrap", "initdb", "database") ?? initdb?.database;
-  const { type } = imported;
-  const path = "bootstrap.import";
-  if (type !== "microservice" && type !== "monolith") {
-    const hint = "use microservice for one database, monolith for several";
-    return [finding("PB114", `${path}.type`, `"${type}" is neither microservice nor monolith`, hint)];
-  }
-  if (type === "monolith") {
-    const { databases } = imported;
-    if (databases.length > 0 && imported.postImportSql === undefined && database() === undefined) return [];
-    const fact = databases.length === 0 ? "no database is named" : "type monolith has no application database";
-    const hint = 'name databases, or ["*"], and leave initdb.database and postImportSql out';
-    return [finding("PB114", path, fact, hint)];
-  }
-  return abstaining(
-    () => {
-      const { databases } = imported;
-      if (databases.length === 1 && databases[0] !== "*") return [];
-      const fact = "type microservice takes exactly one database by its name";
-      return [finding("PB114", `${path}.databases`, fact, "use type monolith for several")];
-    },
-    () => {
-      if ((imported.roles ?? []).length === 0) return [];
-      const hint = "leave roles out, or use type monolith";
-      return [finding("PB114", `${path}.roles`, "type microservice takes no roles", hint)];
-    },
-  );
 }
 
 const TARGETS = ["immediate", "lsn", "restorePoint", "time", "xid"] as const;

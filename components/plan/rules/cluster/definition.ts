@@ -9,15 +9,15 @@ import { engineOf } from "../../engines/engines";
 import { type Finding, finding } from "../../findings/findings";
 import { majorOf, SUPPORTED_MAJORS } from "../../cluster/images";
 import { amountOf } from "../../cluster/quantity";
-import { itemPath, type SettledItems } from "../../cluster/overriddenItems";
 import type { ClusterDatabasePlan } from "../../model/plan";
 import { parseCron, schedulePath } from "../../schedule/schedule";
-import { merged, readOr } from "../../model/deferred";
+import { merged } from "../../model/deferred";
 import { compareVersions, isOlder } from "../../../../runtime/config/compareVersions";
 import { abstaining, eachOf } from "../../findings/abstain";
 import { checkBootstrap } from "./bootstrap";
 import { checkRepositories, checkStockOptions } from "./clusterRepositories";
-import { checkPlacement } from "../placement";
+import { checkUnknownFields } from "./unknownFields";
+import { checkSupervised } from "./supervised";
 import { checkTime } from "../schedules";
 import { checkClusterSynchronous } from "../synchronous";
 import { checkStanza } from "../values";
@@ -29,26 +29,12 @@ const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const NAME_HINT = "use lower-case letters, digits and hyphens";
 /** Maximum length of the name of a namespace or Service, and of an identifier of PostgreSQL. */
 const LABEL_LENGTH_MAX = 63;
-/**
- * Parameters that the operator or this package sets, mapped to the argument that decides; empty if no argument can
- * change it.
- */
-const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
-  archive_timeout: "archiveTimeoutSeconds",
-  archive_command: "",
-  archive_mode: "",
-  archive_library: "",
-  restore_command: "",
-  shared_preload_libraries: "sharedPreloadLibraries",
-};
 /** Ends of the names of a Cluster's own Services. The operator leaves a Pooler alone whose Service is not its own. */
 const OWN_SERVICES: readonly string[] = ["rw", "ro", "r"];
 /** The oldest version of CloudNativePG that the tests run. */
 const OPERATOR_VERSION = "1.28";
 /** The first version that restarts the primary in place when an archiver is added. */
 const ATTACH_VERSION = "1.29.2";
-/** The first version whose image catalogs have images of extensions. */
-const CATALOG_VERSION = "1.29.0";
 
 /** @param attached to a Cluster that others made */
 export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean): Finding[] {
@@ -56,13 +42,15 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     () => checkNames(resolved),
     () => checkStanza("stanza", resolved.database.stanza),
     () =>
-      resolved.definition.contradictions.map(({ fact, path }) =>
-        finding("PB200", path, fact, "leave one of the two out"),
+      resolved.definition.saidTwice.map(({ argument, path }) =>
+        finding("PB200", path, `${argument} says this field, too`, "leave one of the two out"),
       ),
+    () => checkUnknownFields(resolved.definition),
+    ...(attached ? [] : [() => checkStorage(resolved.definition)]),
     () => checkOperator(resolved, attached),
     ...(attached ? [() => checkReplacement(resolved)] : imageRules(resolved)),
     () => checkParameters(resolved),
-    () => checkPlacement(resolved),
+    () => checkSupervised(resolved),
     () => checkBootstrap(resolved),
     () => checkRepositories(resolved),
     () => checkStockOptions(resolved),
@@ -78,6 +66,13 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     () => checkFirstBackup(resolved),
     () => checkStale(resolved),
   );
+}
+
+/** What `spec` says of it as `pvcTemplate` is a size, too. */
+function checkStorage({ spec, storage }: ClusterDefinition): Finding[] {
+  if (storage !== undefined || "storage" in spec) return [];
+  const hint = "set it, or take it from the source cluster: like: orders.like";
+  return [finding("PB118", "storageGiB", "it is missing", hint)];
 }
 
 function checkNames({ database, definition }: ClusterPlan): Finding[] {
@@ -96,10 +91,6 @@ function checkNames({ database, definition }: ClusterPlan): Finding[] {
       return [finding("PB110", "namespace", `"${namespace}" is not a namespace name`, hint)];
     },
     () => eachOf(definition.poolers, ({ name }) => checkPoolerName(name, database)),
-    () => checkTablespaceNames(definition),
-    () => checkRoles(definition),
-    () => checkOverriddenPoolers(definition),
-    () => checkExtensions({ database, definition }),
   );
 }
 
@@ -114,78 +105,6 @@ function checkPoolerName(name: string, database: ClusterDatabasePlan): Finding[]
   if (whole.length <= LABEL_LENGTH_MAX) return [];
   const fact = `"${whole}" is too long for a Service: at most ${LABEL_LENGTH_MAX} characters`;
   return [finding("PB110", path, fact, "use a shorter name")];
-}
-
-/** Items of `spec` and overrides too, once they are known. */
-function itemsOf<Name extends keyof SettledItems>(
-  definition: ClusterDefinition,
-  name: Name,
-): ClusterDefinition["settled"][Name] {
-  const own: ClusterDefinition["settled"] = definition;
-  return readOr(() => definition.settled[name], own[name]);
-}
-
-/** The operator's webhook refuses others. */
-function checkTablespaceNames(definition: ClusterDefinition): Finding[] {
-  const names = Object.keys(itemsOf(definition, "tablespaces"));
-  return names.flatMap((name, index): Finding[] => {
-    const path = itemPath(definition.tablespaces, "tablespaces", name);
-    if (name.startsWith("pg_"))
-      return [finding("PB110", path, `"${name}" begins with pg_, which PostgreSQL reserves`, "use another name")];
-    if (!/^[A-Za-z_][A-Za-z0-9_$]*$/.test(name) || name.length > LABEL_LENGTH_MAX) {
-      const fact = `"${name}" is not a name for a tablespace`;
-      const hint = `use letters, digits, _ and $, with a letter or _ first, at most ${LABEL_LENGTH_MAX}`;
-      return [finding("PB110", path, fact, hint)];
-    }
-    const other = names.slice(0, index).find((each) => each.toLowerCase() === name.toLowerCase());
-    if (other === undefined) return [];
-    return [finding("PB110", path, `"${name}" and "${other}" are one name to the operator`, "rename one of them")];
-  });
-}
-
-/** Volumes are named after them, with hyphens for underscores. From CloudNativePG 1.29 on, a catalog has images too. */
-function checkExtensions({ database, definition }: Pick<ClusterPlan, "database" | "definition">): Finding[] {
-  const extensions = itemsOf(definition, "extensions");
-  const names = Object.keys(extensions);
-  const volumeOf = (name: string): string => name.replaceAll("_", "-");
-  const hasCatalog = (): boolean =>
-    definition.imageCatalog !== undefined &&
-    (database.operatorVersion === undefined || !isOlder(database.operatorVersion, CATALOG_VERSION));
-  return eachOf(names, (name) => {
-    const path = itemPath(definition.extensions, "extensions", name);
-    if (!NAME.test(volumeOf(name))) {
-      const fact = `"${name}" cannot be part of a volume's name`;
-      return [finding("PB110", path, fact, "use lower-case letters, digits, hyphens and underscores")];
-    }
-    const other = names.slice(0, names.indexOf(name)).find((each) => volumeOf(each) === volumeOf(name));
-    if (other !== undefined)
-      return [finding("PB110", path, `"${name}" and "${other}" would be one volume`, "rename one of them")];
-    if (extensions[name]?.image !== undefined || hasCatalog()) return [];
-    const hint = `set it, or name in imageCatalog a catalog with it (CloudNativePG ${CATALOG_VERSION})`;
-    return [finding("PB118", `${path}.image`, "the extension has no image", hint)];
-  });
-}
-
-/** The operator's webhook refuses these. */
-function checkRoles(definition: ClusterDefinition): Finding[] {
-  const roles = itemsOf(definition, "roles");
-  return eachOf(Object.keys(roles), (name) => {
-    const path = itemPath(definition.roles, "roles", name);
-    if (/^(postgres|streaming_replica|(pg|cnpg)_.*)$/s.test(name)) {
-      const fact = `the role "${name}" belongs to PostgreSQL or the operator`;
-      return [finding("PB110", path, fact, "use another name")];
-    }
-    if (roles[name]?.disablePassword !== true || roles[name].passwordSecret === undefined) return [];
-    const fact = "passwordSecret sets a password, and this removes it";
-    return [finding("PB210", `${path}.disablePassword`, fact, "leave one of the two out")];
-  });
-}
-
-function checkOverriddenPoolers({ overrides, poolers }: ClusterDefinition): Finding[] {
-  return Object.keys(overrides.poolers ?? {}).flatMap((name) => {
-    if (poolers.some((pooler) => pooler.name === name)) return [];
-    return [finding("PB190", `overrides.poolers.${name}`, `there is no pooler ${name}`, "use a name in poolers")];
-  });
 }
 
 function checkDrillPolicy({ database, definition }: ClusterPlan): Finding[] {
@@ -210,7 +129,7 @@ function checkClusterDumps({ database, definition }: ClusterPlan, attached: bool
   if (attached || definition.superuserAccess) return [];
   const fact =
     "without the superuser they have no passwords of roles, and only the databases of the application's role";
-  return [finding("PB219", "dumps", fact, "set superuserAccess: true, or silence this")];
+  return [finding("PB219", "dumps", fact, "set spec.enableSuperuserAccess: true, or silence this")];
 }
 
 function checkFirstBackup({ database, definition }: ClusterPlan): Finding[] {
@@ -267,18 +186,13 @@ function imageRules({ database, definition }: ClusterPlan): (() => Finding[])[] 
   const wrong = (path: string, fact: string, hint: string): Finding[] => [finding("PB111", path, fact, hint)];
   return [
     () => {
-      if (definition.imageCatalog === undefined || definition.image === undefined) return [];
-      const fact = "image and imageCatalog are both given: the API server refuses the Cluster";
-      return wrong("imageCatalog", fact, "leave one of them out");
-    },
-    () => {
       const { postgresVersion } = definition;
       if (!SUPPORTED_MAJORS.includes(postgresVersion)) {
         const fact = `the runtime does not support version ${postgresVersion}`;
         return wrong("postgresVersion", fact, `use one of ${SUPPORTED_MAJORS.join(", ")}`);
       }
-      if (definition.imageCatalog !== undefined || definition.image !== undefined) return [];
-      const hint = `set image or imageCatalog to one whose tag begins with ${postgresVersion}`;
+      if (definition.image !== undefined || !definition.isDefaultImage) return [];
+      const hint = `set image to one whose tag begins with ${postgresVersion}, or spec.imageCatalogRef`;
       return wrong("postgresVersion", `this package has no image of version ${postgresVersion}`, hint);
     },
     () => {
@@ -323,24 +237,26 @@ function checkOperator({ database: { operatorVersion } }: ClusterPlan, attached:
   return wrong(fact, `update the operator to ${ATTACH_VERSION} or newer first`);
 }
 
+/** The operator's webhook refuses the parameters that it decides itself. */
 function checkParameters({ definition }: ClusterPlan): Finding[] {
-  return Object.keys(definition.parameters)
-    .sort()
-    .flatMap((name) => {
-      const argument = FIXED_PARAMETERS[name];
-      if (argument === undefined) return [];
-      const fact =
-        argument === ""
-          ? `${name} belongs to CloudNativePG, which refuses the cluster`
-          : `${name} is decided by ${argument}`;
-      return [finding("PB113", `parameters.${name}`, fact, argument === "" ? "remove it" : `set ${argument}`)];
-    });
+  if (!("archive_timeout" in definition.parameters)) return [];
+  const argument = "archiveTimeoutSeconds";
+  return [
+    finding("PB113", "parameters.archive_timeout", `archive_timeout is decided by ${argument}`, `set ${argument}`),
+  ];
 }
 
 function checkSchedules({ database, definition, schedules }: ClusterPlan): Finding[] {
   if (isHibernated(definition)) {
     const fact = "the cluster is hibernated, and so its schedules are suspended: no backup is taken";
-    return [finding("PB092", "annotations", fact, "remove cnpg.io/hibernation to wake the cluster and its schedules")];
+    return [
+      finding(
+        "PB092",
+        "metadata.annotations",
+        fact,
+        "remove cnpg.io/hibernation to wake the cluster and its schedules",
+      ),
+    ];
   }
   return eachOf(database.schedules, (schedule) => {
     const path = schedulePath(schedule);

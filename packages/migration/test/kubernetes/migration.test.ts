@@ -56,7 +56,7 @@ describe("a migration into a cluster", async () => {
     const orders = new CnpgCluster("orders", {
       ...stack.common("/orders"),
       storageGiB: 1,
-      superuserAccess: true,
+      spec: { enableSuperuserAccess: true },
       parameters: { shared_buffers: "32MB" },
       drills: { first: { cron: "0 5 1 1 *", level: "quick", maxMinutes: 20 } },
     });

@@ -24,14 +24,14 @@ const GIVEN = { namespace: "db", repositories: REPOSITORIES, storageGiB: 1 };
 
 describe("of a cluster", () => {
   test.each([
-    ["nothing at all", {}, ["PB118 namespace", "PB118 repositories", "PB118 storageGiB"]],
-    ["no object", undefined, ["PB118 namespace", "PB118 repositories", "PB118 storageGiB"]],
+    ["nothing at all", {}, ["PB118 namespace", "PB118 repositories"]],
+    ["no object", undefined, ["PB118 namespace", "PB118 repositories"]],
     ["null, as YAML writes it", { ...GIVEN, namespace: null }, ["PB118 namespace"]],
     ["a repository without its location", { ...GIVEN, repositories: { repo1: {} } }, ["PB118 repositories.repo1.at"]],
     [
       "a part of an optional argument",
-      { ...GIVEN, walStorage: {}, schedules: { full: {} } },
-      ["PB118 schedules.full.cron", "PB118 walStorage.sizeGiB"],
+      { ...GIVEN, bootstrap: { recovery: { repositories: {} } }, schedules: { full: {} } },
+      ["PB118 schedules.full.cron", "PB118 bootstrap.recovery.stanza"],
     ],
     [
       "an output where one may be, whatever it has",
@@ -54,12 +54,20 @@ describe("of a cluster", () => {
       ["PB191 engine", "PB191 repositories", "PB191 silence.PB003"],
     ],
     ["an output in a field of the operator", { ...GIVEN, spec: { affinity: pulumi.output({}) } }, []],
-    ["a typo at any depth", { ...GIVEN, bootstrap: { initdb: { datbase: "x" } } }, ["PB190 bootstrap.initdb.datbase"]],
-    ["an empty section", { ...GIVEN, walStorage: null, parameters: null }, ["PB191 parameters", "PB191 walStorage"]],
-    ["text for a section", { ...GIVEN, walStorage: "10Gi" }, ["PB191 walStorage"]],
+    [
+      "a typo at any depth",
+      { ...GIVEN, bootstrap: { recovery: { stanza: "a", repositories: REPOSITORIES, form: [] } } },
+      ["PB190 bootstrap.recovery.form"],
+    ],
+    ["an empty section", { ...GIVEN, sizing: null, parameters: null }, ["PB191 parameters", "PB191 sizing"]],
+    ["text for a section", { ...GIVEN, sizing: "10Gi" }, ["PB191 sizing"]],
     ["a list for a map", { ...GIVEN, parameters: ["a"] }, ["PB191 parameters"]],
-    ["text for a list", { ...GIVEN, sharedPreloadLibraries: "pg_cron" }, ["PB191 sharedPreloadLibraries"]],
-    ["an item of another type", { ...GIVEN, sharedPreloadLibraries: [1] }, ["PB191 sharedPreloadLibraries[0]"]],
+    ["text for a list", { ...GIVEN, spec: { postgresql: { pg_hba: "local" } } }, ["PB191 spec.postgresql.pg_hba"]],
+    [
+      "an item of another type",
+      { ...GIVEN, spec: { postgresql: { pg_hba: [1] } } },
+      ["PB191 spec.postgresql.pg_hba[0]"],
+    ],
   ])("%s", (_what, args, expected) => {
     const findings = checkArguments("CnpgClusterArgs", args).map(({ code, path }) => `${code} ${path}`);
     expect(findings.sort()).toEqual([...expected].sort());
@@ -68,7 +76,7 @@ describe("of a cluster", () => {
   test.each([
     [{ instances: "3" }, 'it is the text "3", and must be a number', "write 3 without quotes"],
     [{ storageGiB: "50Gi" }, 'it is the text "50Gi", and must be a number', "its unit is in the name, GiB"],
-    [{ superuserAccess: "true" }, 'it is the text "true", and must be true or false', "write true without quotes"],
+    [{ drillPolicy: "true" }, 'it is the text "true", and must be true or false', "write true without quotes"],
     [{ parameters: { max_connections: 400 } }, "it is the number 400, and must be text", 'write it in quotes: "400"'],
     [{ storageGb: 5 }, "CnpgCluster has no field 'storageGb'", "did you mean storageGiB?"],
     [{ storage_gib: 5 }, "CnpgCluster has no field 'storage_gib'", "did you mean storageGiB?"],
@@ -106,12 +114,6 @@ describe("of a cluster", () => {
     expect(checkArguments("PosixRepositoryArgs", { path: "/p", cipher: "geheim" })).toMatchObject([
       { path: "cipher", message: "it is text, and must be a section with names" },
     ]);
-  });
-
-  test("a copy may take its volumes from its source", () => {
-    const source = { stanza: "orders", repositories: REPOSITORIES };
-    const findings = checkArguments("CnpgRestoreArgs", { namespace: "db", source });
-    expect(findings).toMatchObject([{ path: "storageGiB", hint: expect.stringContaining("...orders.like") }]);
   });
 
   test("no message contains a secret", () => {
@@ -196,12 +198,10 @@ test.each([
   expect(parseType(text)).toEqual(parsed);
 });
 
-/** Passed on as they are: what a component returns, and overrides of objects. A new one here is checked by nothing. */
+/** Passed on as they are: what a component returns. A new one here is checked by nothing. */
 const OPEN = [
   "BackupHoldArgs.cluster",
   "BackupNowArgs.cluster",
-  "ClusterOverrides.cluster",
-  "ClusterOverrides.poolers",
   "DatabaseCloneArgs.cluster",
   "VolumeClaimTemplateSpec.metadata",
 ];
@@ -224,7 +224,10 @@ test("only these arguments take anything", () => {
 const STRANGE = [null, "", "x", "50Gi", "true", 0, -1, 1e9, true, [], [null], {}, { x: 1 }, "x".repeat(10_000)];
 
 test("whatever a field has, there is a finding or the value is of its type", () => {
-  const names = Object.keys(ARGUMENT_TYPES) as ArgumentType[];
+  // A newer operator may have more fields.
+  const names = (Object.keys(ARGUMENT_TYPES) as ArgumentType[]).filter(
+    (name) => !["ClusterSpec", "PoolerSpec"].includes(name),
+  );
   fc.assert(
     fc.property(fc.constantFrom(...names), fc.constantFrom(...STRANGE), fc.nat(), (name, value, index) => {
       const keys = Object.keys(ARGUMENT_TYPES[name]).filter((key) => key !== "...");

@@ -21,7 +21,7 @@ interface Field {
 
 const own = (synchronous: object | null, more: Partial<DeclaredCluster> = {}): Partial<DeclaredCluster> => ({
   streaming: { synchronous: "any" },
-  overrides: { cluster: { spec: { postgresql: { synchronous } } } },
+  spec: { postgresql: { synchronous } },
   ...more,
 });
 const fieldOf = (over: Partial<DeclaredCluster>): ReturnType<typeof synchronousField> =>
@@ -147,7 +147,7 @@ test.each([
   ["no instance for a standby", { instances: 1, streaming: { synchronous: "any", standbys: 1 } } as const, /1 of 1/],
   [
     "the operator's old setting",
-    { streaming: { synchronous: "any" }, overrides: { cluster: { spec: { maxSyncReplicas: 1 } } } } as const,
+    { streaming: { synchronous: "any" }, spec: { maxSyncReplicas: 1 } } as const,
     /maxSyncReplicas/,
   ],
 ])("one setting cannot say %s", (_what, over, fact) => {
@@ -160,7 +160,7 @@ test.each([
     "all of it",
     {
       streaming: { synchronous: "any" },
-      overrides: { cluster: { spec: { postgresql: "\u0000unknown:0\u0000" } } },
+      spec: { postgresql: "\u0000unknown:0\u0000" },
     } as const,
   ],
 ])("one that comes later is judged when it is known: %s", (_what, args) => {

@@ -90,29 +90,22 @@ describe("a deferred value hides only what follows from it", () => {
 
   test.each<[what: string, over: Partial<DeclaredCluster>, detected: string]>([
     ["of its name", { clusterName: DEFERRED, namespace: "No" }, "PB110 namespace"],
-    [
-      "of an override",
-      { overrides: { cluster: { spec: { instances: DEFERRED } } }, processMax: 0 },
-      "PB014 processMax",
-    ],
-    ["of a role", { roles: { reader: { comment: DEFERRED }, pg_x: {} } }, "PB110 roles.pg_x"],
+    ["of a field by `spec`", { spec: { instances: DEFERRED }, processMax: 0 }, "PB014 processMax"],
     [
       "of its restore",
       { bootstrap: { recovery: { stanza: DEFERRED, repositories: {} } } },
       "PB114 bootstrap.recovery.repositories",
     ],
-    ["of its labels", { labels: DEFERRED, tablespaces: { pg_own: { sizeGiB: 1 } } }, "PB110 tablespaces.pg_own"],
+    ["of its labels", { metadata: { labels: DEFERRED }, spec: { brandNew: 1 } }, "PB192 spec.brandNew"],
   ])("%s in a cluster", (_what, over, detected) => {
     expect(inCluster(over)).toContain(detected);
   });
 });
 
-test("whether an override changes an argument is not guessed while the override comes later", () => {
-  const instances = (value: unknown): string[] =>
-    inCluster({ instances: 0, overrides: { cluster: { spec: { instances: value } } } });
-  expect(instances(3)).not.toContain("PB096 instances");
+test("what a field by `spec` says is not guessed while it comes later", () => {
+  const instances = (value: unknown): string[] => inCluster({ instances: undefined, spec: { instances: value } });
+  expect(instances(0)).toContain("PB096 instances");
   expect(instances(DEFERRED)).not.toContain("PB096 instances");
-  expect(inCluster({ instances: 0 })).toContain("PB096 instances");
 });
 
 test("one repository is one, wherever it is", () => {

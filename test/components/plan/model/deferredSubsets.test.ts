@@ -87,8 +87,6 @@ const CLUSTER = {
   repositories: { repo1: RICH, repo2: R2 },
   image: "registry.example.net/postgresql:18.2",
   parameters: { shared_buffers: "1GB" },
-  sharedPreloadLibraries: ["pg_stat_statements"],
-  roles: { reader: { passwordSecret: "reader", disablePassword: false, comment: "reads" } },
   poolers: { web: { type: "ro", instances: 3, poolMode: "transaction" } },
   snapshots: { online: false, cron: "0 7 * * *", keepDays: 5, acceptDowntime: true },
   sidecar: { cpu: "150m", memory: "500Mi" },
@@ -102,8 +100,12 @@ const CLUSTER = {
       target: { time: "2026-11-20T06:40:59Z" },
     },
   },
-  primaryUpdateStrategy: "supervised",
-  spec: { instances: 3, primaryUpdateMethod: "switchover", postgresql: { parameters: { work_mem: "8MB" } } },
+  spec: {
+    primaryUpdateStrategy: "supervised",
+    storage: { resizeInUseVolumes: false },
+    managed: { roles: [{ name: "reader", passwordSecret: { name: "reader" }, disablePassword: false }] },
+    postgresql: { parameters: { work_mem: "8MB" }, shared_preload_libraries: ["pg_stat_statements"] },
+  },
   staleCheck: { cron: "21 * * * *", timeZone: "Europe/Rome" },
 } as object as DeclaredCluster;
 
@@ -117,10 +119,14 @@ const MONITORED = {
   },
   notifySecret: "notices",
   podPlacement: { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], annotations: { mesh: "no" } },
-  overrides: { cluster: { metadata: { labels: { own: "1" } }, spec: { enablePDB: false, storage: { size: "50Gi" } } } },
-  walStorage: { sizeGiB: 5 },
-  tablespaces: { archive: { sizeGiB: 9, owner: "shop" } },
-  extensions: { vector: { image: "registry.example.net/vector:1", libraryPath: ["/lib/v"] } },
+  metadata: { labels: { own: "1" } },
+  spec: {
+    enablePDB: false,
+    storage: { resizeInUseVolumes: false },
+    walStorage: { size: "5Gi" },
+    tablespaces: [{ name: "archive", owner: { name: "shop" }, storage: { size: "9Gi" } }],
+    postgresql: { extensions: [{ name: "vector", image: { reference: "registry.example.net/vector:1" } }] },
+  },
 };
 
 /** What an engine of others supports. */
@@ -170,7 +176,7 @@ const INPUTS: Omit<Live, "settings"> = {
   runtime: { configMap: "orders-runtime", image: "node:24", sha256: "0123" },
   pluginName: "pgbackstop.dev",
 };
-/** Of these, and of arguments without a type. */
+/** Of these, and of sections that may come as a whole. */
 const LIVE = [
   "secrets.repo1",
   "secrets.repo2.accessKeyId.key",
@@ -178,7 +184,7 @@ const LIVE = [
   "secrets.repo2.passphrase.name",
   "pluginName",
   ...["configMap", "image", "sha256"].map((name) => `runtime.${name}`),
-  ...["spec", "spec.storage", "spec.storage.size", "metadata.labels"].map((at) => `settings.overrides.cluster.${at}`),
+  ...["spec.storage", "spec.storage.resizeInUseVolumes", "metadata.labels"].map((at) => `settings.${at}`),
 ];
 /** As clusters have it. */
 const IN_CLUSTER = {
@@ -348,8 +354,7 @@ describe("a part of what is known, and nothing else", () => {
         ({ severity }) => severity === "error",
       );
     expect(errorsOf(args)).toEqual([]);
-    const { overrides: _untyped, ...typed } = args;
-    const inputs = pathsOf(type, typed);
+    const inputs = pathsOf(type, args);
     const paths = [...inputs.map((path) => `settings.${path}`), ...LIVE];
     const property = fc.asyncProperty(programs(paths, [], { changed: 1, deferred: 25 }), async (program) => {
       const { known, deferred } = made({ settings: args, ...INPUTS }, program, deferredValue);
@@ -369,7 +374,7 @@ describe("a part of what is known, and nothing else", () => {
       }
     });
     // Once it was lost: the field that the user's own setting goes into.
-    const spec = { changed: [], left: [], deferred: ["settings.overrides.cluster.spec"] };
+    const spec = { changed: [], left: [], deferred: ["settings.spec.storage"] };
     await fc.assert(property, { numRuns: RUNS, examples: [[spec]] });
   });
 });

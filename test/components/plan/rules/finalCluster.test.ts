@@ -47,7 +47,6 @@ test.each<[string, object, string]>([
     { postgresql: { synchronous: { method: "any", number: 1 } } },
     "PB202 spec.postgresql.synchronous",
   ],
-  ["libraries", { postgresql: { shared_preload_libraries: ["x"] } }, "PB202 spec.postgresql.shared_preload_libraries"],
   ["extensions", { postgresql: { extensions: [{ name: "x" }] } }, "PB202 spec.postgresql.extensions"],
   ["a catalog", { imageCatalogRef: { kind: "ImageCatalog", name: "own", major: 18 } }, "PB202 spec.imageCatalogRef"],
   ["the bootstrap", { bootstrap: { recovery: { source: "other" } } }, "PB202 spec.bootstrap"],

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
 import { planCluster } from "../../../../components/plan/cluster/planCluster";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
-import { mergeOver } from "../../../../components/render/kubernetes/objects";
+import { mergeOver } from "../../../../components/plan/model/mergeOver";
 import { declaredCluster, context, objectOf } from "../../clusters";
 
 const CONF = `# Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.`;
@@ -16,7 +16,7 @@ test("a hibernated cluster has its schedules suspended, and no update waits for 
     drills: { weekly: { cron: "0 6 * * 0" } },
   } as object;
   const shown = (annotations: Record<string, string>): string[] =>
-    renderCluster(context({ ...DECLARED, annotations }), null).flatMap(({ manifest, role }) => {
+    renderCluster(context({ ...DECLARED, metadata: { annotations } }), null).flatMap(({ manifest, role }) => {
       const { immediate, suspend } = (manifest["spec"] ?? {}) as { immediate?: boolean; suspend?: boolean };
       if (!["ScheduledBackup", "CronJob"].includes(manifest.kind)) return role === "full" ? [role] : [];
       return [`${role}${suspend === true ? " suspended" : ""}${immediate === true ? " immediate" : ""}`];
@@ -30,7 +30,7 @@ test("a hibernated cluster has its schedules suspended, and no update waits for 
     "stale-check suspended",
   ]);
   const minutesOf = (annotations: Record<string, string>): number => {
-    const { firstBackupTimeoutMinutes: _, ...declared } = declaredCluster({ annotations });
+    const { firstBackupTimeoutMinutes: _, ...declared } = declaredCluster({ metadata: { annotations } });
     return planCluster("orders", declared).definition.firstBackupTimeoutMinutes;
   };
   expect([minutesOf({}), minutesOf({ "cnpg.io/hibernation": "on" })]).toEqual([60, 0]);
@@ -131,54 +131,52 @@ test("the configuration is a host's, with a pod's paths", () => {
     "1",
     "2",
   ]);
-  const separate = objectOf(renderCluster(context({ walStorage: { sizeGiB: 10 } }), null), "config")["data"] as Record<
-    string,
-    string
-  >;
+  const separate = objectOf(renderCluster(context({ spec: { walStorage: { size: "10Gi" } } }), null), "config")[
+    "data"
+  ] as Record<string, string>;
   expect(separate["pgbackrest.conf"]).toContain("spool-path=/var/lib/postgresql/wal/pgbackstop\n");
 });
 
 const WIDE: Partial<DeclaredCluster> = {
-  walStorage: { sizeGiB: 10, storageClass: "fast" },
-  tablespaces: { hot: { sizeGiB: 5, owner: "app" }, archive: { sizeGiB: 50, storageClass: "slow", temporary: false } },
-  parameters: { shared_buffers: "256MB", max_connections: "200", work_mem: "8MB" },
-  sharedPreloadLibraries: ["vchord.so"],
-  extensions: {
-    vchord: { image: "ghcr.io/x/vchord:18" },
-    pgvector: { image: "ghcr.io/x/pgvector:18", libraryPath: ["lib"] },
-    // Its image is in a catalog.
-    postgis: { libraryPath: ["lib"] },
-  },
-  roles: {
-    reader: { login: true, inRoles: ["pg_monitor"], passwordSecret: "reader" },
-    app: { login: true, createdb: true },
-  },
+  parameters: { shared_buffers: "256MB", max_connections: "200" },
   poolers: {
-    web: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500", default_pool_size: "100" } },
-  },
-  bootstrap: {
-    initdb: {
-      database: "immich",
-      owner: "immich",
-      ownerSecret: "immich",
-      postInitApplicationSql: ["CREATE EXTENSION vchord"],
+    web: {
+      poolMode: "session",
+      instances: 2,
+      parameters: { max_client_conn: "500", default_pool_size: "100" },
+      metadata: { labels: { team: "shop" }, annotations: { own: "1" } },
+      spec: { pgbouncer: { paused: true }, template: { spec: { containers: [{ name: "pgbouncer", image: "b:1" }] } } },
     },
   },
-  monitoring: { podMonitor: true, customQueries: [{ name: "queries", key: "q.yaml" }] },
-  resources: { cpu: "500m", memory: "1Gi", memoryLimit: "2Gi" },
+  monitoring: { podMonitor: true },
   objectives: { rpoSeconds: 60 },
-  labels: { team: "db", app: "x" },
+  metadata: { labels: { team: "db", app: "x" }, annotations: { own: "2" } },
+  spec: {
+    walStorage: { size: "10Gi", storageClass: "fast" },
+    storage: { resizeInUseVolumes: false },
+    enablePDB: false,
+    postgresql: {
+      parameters: { work_mem: "8MB" },
+      pg_hba: ["hostssl all all all cert"],
+      shared_preload_libraries: ["vchord.so"],
+    },
+    monitoring: { customQueriesConfigMap: [{ name: "queries", key: "q.yaml" }] },
+    plugins: [{ name: "own.example.net" }],
+  },
 };
 
 test("a cluster's parts besides its backups", () => {
   const objects = renderCluster(context(WIDE), null);
-  expect(JSON.stringify(objectOf(objects, "cluster"))).not.toContain('"image":{}');
-  expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
+  const { metadata, spec } = objectOf(objects, "cluster");
+  expect(metadata).toMatchObject({
+    labels: { "app.kubernetes.io/managed-by": "pgbackstop", team: "db", app: "x" },
+    annotations: { own: "2" },
+  });
+  expect(spec).toMatchObject({
+    instances: 3,
+    enablePDB: false,
+    storage: { size: "50Gi", resizeInUseVolumes: false },
     walStorage: { size: "10Gi", storageClass: "fast" },
-    tablespaces: [
-      { name: "archive", temporary: false, storage: { size: "50Gi", storageClass: "slow" } },
-      { name: "hot", owner: { name: "app" }, storage: { size: "5Gi" } },
-    ],
     postgresql: {
       parameters: {
         archive_timeout: expect.stringMatching(/^\d+s$/) as string,
@@ -186,37 +184,28 @@ test("a cluster's parts besides its backups", () => {
         shared_buffers: "256MB",
         work_mem: "8MB",
       },
+      pg_hba: ["hostssl all all all cert"],
       shared_preload_libraries: ["vchord.so"],
-      extensions: [
-        { name: "pgvector", image: { reference: "ghcr.io/x/pgvector:18" }, dynamic_library_path: ["lib"] },
-        { name: "postgis", dynamic_library_path: ["lib"] },
-        { name: "vchord", image: { reference: "ghcr.io/x/vchord:18" } },
-      ],
-    },
-    managed: {
-      roles: [
-        { name: "app", login: true, createdb: true },
-        { name: "reader", login: true, inRoles: ["pg_monitor"], passwordSecret: { name: "reader" } },
-      ],
-    },
-    bootstrap: {
-      initdb: {
-        database: "immich",
-        owner: "immich",
-        secret: { name: "immich" },
-        postInitApplicationSQL: ["CREATE EXTENSION vchord"],
-      },
     },
     monitoring: { customQueriesConfigMap: [{ name: "queries", key: "q.yaml" }] },
-    resources: { requests: { cpu: "500m", memory: "1Gi" }, limits: { memory: "2Gi" } },
+    plugins: [{ name: "pgbackstop", isWALArchiver: true }, { name: "own.example.net" }],
   });
   expect(objectOf(objects, "pooler-web")).toMatchObject({
     kind: "Pooler",
-    metadata: { name: "orders-web" },
+    metadata: {
+      name: "orders-web",
+      labels: { "app.kubernetes.io/managed-by": "pgbackstop", team: "shop" },
+      annotations: { own: "1" },
+    },
     spec: {
       type: "rw",
       instances: 2,
-      pgbouncer: { poolMode: "session", parameters: { default_pool_size: "100", max_client_conn: "500" } },
+      pgbouncer: {
+        poolMode: "session",
+        parameters: { default_pool_size: "100", max_client_conn: "500" },
+        paused: true,
+      },
+      template: { spec: { containers: [{ name: "pgbouncer", image: "b:1" }] } },
     },
   });
   expect(objectOf(objects, "pod-monitor")).toMatchObject({
@@ -225,75 +214,18 @@ test("a cluster's parts besides its backups", () => {
   });
 });
 
-test("pg_dump imports databases of a running server", () => {
-  const bootstrap: DeclaredCluster["bootstrap"] = {
-    import: {
-      type: "monolith",
-      host: "old.example.net",
-      databases: ["*"],
-      roles: ["*"],
-      passwordSecret: { name: "old", key: "password" },
-    },
-  };
-  expect(objectOf(renderCluster(context({ bootstrap }), null), "cluster")["spec"]).toMatchObject({
-    bootstrap: {
-      initdb: { import: { type: "monolith", databases: ["*"], roles: ["*"], source: { externalCluster: "source" } } },
-    },
-    externalClusters: [
-      {
-        name: "source",
-        connectionParameters: { host: "old.example.net", user: "postgres", dbname: "postgres" },
-        password: { name: "old", key: "password" },
-      },
-    ],
-  });
-});
-
-test("overrides are applied to the Cluster: merged, replaced, removed", () => {
-  const spec = { affinity: { topologyKey: "zone" }, enableSuperuserAccess: null, storage: { size: "60Gi" } };
-  const over = { storageGiB: undefined, overrides: { cluster: { spec } } };
-  const cluster = objectOf(renderCluster(context(over), null), "cluster");
-  expect(cluster["spec"]).toMatchObject({ affinity: { topologyKey: "zone" }, storage: { size: "60Gi" }, instances: 3 });
-  expect(cluster["spec"]).not.toHaveProperty("enableSuperuserAccess");
+test("objects merge by their fields, and lists by the names of their items", () => {
   const roles = [{ name: "a", login: true }, { name: "b" }];
   expect(mergeOver(roles, [{ name: "a", createdb: true }, { name: "c" }])).toEqual([
     { name: "a", login: true, createdb: true },
     { name: "b" },
     { name: "c" },
   ]);
-  expect(mergeOver(roles, [{ name: "a", $patch: "delete" }])).toEqual([{ name: "b" }]);
-  expect(mergeOver(roles, [{ $patch: "replace" }, { name: "c" }])).toEqual([{ name: "c" }]);
-  expect(mergeOver(undefined, [{ $patch: "replace" }, { name: "c" }])).toEqual([{ name: "c" }]);
   expect(mergeOver({ a: [1, 2], b: { c: 1 } }, { a: [3], b: { d: 2 } })).toEqual({ a: [3], b: { c: 1, d: 2 } });
-});
-
-test("keys of one ConfigMap, and paths of one volume, are items of their own", () => {
-  const refs = [{ name: "m", key: "a" }];
-  const monitoring = { customQueriesConfigMap: [{ name: "m", key: "b" }] };
-  const over = { monitoring: { customQueries: refs }, spec: { monitoring } };
-  const cluster = objectOf(renderCluster(context(over), null), "cluster");
-  expect(cluster["spec"]).toMatchObject({
-    monitoring: { customQueriesConfigMap: [...refs, ...monitoring.customQueriesConfigMap] },
-  });
-  const both = [...refs, { name: "m", key: "b" }];
-  expect(mergeOver(both, [{ name: "m", key: "a", $patch: "delete" }])).toEqual([{ name: "m", key: "b" }]);
-  expect(mergeOver(both, [{ name: "m", $patch: "delete" }])).toEqual([]);
+  const refs = ["a", "b"].map((key) => ({ name: "m", key }));
+  expect(mergeOver([refs[0]], [refs[1]])).toEqual(refs);
   const mounts = [{ name: "data", mountPath: "/a" }];
   expect(mergeOver(mounts, [{ name: "data", mountPath: "/b" }])).toHaveLength(2);
-});
-
-test("what `spec` adds to a list of keys stays beside what overrides add", () => {
-  const refsOf = (key: string): object => ({ monitoring: { customQueriesConfigMap: [{ name: "m", key }] } });
-  const over = { spec: refsOf("a"), overrides: { cluster: { spec: refsOf("b") } } };
-  const { spec } = objectOf(renderCluster(context(over), null), "cluster");
-  expect(spec).toMatchObject({
-    monitoring: {
-      customQueriesConfigMap: [
-        { name: "m", key: "a" },
-        { name: "m", key: "b" },
-      ],
-    },
-  });
 });
 
 /** The value with every object's keys in another order. */
@@ -356,12 +288,12 @@ test("commits that wait change the configuration and one field of the Cluster", 
   });
 });
 
-test("commits that wait for the user's own standbys too keep the rest of what he overrides", () => {
+test("commits that wait for the user's own standbys too keep the rest of what he says", () => {
   const postgresql = {
     synchronous: { method: "first", number: 1, failoverQuorum: true },
     pg_hba: ["local all all trust"],
   };
-  const over = { streaming: { synchronous: "all" }, overrides: { cluster: { spec: { postgresql } } } } as const;
+  const over = { streaming: { synchronous: "all" }, spec: { postgresql } } as const;
   expect(objectOf(renderCluster(context(over), null), "cluster")["spec"]).toMatchObject({
     postgresql: {
       pg_hba: ["local all all trust"],

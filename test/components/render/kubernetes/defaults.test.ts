@@ -33,11 +33,7 @@ const FILE = {
     orders: {
       ...COMMON,
       storageGiB: 50,
-      walStorage: { sizeGiB: 10 },
-      tablespaces: { logs: { sizeGiB: 5 } },
-      roles: { reader: { inRoles: ["pg_monitor"] } },
       poolers: { web: {} },
-      bootstrap: { initdb: { owner: "shop" } },
     },
   },
   attach: { legacy: { ...COMMON, stanza: "legacy" } },
@@ -72,13 +68,6 @@ function withDefaults(value: unknown, schema: Fields, path: string): unknown {
 const SET_BY_OTHERS = [
   "Cluster.spec.backup.volumeSnapshot.online=true",
   'Cluster.spec.backup.volumeSnapshot.snapshotOwnerReference="none"',
-  'Cluster.spec.bootstrap.initdb.database="app"',
-  'Cluster.spec.managed.roles.0.ensure="present"',
-  "Cluster.spec.managed.roles.0.inherit=true",
-  "Cluster.spec.managed.roles.0.login=false",
-  'Cluster.spec.primaryUpdateMethod="restart"',
-  'Cluster.spec.primaryUpdateStrategy="unsupervised"',
-  "Cluster.spec.tablespaces.0.temporary=false",
   'ConfigMap.data.pgbackstop.json.drill.declared.weekly.level="thorough"',
   "ConfigMap.data.pgbackstop.json.drill.declared.weekly.maxMinutes=1440",
 ];

@@ -32,7 +32,7 @@ test("the instances' account may read and change this ConfigMap alone", () => {
   ]);
   const subjectOf = (over: Partial<DeclaredCluster>): unknown => objectOf(rendered(over), "full-binding")["subjects"];
   expect(subjectOf({})).toEqual([{ kind: "ServiceAccount", name: "orders", namespace: "orders" }]);
-  expect(subjectOf({ overrides: { cluster: { spec: { serviceAccountName: "databases" } } } })).toEqual([
+  expect(subjectOf({ spec: { serviceAccountName: "databases" } })).toEqual([
     { kind: "ServiceAccount", name: "databases", namespace: "orders" },
   ]);
 });

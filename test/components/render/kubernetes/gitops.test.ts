@@ -110,8 +110,8 @@ function fluxFile(over: GitopsFile = {}): GitopsFile {
     existingSecret: SECRET,
   };
   const repositories = { repo1: { at: { path: "/orders", s3 }, keepDays: 14 } };
-  const bootstrap = { initdb: { postInitSql: [SQL] } };
-  return { clusters: { orders: { ...orders, namespace: "orders", repositories, bootstrap } }, ...over };
+  const spec = { bootstrap: { initdb: { postInitSQL: [SQL] } } };
+  return { clusters: { orders: { ...orders, namespace: "orders", repositories, spec } }, ...over };
 }
 
 test("declared variables of Flux stay, and every other one is escaped", () => {
@@ -137,7 +137,11 @@ test("declared variables of Flux stay, and every other one is escaped", () => {
 
 test("without a word on Flux, what it would replace is reported, and stays", () => {
   const { clusters } = file();
-  const orders = { ...clusters?.["orders"], namespace: "orders", bootstrap: { initdb: { postInitSql: [SQL] } } };
+  const orders = {
+    ...clusters?.["orders"],
+    namespace: "orders",
+    spec: { bootstrap: { initdb: { postInitSQL: [SQL] } } },
+  };
   const { findings, manifests } = renderGitops({ clusters: { orders } }, BUNDLE, true);
   expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB181 Cluster/orders"]);
   expect(JSON.stringify(manifests)).toContain("'${NOT_FLUX}'");
@@ -216,11 +220,9 @@ test("a secret in the file is refused by its position, and not repeated", () => 
     "PB116 clusters.orders.repositories.repo1.at.s3.credentials",
     "PB116 clusters.orders.repositories.repo1.at.cipher",
     // With every other mistake of the file.
-    ...[
-      "namespace",
-      ...["bucket", "endpoint", "region"].map((name) => `repositories.repo1.at.s3.${name}`),
-      "storageGiB",
-    ].map((path) => `PB118 clusters.orders.${path}`),
+    ...["namespace", ...["bucket", "endpoint", "region"].map((name) => `repositories.repo1.at.s3.${name}`)].map(
+      (path) => `PB118 clusters.orders.${path}`,
+    ),
   ]);
   expect(JSON.stringify(findings)).not.toContain("marker");
 });

@@ -16,12 +16,6 @@ test.each<[string, Partial<DeclaredCluster>, object]>([
   ["no TLS", MONITORED, { port: "metrics" }],
   ["TLS by the argument", { monitoring: { podMonitor: true, tls: true } }, HTTPS],
   ["TLS by spec", { ...MONITORED, spec: TLS }, HTTPS],
-  ["TLS by an override", { ...MONITORED, overrides: { cluster: { spec: TLS } } }, HTTPS],
-  [
-    "an override that switches it off",
-    { monitoring: { podMonitor: true, tls: true }, spec: { monitoring: { tls: { enabled: false } } } },
-    { port: "metrics" },
-  ],
   [
     "an authority of one's own",
     { ...MONITORED, spec: { ...TLS, certificates: { serverCASecret: "own" } } },

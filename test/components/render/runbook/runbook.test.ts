@@ -86,9 +86,9 @@ describe("a runbook", () => {
         "830308105bd5",
         "1126b0be46ae",
         "e22bedc626ca",
-        "8d6a78349cb0",
-        "dcf1d027069f",
-        "3b220e24a1b6",
+        "089296983af8",
+        "ab984e9a6ae9",
+        "db9037abd77a",
       ]
     `);
   });
@@ -219,7 +219,7 @@ describe("a runbook", () => {
     ]);
     const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
     expect(commands.filter((line) => /pgbackstop|plugin:|repo1/.test(line))).toEqual([]);
-    expect(commands).toContain('  namespace: "orders", engine: "volumeSnapshot", ...orders.like,');
+    expect(commands).toContain('  namespace: "orders", engine: "volumeSnapshot", like: orders.like,');
     expect([book.measuredBy, book.keys]).toEqual([null, []]);
   });
 
@@ -308,7 +308,7 @@ describe("a runbook", () => {
     const book = bookOf(JSON.parse(JSON.stringify(topologyOf(database))) as Topology);
     const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
     expect(commands.filter((line) => /plugin-pgbackstop|plugin: plugin/.test(line))).toEqual([]);
-    expect(commands).toContain(`  namespace: "orders", engine: "${engine}", ...orders.like,`);
+    expect(commands).toContain(`  namespace: "orders", engine: "${engine}", like: orders.like,`);
     expect(
       commands.some(
         (line) => line.includes(`"pluginConfiguration":{"name":"${plugin}"`) && line.endsWith("| kubectl create -f -"),

@@ -229,7 +229,13 @@ describe("the server", () => {
   };
   const DOWN: ServerState = { ...UP, isUp: false, seenAtS: NOW_S - 30, unit: "postgresql@17-main.service" };
   const judged = (server: ServerState | string | null) => {
-    const { notLookedAt, troubles } = hostReport({ units: WELL, fullWithinS: [], server, backedUpAtS: null, nowS: NOW_S });
+    const { notLookedAt, troubles } = hostReport({
+      units: WELL,
+      fullWithinS: [],
+      server,
+      backedUpAtS: null,
+      nowS: NOW_S,
+    });
     return { notLookedAt, troubles: troubles.map(({ hints, message }) => [message, ...hints]) };
   };
 
