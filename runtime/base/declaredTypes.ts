@@ -201,8 +201,7 @@ class Checker {
       // `rpoMinutes` is near to `rtoMinutes`, and means `rpoSeconds`.
       const inOtherUnit = names.filter((name) => UNIT.test(name) && name.replace(UNIT, "") === key.replace(UNIT, ""));
       const meant = [same, inOtherUnit, nearNames(key, names)].find((some) => some.length > 0) ?? [];
-      const hint =
-        meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : `it takes ${names.toSorted().join(", ")}`;
+      const hint = meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : `it takes ${names.toSorted().join(", ")}`;
       return [unknown(type, [...keys, key], `${owner} has no field '${key}'`, hint)];
     });
   }

@@ -34,6 +34,7 @@ import {
   planRecover,
   planText,
   type PlanInput,
+  type RecoverPlan,
   type RecoverRequest,
   targetArgs,
 } from "../../operations/recover/recoverPlan";
@@ -85,6 +86,23 @@ function controlOf(proc: Invocation & ClusterAccess, facts: HostFacts): ServerCo
   return container === undefined ? control : { ...control, find: () => findInContainer(container) };
 }
 
+/** What the stop would leave to pg_wal alone. @throws what the first failed step throws */
+async function archiveBeforeStop(
+  { ctx }: Pick<CommandProcess, "ctx">,
+  tools: RecoverTools,
+  { dataDirectory, walDirectory }: HostFacts,
+  { finishWal, leaving }: RecoverPlan,
+): Promise<void> {
+  for (const name of leaving) {
+    ctx.log.info(`recover: archiving ${name}, which only pg_wal has`);
+    const path = `${walDirectory ?? `${dataDirectory}/pg_wal`}/${name}`;
+    requireOk(`archive-push ${name}`, await tools.self(["archive-push", path], ctx.signal));
+  }
+  if (!finishWal) return;
+  ctx.log.info("recover: archiving the server's last WAL");
+  requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));
+}
+
 async function begin(
   proc: CommandProcess,
   facts: HostFacts,
@@ -125,10 +143,7 @@ async function begin(
   proc.print(planText(plan, input));
   if (config.dryRun) return 0;
   if (!(await agreed(proc, "Recover as planned?"))) return refused(proc, "recover");
-  if (plan.finishWal) {
-    ctx.log.info("recover: archiving the server's last WAL");
-    requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));
-  }
+  await archiveBeforeStop(proc, tools, facts, plan);
   const oldWal = oldWalOf(facts, source, plan.moves.at(-1)?.to);
   const journal: Journal = {
     version: input.instant === null ? 2 : 3,

@@ -7,6 +7,7 @@ import { stat } from "../../local/nodeFiles";
 import { bringHistories } from "../../operations/restore/bringWal";
 import { guaranteeOf } from "../../operations/archiveGet/endOfRecovery";
 import { leadsOn, writtenSegments } from "../../operations/recover/oldWal";
+import type { LiveServer } from "../../operations/recover/recoverPlan";
 import { findRecoverSource, type HostWal } from "../../operations/recover/recoverSource";
 import {
   findLiveServer,
@@ -18,6 +19,8 @@ import {
 } from "../../operations/recover/steps";
 import { perRepo } from "../../base/parallel";
 import { loadArchiveInfo } from "../../repository/infoStore";
+import { lsnOfSegment, nextSegment, parseLsn } from "../../format/wal/walSegment";
+import { namesIfThere } from "../../local/systemError";
 import { loadRecoveryLimits } from "../../postgres/controlFile";
 import { slotArchivingOf } from "../../operations/slot/readyDirectory";
 import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../../process/commandProcess";
@@ -80,7 +83,7 @@ async function histories(proc: Invocation & RepositoryAccess & ClusterAccess): P
   await bringHistories(proc.repositories(), { version, systemId }, target, ctx);
 }
 
-function ownWalOf(proc: ClusterAccess): Pick<HostWal, "leadsOn" | "segments"> {
+function ownWalOf(proc: ClusterAccess, live: LiveServer | null): Pick<HostWal, "leadsOn" | "removable" | "segments"> {
   const loadControl = () => proc.loadControl().catch(() => null);
   return {
     // A server that follows a later timeline has WAL elsewhere.
@@ -94,6 +97,16 @@ function ownWalOf(proc: ClusterAccess): Pick<HostWal, "leadsOn" | "segments"> {
       const control = await loadControl();
       return control === null ? [] : writtenSegments(proc.walDirectory, control.walSegmentSizeBytes);
     },
+    removable: async (names, segmentSizeBytes) => {
+      // A server that is down removes nothing.
+      if (live?.lsn == null) return [];
+      const end = parseLsn(live.lsn);
+      const waiting = new Set(await namesIfThere(`${proc.walDirectory}/archive_status`));
+      return names.filter(
+        (name) =>
+          !waiting.has(`${name}.ready`) && lsnOfSegment(nextSegment(name, segmentSizeBytes), segmentSizeBytes) <= end,
+      );
+    },
   };
 }
 
@@ -102,6 +115,7 @@ async function plan(proc: Invocation & RepositoryAccess & ClusterAccess): Promis
   const recovery = { ...config.restore, restoreCommand: "", options: {} };
   const options = { set: config.set, recovery, server: await ownHistory(proc) };
   const repos = proc.repositories();
-  const source = await findRecoverSource(repos, options, { ...guaranteeOf(repos, config), ...ownWalOf(proc) }, ctx);
-  return { source, live: await findLiveServer(() => proc.session(), slotArchivingOf(config)) };
+  const live = await findLiveServer(() => proc.session(), slotArchivingOf(config));
+  const host = { ...guaranteeOf(repos, config), ...ownWalOf(proc, live) };
+  return { source: await findRecoverSource(repos, options, host, ctx), live };
 }

@@ -73,6 +73,8 @@ export interface RecoverPlan {
   readonly restoreArgs: readonly string[];
   /** The server runs: archive its last WAL before the stop. */
   readonly finishWal: boolean;
+  /** Segments to archive before the stop, which only the server's pg_wal has. */
+  readonly leaving: readonly string[];
   /** The server is down and need not be stopped. */
   readonly isStopped: boolean;
   readonly warnings: readonly string[];
@@ -97,6 +99,7 @@ const PRECONDITIONS: readonly ((input: PlanInput) => readonly string[] | void)[]
   requireMovable,
   requireReadable,
   requireReachable,
+  requireKept,
   requireSpace,
 ];
 
@@ -112,6 +115,7 @@ export function planRecover(input: PlanInput): RecoverPlan {
     moves,
     restoreArgs: restoreArgs(input),
     finishWal: input.finishWal && live !== null && live.archiveMode !== "off",
+    leaving: input.finishWal ? input.source.leaving : [],
     isStopped: facts.server === null,
     warnings,
   };
@@ -271,6 +275,22 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
  * would be gone from production.
  * @throws backupSetInvalid (75)
  */
+/** The step that archives them was refused. @throws backupSetInvalid (75) */
+function requireKept({ finishWal, request: { force = false, type }, source: { leaving } }: PlanInput): void {
+  const [first] = leaving;
+  if (first === undefined || finishWal || force || type === "immediate") return;
+  throw fail(
+    "backupSetInvalid",
+    `only pg_wal has WAL from segment ${first} on, and PostgreSQL may remove it at the stop`,
+    {
+      hint: [
+        "Without --no-finish-wal, recover archives it first.",
+        "To recover what is before it: pgbackstop recover --no-finish-wal --force. The old data are kept.",
+      ],
+    },
+  );
+}
+
 function gapWarning({ lsn, missing, storedAtS }: WalGap, request: RecoverRequest): string {
   const { force = false, target = "", type } = request;
   const lack = `neither a repository nor pg_wal has WAL segment ${missing}, and there are later ones`;
@@ -347,7 +367,13 @@ export function planText(plan: RecoverPlan, { control, facts, instant, request, 
     wal === null || wal.last === null
       ? "no WAL"
       : `WAL ${wal.first} to ${wal.last}, ${wal.segmentCount} segment(s), ${formatSize(wal.sizeRepoBytes)}, and later WAL until the server stops`;
+  const [leaving] = plan.leaving;
   const steps = [
+    ...(leaving === undefined
+      ? []
+      : [
+          `archive ${plan.leaving.length} segment(s) from ${leaving} on, which only pg_wal has: PostgreSQL would remove them`,
+        ]),
     ...(plan.finishWal ? ["archive the server's last WAL (if that fails, the server is not stopped)"] : []),
     plan.isStopped ? "the server is already down" : `stop it: ${control.stop.join(" ")}`,
     plan.moves.length === 0

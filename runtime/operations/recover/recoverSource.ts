@@ -27,7 +27,7 @@ import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
 import type { Doubt } from "../archiveGet/archiveGet";
 import { type Guarantee, isAllHeldBy } from "../archiveGet/endOfRecovery";
 import type { OldWal } from "./oldWal";
-import { type ReplayPath, replayPath } from "./replayPath";
+import { replayNames, type ReplayPath, replayPath } from "./replayPath";
 import { archivedSegmentSize } from "../verify/archivedSize";
 
 export interface RecoverSource {
@@ -48,6 +48,8 @@ export interface RecoverSource {
   readonly wal: ReplayPath | null;
   /** Null if repositories and the server's pg_wal together have all WAL up to their last one. */
   readonly gap: WalGap | null;
+  /** Segments that nobody but this pg_wal has, and that PostgreSQL may remove when it stops. */
+  readonly leaving: readonly string[];
   /** The value of `--target-timeline` for the steps; undefined leaves it to the backup's own. */
   readonly targetTimeline: string | undefined;
   /** Keys of repositories whose WAL could not be listed. */
@@ -83,6 +85,8 @@ export interface HostWal extends Guarantee {
   leadsOn(archived: Omit<OldWal, "directory">): Promise<boolean>;
   /** Names of the segments in its pg_wal. */
   segments(): Promise<readonly string[]>;
+  /** Those of them that PostgreSQL may remove at any checkpoint: it writes them no more, and waits for no archiver. */
+  removable(names: readonly string[], segmentSizeBytes: number): Promise<readonly string[]>;
 }
 
 export async function findRecoverSource(
@@ -98,6 +102,7 @@ export async function findRecoverSource(
   // Read before the archive: what has left pg_wal is in a listing that comes later.
   const own = await host.segments();
   const replay = manifest.archiveStart === undefined ? null : await findReplayPath(repos, manifest, followed, ctx);
+  const { segmentSizeBytes = WAL_SEGMENT_SIZE_BYTES } = replay?.followed ?? {};
   return {
     repoIndex: repo.key,
     location: repo.storage.name,
@@ -113,11 +118,17 @@ export async function findRecoverSource(
     walStop: manifest.archiveStop ?? null,
     wal: replay?.path ?? null,
     gap: replay === null ? null : await findGap(repos, archiveIdOf(archiveEntry(manifest)), replay, own),
+    leaving: await host.removable(replay === null ? [] : ownAlone(replay, own), segmentSizeBytes),
     targetTimeline: timelineOption(options.recovery, followed),
     unlisted: replay?.unlisted.map(({ repoIndex }) => repoIndex) ?? [],
     without: replay === null ? null : await reasonWithout(repos, repo.key, replay, host),
     newestWalStoredAtS: storedAtS === 0 ? null : storedAtS,
   };
+}
+
+/** Segments on the path that no listed repository has. */
+function ownAlone({ followed, isStored, pathWith }: ListedPath, own: readonly string[]): string[] {
+  return [...replayNames(pathWith(own), followed)].filter((name) => !isStored(name));
 }
 
 async function findGap(
@@ -172,6 +183,8 @@ export interface ListedPath {
   pathOf(key: number): ReplayPath;
   /** The path over all repositories and these segments. */
   pathWith(names: readonly string[]): ReplayPath;
+  /** In one of the repositories. */
+  isStored(name: string): boolean;
   readonly followed: SegmentPath;
   /** Repositories whose WAL could not be listed. */
   readonly unlisted: readonly Doubt[];
@@ -218,6 +231,7 @@ export async function findReplayPath(
     path: pathOf(keys),
     pathOf: (key) => pathOf([key]),
     pathWith: (names) => pathOf(keys, names),
+    isStored: (name) => keys.some((key) => storedIn.get(key)?.has(name) === true),
     followed,
     unlisted,
   };

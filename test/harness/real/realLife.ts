@@ -465,9 +465,10 @@ export class RealLife {
   /** False for a server that does not start in a world that status has called damaged: this life is over. */
   async #started(wasWell: boolean): Promise<boolean> {
     const { exitCode, stdout } = await pgCtl(this.bed, ["status"]).catch(() => ({ exitCode: 3, stdout: "" }));
-    if (exitCode === 0) return true;
     try {
-      await pgCtl(this.bed, ["start"]);
+      if (exitCode !== 0) await pgCtl(this.bed, ["start"]);
+      // A recovery may end its server after the start.
+      await this.bed.cluster.waitForRecovery();
       return true;
     } catch (error) {
       if (!this.isHurt || wasWell)

@@ -197,6 +197,38 @@ describe("recover", async () => {
     }
   });
 
+  // claim: docs/hosts/recover.md: WAL that archive_command threw away is archived from pg_wal before the stop
+  test("WAL that archive_command threw away, and pg_wal still has, is archived before the server is stopped", async () => {
+    const command = await bed.cluster.value("SHOW archive_command");
+    const reload = async (value: string): Promise<void> => {
+      await bed.cluster.alterSystem({ archive_command: value });
+      await expect.poll(() => bed.cluster.value("SHOW archive_command")).toBe(value);
+    };
+    await sql("INSERT INTO kept VALUES (9400)");
+    await bed.archiveAll();
+    await reload("/bin/true");
+    for (const id of [9410, 9420]) {
+      await sql(`INSERT INTO kept VALUES (${id})`);
+      const name = await bed.cluster.switchWal();
+      await expect.poll(() => existsSync(bed.walFile(`archive_status/${name}.done`)), { timeout: 30_000 }).toBe(true);
+    }
+    await reload(command);
+    await sql("INSERT INTO kept VALUES (9430)");
+    const refused = await bed.ours(["recover", "--yes", "--no-finish-wal"]);
+    expect(refused).toMatchObject({
+      exitCode: 75,
+      stdout: expect.stringContaining("only pg_wal has WAL from segment"),
+    });
+    const { stdout } = await bed.oursOk(["recover", "--yes"]);
+    expect(stdout).toMatch(/archive 2 segment\(s\) from [0-9A-F]{24} on, which only pg_wal has/);
+    expect(await state()).toMatch(/ 9430$/);
+    expect(
+      await bed.cluster.value("SELECT string_agg(id::text, ' ' ORDER BY id) FROM kept WHERE id IN (9400, 9410, 9420)"),
+    ).toBe("9400 9410 9420");
+    await bed.oursOk(["recover", "--undo", "--yes"]);
+    expect(await state()).toMatch(/ 9430$/);
+  });
+
   // claim: docs/hosts/recover.md: a gap in the WAL refuses a recovery that would lose what lies behind it
   test("a gap of the WAL is not passed in silence: what lies behind it is lost only by --force, and kept for an undo", async () => {
     await sql("INSERT INTO kept VALUES (9500)");

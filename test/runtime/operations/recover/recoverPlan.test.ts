@@ -65,6 +65,7 @@ const INPUT: PlanInput = {
       missing: null,
     },
     gap: null,
+    leaving: [],
     targetTimeline: "latest",
     unlisted: [],
     without: null,
@@ -320,6 +321,17 @@ test("a gap refuses a recovery to the end, and to what lies behind it, unless it
   expect(outcome({ type: "immediate" })).toBe("planned");
   const forced = planRecover({ ...INPUT, source, request: { ...INPUT.request, force: true } });
   expect(forced.warnings).toEqual([`recovery cannot go further than this: ${lack}`]);
+});
+
+test("WAL that only pg_wal has is archived before the stop, or the recovery is refused", () => {
+  const names = ["00000001000000000000000A", "00000001000000000000000B"];
+  const input = { ...INPUT, source: { ...INPUT.source, leaving: names } };
+  const plan = planRecover(input);
+  expect(plan.leaving).toEqual(names);
+  expect(planText(plan, input)).toContain(`1. archive 2 segment(s) from ${names[0]} on, which only pg_wal has`);
+  const without = { ...input, finishWal: false };
+  expect(kindOf(without)).toContain(`backupSetInvalid: only pg_wal has WAL from segment ${names[0]} on`);
+  expect(planRecover({ ...without, request: { ...INPUT.request, force: true } }).leaving).toEqual([]);
 });
 
 test("several repositories decide a new timeline in turn", () => {
