@@ -568,6 +568,7 @@ export const RULES = {
   PB190: error("an argument that does not exist", "it would have no effect", "use a known name"),
   PB191: error("a value of another type", "it would become something else in the objects", "do what the message says"),
   PB192: warning("a field that this package does not know", "the operator may drop it", "correct its name"),
+  PB193: note("an argument that changes nothing here", "nothing reads it", "leave it out"),
   PB195: error("one stanza for two databases", "neither can use it", "give each its own"),
   PB196: error("two archivers for one Cluster", "each WAL file goes to one of them", "keep one of the two"),
   PB197: error("two plugins of one kind for one operator", "it calls one of them", "keep one of the two"),

@@ -51,6 +51,7 @@ const WAITING = { synchronous: "any" } as const;
 
 const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
+  ["a kind of another engine", { stanzaKind: "Repository" }, ["PB193 stanzaKind"]],
   ["no size of its volumes", { storageGiB: undefined }, ["PB118 storageGiB"]],
   ["a size by `spec`", { storageGiB: undefined, spec: { storage: { size: "5Gi" } } }, []],
   [
@@ -137,7 +138,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { engine: "pgbackrest", backupTarget: "primary", staleCheck: {}, schedules: { full: { cron: "0 3 * * 0" } } },
     ["PB044 staleCheck"],
   ],
-  ["no policy where drills are made elsewhere", { drillPolicy: false }, []],
+  ["no policy where drills are made elsewhere", { drillPolicy: false }, ["PB193 drillPolicy"]],
   ["a copy without backups", { ...COPY, bootstrap: { recovery: RECOVERY } }, ["PB142 repositories"]],
   [
     "a copy with schedules and without repositories",

@@ -17,6 +17,7 @@ import { abstaining, eachOf } from "../../findings/abstain";
 import { checkBootstrap } from "./bootstrap";
 import { checkRepositories, checkStockOptions } from "./clusterRepositories";
 import { checkUnknownFields } from "./unknownFields";
+import { checkUnused } from "./unusedArguments";
 import { checkSupervised } from "./supervised";
 import { checkTime } from "../schedules";
 import { checkClusterSynchronous } from "../synchronous";
@@ -65,6 +66,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     () => checkClusterDumps(resolved, attached),
     () => checkFirstBackup(resolved),
     () => checkStale(resolved),
+    () => checkUnused(resolved),
   );
 }
 
@@ -269,6 +271,12 @@ function checkSchedules({ database, definition, schedules }: ClusterPlan): Findi
       () => {
         if (schedule.deadlineSeconds === DEFAULTS.deadlineSeconds) return [];
         return [finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG never stops a backup", "leave it out")];
+      },
+      () => {
+        const target = schedules[schedule.name]?.target ?? "primary";
+        if (target === "primary" || engineOf(database.engine).fromStandby) return [];
+        const fact = `${engineOf(database.engine).title} takes backups of the primary only`;
+        return [finding("PB050", `${path}.target`, fact, 'leave it out, or use engine "runtime"')];
       },
       () => {
         if (schedules[schedule.name]?.suspend !== true) return [];
