@@ -99,7 +99,7 @@ export function archivingFails(target: ClusterTarget): Markdown {
            ${verb(target, "status")}
     1. See how many segments wait, and how much space is left for them.
            ${inPostgres(target, waiting)}
-    1. *not always:* If space gets short, enlarge the volume first (storageGiB or walStorage in the program; the storage
+    1. *not always:* If space gets short, enlarge the volume first (storageGiB or spec.walStorage in the program; the storage
        class must allow it).
            pulumi up
     ${isOurs ? marked("repeat", fixed) : fixed}

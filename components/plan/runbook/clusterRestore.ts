@@ -226,7 +226,7 @@ function made(target: ClusterTarget, source: string, { hasArchive = true, situat
     ? [
         "storageGiB: <GIB>,",
         `stanza: "${stanza}", repositories: ${old}Repositories`,
-        `${old}Repositories are those of CnpgBackup ${cluster}, kept in a constant. The new cluster needs the image, the libraries and the parameters of the old one (image or postgresVersion, sharedPreloadLibraries, parameters), as its manifest has them.`,
+        `${old}Repositories are those of CnpgBackup ${cluster}, kept in a constant. The new cluster needs the image, the libraries and the parameters of the old one (image or postgresVersion, parameters, spec), as its manifest has them.`,
       ]
     : [
         `like: ${old}.like,`,

@@ -85,9 +85,9 @@ describe("a runbook", () => {
       [
         "830308105bd5",
         "1126b0be46ae",
-        "e22bedc626ca",
-        "089296983af8",
-        "ab984e9a6ae9",
+        "777bf26aa550",
+        "764f44b2d44e",
+        "c5d55428a7b7",
         "db9037abd77a",
       ]
     `);
