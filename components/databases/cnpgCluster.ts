@@ -17,7 +17,6 @@ import {
   shownChildren,
 } from "../internal/kubernetesObjects";
 import { applicationOf, applicationSecretOf, caSecretOf } from "../plan/cluster/secretNames";
-import { likeOf, settleSpec, withLike } from "../plan/cluster/specFields";
 import { type ArchiveRole, archiveRole } from "../plan/repositories/archiveUses";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
@@ -45,7 +44,6 @@ import {
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 import { runtimeOf } from "./clusterRuntime";
 import { keptTargets } from "../repositories/common";
-import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { readOr } from "../plan/model/deferred";
 
 /**
@@ -112,7 +110,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { checked, declared, own, shared } = PREPARED.get(args) ?? preparedCluster(name, args);
+    const { checked, own, shared } = PREPARED.get(args) ?? preparedCluster(name, args);
     const { derive, known } = checked;
     shared.refuse();
     super(typeToken("CnpgCluster"), name, { topology: derive(({ database }) => topologyOf(database)) }, opts);
@@ -158,10 +156,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
       owner: derive((plan) => applicationOf(plan).owner),
     };
     this.source = sourceOf(stanza, own, given({ postgresVersion, ...application }) as Partial<RecoveryArgs>);
-    const copied = checked.join({ declared }, (_plan, { declared: settings }) =>
-      likeOf(settleSpec(withLike(settings as DeclaredCluster)).settings),
-    );
-    this.like = copied.derive((like) => like) as ClusterLikeArgs;
+    this.like = derive(({ definition }) => definition.like) as ClusterLikeArgs;
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
@@ -227,8 +222,6 @@ function keptInCluster({ bootstrap, repositories }: CnpgClusterArgs): readonly u
 /** A cluster before it is registered. */
 interface PreparedCluster {
   readonly own: CnpgClusterArgs;
-  /** The arguments without secrets. */
-  readonly declared: object;
   readonly checked: CheckedCluster;
   readonly shared: SharedUses;
 }
@@ -251,11 +244,9 @@ export function prepareCluster(name: string, args: CnpgClusterArgs): void {
 function preparedCluster(name: string, args: CnpgClusterArgs): PreparedCluster {
   const title = `CnpgCluster ${name}`;
   const own = checkedArguments("CnpgCluster", name, args, { kept: keptInCluster });
-  const declared = declaredCluster(own);
-  const checked = checkedCluster(title, name, declared, false);
+  const checked = checkedCluster(title, name, declaredCluster(own), false);
   return {
     own,
-    declared,
     checked,
     shared: sharedByCluster(title, own.repositories ?? {}, checked, roleOf(own)),
   };

@@ -238,7 +238,7 @@ export const PUBLIC_CLUSTERS: Readonly<Record<string, PublicCluster>> = {
   },
 };
 
-/** Its arguments, with the manifest as it is, and with the arguments that a field has. */
+/** Arguments that make it: the manifest as it is in `spec`, or the shorter ones where a field has one. */
 export function programsOf({ pooler, spec }: PublicCluster): Readonly<Record<"pasted" | "shortened", Program>> {
   const { instances, imageName: image, postgresql, storage, ...others } = spec as Manifest;
   const { parameters, ...configuration } = postgresql ?? {};

@@ -16,7 +16,7 @@ import type {
   SecretKeysSettings,
   SnapshotSettings,
 } from "./declaredCluster";
-import { isReplica, type SaidTwice } from "./specFields";
+import { isReplica, likeOf, type SaidTwice } from "./specFields";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
 import { DEFAULTS } from "../model/defaults";
 import { fields, merged, readOr, readers } from "../model/deferred";
@@ -103,6 +103,8 @@ export interface ClusterDefinition {
   readonly stanzaKind: string;
   /** Merged over the Cluster's. */
   readonly spec: object;
+  /** What a copy needs to start. */
+  readonly like: object;
   /** Fields of `spec` that arguments say, too. */
   readonly saidTwice: readonly SaidTwice[];
 }
@@ -187,6 +189,7 @@ export function resolveDefinition(
     staleCheck: () => staleCheckOf(settings),
     stanzaKind: () => settings.stanzaKind ?? "Stanza",
     spec: () => spec,
+    like: () => likeOf(settings),
     saidTwice: () => saidTwice,
   });
 }

@@ -159,6 +159,7 @@ function overBy(base: Manifest, spec: object): Manifest {
 
 /** Findings about the Cluster that `spec` leaves. */
 export function checkSpec(context: EngineContext, source: RecoverySource | null): Finding[] {
+  if (Object.keys(context.definition.spec).length === 0) return [];
   const base = clusterManifest(context, engineParts(context), source);
   return checkWithSpec(base["spec"], withSpec(context, base)["spec"]);
 }

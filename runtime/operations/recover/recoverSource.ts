@@ -85,7 +85,7 @@ export interface HostWal extends Guarantee {
   leadsOn(archived: Omit<OldWal, "directory">): Promise<boolean>;
   /** Names of the segments in its pg_wal. */
   segments(): Promise<readonly string[]>;
-  /** Those of them that PostgreSQL may remove at any checkpoint: it writes them no more, and waits for no archiver. */
+  /** Segments of them that PostgreSQL may remove at any checkpoint: none is written any more, or awaits an archiver. */
   removable(names: readonly string[], segmentSizeBytes: number): Promise<readonly string[]>;
 }
 
